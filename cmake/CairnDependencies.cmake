@@ -1,0 +1,23 @@
+# Every third-party library, once. Rows with reasons: docs/dependencies.md. All are Debian 12
+# packages; `./dev setup` installs them.
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(Boost 1.77 REQUIRED)  # 1.74, Debian's default, has the wrong Asio.
+find_package(OpenSSL REQUIRED)
+find_package(Protobuf REQUIRED)
+find_package(RocksDB REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(tl-expected REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(nlohmann_json REQUIRED)
+pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+# By pkg-config: the CMake package also looks for CURL, which the core does not need.
+pkg_check_modules(prometheus REQUIRED IMPORTED_TARGET prometheus-cpp-core)
+
+# Asio and Beast, header-only.
+add_library(cairn_asio INTERFACE)
+target_include_directories(cairn_asio SYSTEM INTERFACE ${Boost_INCLUDE_DIRS})
+target_compile_definitions(cairn_asio INTERFACE
+  BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_COROUTINE BOOST_ERROR_CODE_HEADER_ONLY)
+target_link_libraries(cairn_asio INTERFACE Threads::Threads)

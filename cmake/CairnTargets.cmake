@@ -1,0 +1,53 @@
+# cairn_library(NAME [DEPS ...]): one static library per folder of libcache, made of all its .cc
+# files. DEPS are written out so that the arrow between folders is the link line; a cycle fails.
+function(cairn_library NAME)
+  cmake_parse_arguments(ARG "" "" "DEPS;PRIVATE_DEPS" ${ARGN})
+  file(GLOB SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  if(NOT SOURCES)  # A folder of headers.
+    add_library(cairn_${NAME} INTERFACE)
+    target_link_libraries(cairn_${NAME} INTERFACE cairn_flags ${ARG_DEPS})
+    add_library(cairn::${NAME} ALIAS cairn_${NAME})
+    return()
+  endif()
+  add_library(cairn_${NAME} STATIC ${SOURCES})
+  add_library(cairn::${NAME} ALIAS cairn_${NAME})
+  target_link_libraries(cairn_${NAME} PUBLIC cairn_flags ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
+endfunction()
+
+# cairn_program(NAME [DEPS ...]): one program per folder of services.
+function(cairn_program NAME)
+  cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
+  file(GLOB SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  if(NOT SOURCES)
+    return()
+  endif()
+  add_executable(${NAME} ${SOURCES})
+  target_link_libraries(${NAME} PRIVATE cairn_flags ${ARG_DEPS})
+  target_compile_definitions(${NAME} PRIVATE CAIRN_VERSION="${PROJECT_VERSION}")
+endfunction()
+
+# cairn_tests(LABEL FOLDER [DEPS ...] [TIMEOUT seconds]): one binary per *_test.cc below FOLDER, so
+# that a crash names its file and ctest runs them side by side. The ctest name is LABEL.path.
+function(cairn_tests LABEL FOLDER)
+  cmake_parse_arguments(ARG "SERIAL" "TIMEOUT" "DEPS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  file(GLOB_RECURSE FILES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${FOLDER}/*_test.cc)
+  foreach(FILE ${FILES})
+    file(RELATIVE_PATH PATH ${CMAKE_CURRENT_SOURCE_DIR}/${FOLDER} ${FILE})
+    string(REGEX REPLACE "_test\\.cc$" "" STEM ${PATH})
+    string(REPLACE "/" "." DOTTED ${STEM})
+    set(TARGET ${LABEL}.${DOTTED})
+    add_executable(${TARGET} ${FILE})
+    set_target_properties(${TARGET} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+    target_link_libraries(${TARGET} PRIVATE cairn_flags cairn_test_main ${ARG_DEPS})
+    target_compile_definitions(${TARGET} PRIVATE CAIRN_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                               CAIRN_BINARY_DIR="${CMAKE_BINARY_DIR}")
+    add_test(NAME ${TARGET} COMMAND ${TARGET})
+    set_tests_properties(${TARGET} PROPERTIES LABELS ${LABEL} TIMEOUT ${ARG_TIMEOUT})
+    if(ARG_SERIAL)
+      set_tests_properties(${TARGET} PROPERTIES RUN_SERIAL TRUE)
+    endif()
+  endforeach()
+endfunction()

@@ -1,0 +1,43 @@
+#include "libcache/base/digest.h"
+
+#include <new>
+
+#include "libcache/base/check.h"
+#include "libcache/base/digest_kernels.h"
+
+namespace cairn {
+namespace {
+
+const internal::DigestKernels& Kernels() {
+  static const internal::DigestKernels* const chosen =
+      internal::Avx2Kernels() != nullptr ? internal::Avx2Kernels() : &internal::kKernels;
+  return *chosen;
+}
+
+}  // namespace
+
+static_assert(sizeof(XXH3_state_t) <= 576 && alignof(XXH3_state_t) <= 64);
+
+Digest DigestOf(std::span<const std::byte> bytes) {
+  return Kernels().digest(bytes.data(), bytes.size());
+}
+
+Digester::Digester() {
+  XXH3_INITSTATE(reinterpret_cast<XXH3_state_t*>(state_));
+  XXH3_128bits_reset(reinterpret_cast<XXH3_state_t*>(state_));
+}
+
+void Digester::Update(std::span<const std::byte> bytes) {
+  Kernels().update(state_, bytes.data(), bytes.size());
+}
+
+Digest Digester::Finish() const {
+  return internal::FromXxh(XXH3_128bits_digest(reinterpret_cast<const XXH3_state_t*>(state_)));
+}
+
+Digest CopyAndDigest(std::span<std::byte> target, std::span<const std::byte> source) {
+  CAIRN_CHECK(target.size() >= source.size());
+  return Kernels().copy_and_digest(target.data(), source.data(), source.size());
+}
+
+}  // namespace cairn

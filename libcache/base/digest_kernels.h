@@ -1,0 +1,92 @@
+#pragma once
+
+// Included by exactly two files, digest.cc and digest_avx2.cc, which compile the same source for
+// two instruction sets. Everything here has internal linkage so that the linker cannot merge them.
+
+#include <immintrin.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "libcache/base/digest.h"
+
+namespace cairn::internal {
+
+struct DigestKernels {
+  Digest (*digest)(const std::byte* bytes, std::size_t size);
+  void (*update)(void* state, const std::byte* bytes, std::size_t size);
+  Digest (*copy_and_digest)(std::byte* target, const std::byte* source, std::size_t size);
+};
+
+/// The AVX2 variant, or null where the compiler or the processor has none.
+const DigestKernels* Avx2Kernels();
+
+namespace {
+
+// Below this the target is likely to be read again from cache, so plain stores are right.
+constexpr std::size_t kStreamingBytes = 128 * 1024;
+// Half of a 32 KiB first-level cache: the piece is still there when it is copied.
+constexpr std::size_t kPieceBytes = 16 * 1024;
+
+inline Digest FromXxh(XXH128_hash_t hash) { return {.low = hash.low64, .high = hash.high64}; }
+
+inline Digest DigestKernel(const std::byte* bytes, std::size_t size) {
+  return FromXxh(XXH3_128bits(bytes, size));
+}
+
+inline void UpdateKernel(void* state, const std::byte* bytes, std::size_t size) {
+  XXH3_128bits_update(static_cast<XXH3_state_t*>(state), bytes, size);
+}
+
+/// Copies whole 64-byte lines with streaming stores; `target` is 64-byte aligned.
+inline void StreamCopy(std::byte* target, const std::byte* source, std::size_t size) {
+  std::size_t i = 0;
+#if defined(__AVX2__)
+  for (; i + 64 <= size; i += 64) {
+    const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(source + i));
+    const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(source + i + 32));
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(target + i), a);
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(target + i + 32), b);
+  }
+#elif defined(__SSE2__)
+  for (; i + 64 <= size; i += 64) {
+    for (std::size_t j = 0; j < 64; j += 16) {
+      const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(source + i + j));
+      _mm_stream_si128(reinterpret_cast<__m128i*>(target + i + j), a);
+    }
+  }
+#endif
+  std::memcpy(target + i, source + i, size - i);
+}
+
+inline Digest CopyAndDigestKernel(std::byte* target, const std::byte* source, std::size_t size) {
+  if (size < kStreamingBytes) {
+    std::memcpy(target, source, size);
+    return FromXxh(XXH3_128bits(source, size));
+  }
+  XXH3_state_t state;
+  XXH3_128bits_reset(&state);
+  // Streaming stores want an aligned target.
+  const auto misaligned = reinterpret_cast<std::uintptr_t>(target) % 64;
+  std::size_t done = misaligned == 0 ? 0 : 64 - misaligned;
+  XXH3_128bits_update(&state, source, done);
+  std::memcpy(target, source, done);
+  while (done < size) {
+    const std::size_t piece = std::min(kPieceBytes, size - done);
+    XXH3_128bits_update(&state, source + done, piece);
+    StreamCopy(target + done, source + done, piece);
+    done += piece;
+  }
+  _mm_sfence();  // Streaming stores are weakly ordered; the caller may hand the bytes on.
+  return FromXxh(XXH3_128bits_digest(&state));
+}
+
+constexpr DigestKernels kKernels = {.digest = DigestKernel,
+                                    .update = UpdateKernel,
+                                    .copy_and_digest = CopyAndDigestKernel};
+
+}  // namespace
+}  // namespace cairn::internal

@@ -1,0 +1,94 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libcache/base/result.h"
+
+namespace cairn {
+
+/// Element types of stored tensors.
+enum class DType : std::uint8_t { kF32, kF16, kBF16, kF8, kI8 };
+
+/// Bytes of one element.
+std::uint32_t DTypeBytes(DType dtype);
+std::string_view DTypeName(DType dtype);
+/// Accepts "f32", "f16", "bf16", "f8", "i8" and the long forms "float32", "bfloat16", ...
+/// Errors: kInvalidArgument, lists the accepted names.
+Result<DType> ParseDType(std::string_view name);
+
+/// Recurrences whose state sizes we can compute. Formulas: docs/models.md.
+enum class RecurrentKind : std::uint8_t {
+  kNone,
+  kGatedDeltaNet,    ///< conv (K-1)(2 nk dk + nv dv), state nv dk dv.
+  kKimiDelta,        ///< conv 3 (K-1) H d, state H d^2.
+  kMamba1,           ///< conv (K-1) d_inner, state d_inner N.
+  kMamba2,           ///< conv (K-1)(H P + 2 G N), state H P N.
+  kLightning,        ///< No conv, state H d^2.
+  kShortConv,        ///< LFM2: conv (K-1) d_model, no state.
+};
+
+/// Layers of one recurrent kind with equal shapes.
+struct RecurrentLayers {
+  RecurrentKind kind = RecurrentKind::kNone;
+  std::uint32_t count = 0;
+  std::uint32_t conv_width = 0;    ///< Kernel width K; K-1 columns are kept. 0: no convolution.
+  std::uint32_t key_heads = 0;     ///< nk; for Mamba-2 the number of groups G.
+  std::uint32_t value_heads = 0;   ///< nv or H.
+  std::uint32_t key_dim = 0;       ///< dk; for Mamba N (state size).
+  std::uint32_t value_dim = 0;     ///< dv; for Mamba-2 P (head dim); for Mamba-1 and short conv, 1.
+  std::uint32_t inner_dim = 0;     ///< Mamba-1 d_inner, short conv d_model; else 0.
+
+  /// Elements per layer, for the whole model (before tensor parallelism).
+  [[nodiscard]] std::uint64_t ConvElements() const;
+  [[nodiscard]] std::uint64_t StateElements() const;
+};
+
+/// Attention layers of one shape. MLA keeps one latent vector and no V.
+struct AttentionLayers {
+  std::uint32_t count = 0;
+  std::uint32_t kv_heads = 0;
+  std::uint32_t head_dim = 0;
+  bool latent = false;  ///< MLA: head_dim is latent + rope dims, kv_heads is 1, one tensor not two.
+
+  /// Elements per token of one layer.
+  [[nodiscard]] std::uint64_t KvElements() const;
+};
+
+/// Shapes of a model as far as a cache must know them. A value; all sizes follow from it.
+struct ModelSpec {
+  std::string id;    ///< Lower case with hyphens: "qwen3.5-27b".
+  std::string name;  ///< For people: "Qwen3.5-27B".
+  std::vector<RecurrentLayers> recurrent;
+  std::vector<AttentionLayers> attention;
+  DType kv_dtype = DType::kBF16;
+  DType state_dtype = DType::kF32;
+  DType conv_dtype = DType::kBF16;
+  std::uint32_t tensor_parallel = 1;     ///< Ranks; sizes below are those of one rank.
+  std::uint32_t context_tokens = 0;      ///< Longest prompt; 0 if unknown.
+
+  /// Bytes of attention KV per token on one rank. Heads (and groups) fewer than the ranks are
+  /// replicated, so the size stops shrinking there.
+  [[nodiscard]] std::uint64_t KvBytesPerToken() const;
+  /// Bytes of one checkpoint (all recurrent layers, state and conv window) on one rank.
+  [[nodiscard]] std::uint64_t CheckpointBytes() const;
+  /// "kv=bf16,state=f32,conv=bf16": part of the namespace.
+  [[nodiscard]] std::string DTypeText() const;
+  [[nodiscard]] bool HasRecurrence() const { return CheckpointBytes() != 0; }
+};
+
+/// All built-in models, sorted by id.
+std::span<const ModelSpec> ModelPresets();
+
+/// A preset by id, or the file at that path if `id_or_path` ends in ".json".
+/// Errors: kNotFound lists the nearest preset ids; those of ParseModelSpec.
+Result<ModelSpec> LoadModelSpec(const std::string& id_or_path);
+
+/// Reads a model description (docs/models.md has the fields and an example).
+/// Errors: kInvalidArgument, the message names the field ("recurrent[0].value_heads: missing").
+Result<ModelSpec> ParseModelSpec(std::string_view json);
+
+}  // namespace cairn

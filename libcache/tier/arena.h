@@ -1,0 +1,98 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "libcache/base/result.h"
+
+namespace cairn {
+
+/// Sits in front of every payload, inside the shared mapping. Readers in other processes look at
+/// `generation` only: it changes whenever the slot is handed out or taken back (odd while nobody
+/// may read), so an unchanged even value before and after a copy means the bytes were stable.
+struct alignas(64) SlotHeader {
+  std::uint64_t generation;  ///< Accessed with atomic_ref.
+  std::uint64_t slot_bytes;  ///< Header and padding included.
+  std::uint64_t payload_bytes;
+  std::uint32_t owner;  ///< The caller's number for the object.
+  std::uint32_t magic;
+  std::uint64_t digest_low;
+  std::uint64_t digest_high;
+  std::uint64_t reserved[2];
+};
+static_assert(sizeof(SlotHeader) == 64);
+
+/// Host memory for objects: one sealed memfd of fixed size, cut into slots by size class.
+///
+/// Payload sizes are rounded up to a class (docs/decisions has the spacing; exact for the sizes a
+/// model repeats, so equal objects leave no waste). Small slots fill from the bottom, large ones
+/// from the top, so that freeing one state leaves a hole that fits the next. Pages are taken from
+/// the system on first use and never beyond `capacity_bytes`: the cap is hard.
+///
+/// Not thread-safe: the host tier calls it under the cache's lock. Payload bytes themselves are
+/// read and written without it.
+class Arena {
+ public:
+  struct Config {
+    std::uint64_t capacity_bytes = 0;  ///< Rounded down to 2 MiB; at least 2 MiB.
+    bool huge_pages = true;            ///< madvise; harmless where not allowed.
+  };
+  /// A contiguous run of slots, in address order, that together make room.
+  struct Window {
+    std::vector<std::uint32_t> owners;
+  };
+
+  /// Errors: kInvalidArgument for the size, kIo if the system refuses the memory.
+  static Result<std::unique_ptr<Arena>> Create(const Config& config);
+  ~Arena();
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  /// Offset of a payload of `bytes` (64-byte aligned), its header filled, generation odd.
+  /// Errors: kNoSpace when no free run is long enough; kInvalidArgument for 0 or more than fits.
+  Result<std::uint64_t> Allocate(std::uint64_t bytes, std::uint32_t owner);
+  /// Takes the slot back; its generation moves on, so readers notice.
+  void Free(std::uint64_t payload_offset);
+
+  /// Makes the payload readable: generation becomes even. The bytes must be in place.
+  void Publish(std::uint64_t payload_offset);
+
+  /// The cheapest run of neighbouring slots (with the free space between) whose release lets
+  /// `bytes` be allocated; `cost` is asked per owner and returns infinity for what must stay.
+  /// For when space is enough but scattered. Walks all slots: O(slots).
+  [[nodiscard]] std::optional<Window> CheapestWindow(
+      std::uint64_t bytes, const std::function<double(std::uint32_t owner)>& cost) const;
+
+  [[nodiscard]] SlotHeader& Header(std::uint64_t payload_offset) const;
+  [[nodiscard]] std::span<std::byte> Payload(std::uint64_t payload_offset) const;
+  [[nodiscard]] int fd() const { return fd_; }
+  [[nodiscard]] std::span<std::byte> memory() const { return {base_, capacity_bytes_}; }
+  [[nodiscard]] std::uint64_t capacity_bytes() const { return capacity_bytes_; }
+  /// Slots in use, headers and padding included; <= capacity_bytes() always.
+  [[nodiscard]] std::uint64_t used_bytes() const { return used_bytes_; }
+  /// Payload bytes in use.
+  [[nodiscard]] std::uint64_t payload_bytes() const { return payload_bytes_; }
+  /// What Allocate(bytes) takes out of the arena.
+  static std::uint64_t SlotBytes(std::uint64_t bytes);
+
+ private:
+  Arena(int fd, std::byte* base, std::uint64_t capacity_bytes);
+
+  int fd_;
+  std::byte* base_;
+  std::uint64_t capacity_bytes_;
+  std::uint64_t used_bytes_ = 0;
+  std::uint64_t payload_bytes_ = 0;
+  std::map<std::uint64_t, std::uint64_t> free_by_offset_;                  // offset -> bytes
+  std::set<std::pair<std::uint64_t, std::uint64_t>> free_by_size_;         // (bytes, offset)
+};
+
+}  // namespace cairn

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "libcache/base/digest.h"
+#include "libcache/base/key.h"
+#include "libcache/base/result.h"
+
+namespace cairn {
+
+/// Identity of one object, stored beside its bytes and checked when they come back.
+struct ObjectRecord {
+  PrefixKey key;
+  PrefixKey parent;  ///< Key of the block before; the namespace's seed for the first.
+  std::uint32_t position = 0;
+  ObjectKind kind = ObjectKind::kKv;
+  std::uint64_t bytes = 0;
+  Digest digest;
+};
+
+/// Where a cold tier put an object.
+struct ColdLocation {
+  std::uint32_t segment = 0;
+  std::uint32_t ordinal = 0;
+  bool operator==(const ColdLocation&) const = default;
+};
+
+struct ColdStats {
+  std::uint64_t capacity_bytes = 0;
+  std::uint64_t disk_bytes = 0;   ///< On the device, dead bytes included; <= capacity_bytes.
+  std::uint64_t live_bytes = 0;   ///< Payload of objects that can still be read.
+  std::uint64_t objects = 0;
+  std::uint64_t written_bytes = 0;         ///< Payload accepted since start.
+  std::uint64_t device_written_bytes = 0;  ///< As the store counts them, compaction included.
+  std::uint64_t read_bytes = 0;
+  std::uint64_t checksum_failures = 0;
+  std::uint64_t segments_evicted = 0;
+  std::uint64_t write_failures = 0;
+  std::uint64_t lost_epochs = 0;  ///< Durable epochs that the store no longer had at start.
+  std::string state = "ok";       ///< "ok" or "degraded: why".
+};
+
+/// A tier slower than host memory that keeps objects across restarts. Calls block on I/O and are
+/// made from a pool, never from an I/O thread. Thread-safe.
+///
+/// Capacity is freed a segment at a time: the objects of a segment were written about the same
+/// time, and dropping all of them costs no rewriting. The tier picks the segment that served
+/// least; the listener then learns which objects are gone.
+class ColdTier {
+ public:
+  /// Called with the cookies of objects that are no longer stored, from the thread that wrote,
+  /// without any lock of the tier held.
+  using GoneListener = std::function<void(std::span<const std::uint32_t> cookies)>;
+  /// Returns the cookie of a recovered object, or nullopt to drop it.
+  using Recovered =
+      std::function<std::optional<std::uint32_t>(const ObjectRecord&, ColdLocation)>;
+
+  virtual ~ColdTier() = default;
+
+  virtual void SetGoneListener(GoneListener listener) = 0;
+
+  /// Objects found at start, in no order. Call once, before the first Write.
+  virtual Status Recover(const Recovered& recovered) = 0;
+
+  /// Namespaces are needed to make sense of recovered objects.
+  virtual Status PutNamespace(const PrefixKey& seed, const std::string& canonical) = 0;
+  virtual std::vector<std::pair<PrefixKey, std::string>> Namespaces() = 0;
+
+  /// Stores a copy. `cookie` names the object to the listener. Not durable until Flush.
+  /// Errors: kNoSpace (cap or disk), kIo (then the object may or may not be there after a
+  /// restart, but never with wrong bytes).
+  virtual Result<ColdLocation> Write(const ObjectRecord& record, std::span<const std::byte> bytes,
+                                     std::uint32_t cookie) = 0;
+
+  /// Reads and verifies: digest and identity must equal `expected`.
+  /// Errors: kNotFound (evicted meanwhile), kCorrupt (counted; the caller drops it), kIo.
+  virtual Status Read(ColdLocation location, const ObjectRecord& expected,
+                      std::span<std::byte> target) = 0;
+
+  /// The digest the object was written with, without its bytes. Errors: kNotFound, kCorrupt, kIo.
+  virtual Result<Digest> ReadDigest(ColdLocation location) = 0;
+
+  /// Forgets an object; its space returns with its segment.
+  virtual void Drop(ColdLocation location) = 0;
+
+  /// All writes that returned before this call survive kill -9 and power loss after it.
+  virtual Status Flush() = 0;
+
+  /// Drops everything.
+  virtual Status Clear() = 0;
+
+  [[nodiscard]] virtual ColdStats Stats() const = 0;
+};
+
+}  // namespace cairn
