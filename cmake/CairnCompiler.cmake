@@ -26,6 +26,7 @@ target_compile_options(cairn_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wimplicit-fallthrough
   $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Woverloaded-virtual>
   $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # False positives on std::string in g++ 12 (PR 105651).
   $<$<BOOL:${CAIRN_WERROR}>:-Werror>)
 target_include_directories(cairn_flags INTERFACE ${CMAKE_SOURCE_DIR})
 
