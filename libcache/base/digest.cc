@@ -1,6 +1,6 @@
 #include "libcache/base/digest.h"
 
-#include <new>
+#include <cstring>
 
 #include "libcache/base/check.h"
 #include "libcache/base/digest_kernels.h"
@@ -31,13 +31,24 @@ void Digester::Update(std::span<const std::byte> bytes) {
   Kernels().update(state_, bytes.data(), bytes.size());
 }
 
+void Digester::CopyAndUpdate(std::span<std::byte> target, std::span<const std::byte> source) {
+  CAIRN_CHECK(target.size() >= source.size());
+  Kernels().copy_and_update(state_, target.data(), source.data(), source.size());
+}
+
 Digest Digester::Finish() const {
   return internal::FromXxh(XXH3_128bits_digest(reinterpret_cast<const XXH3_state_t*>(state_)));
 }
 
 Digest CopyAndDigest(std::span<std::byte> target, std::span<const std::byte> source) {
   CAIRN_CHECK(target.size() >= source.size());
-  return Kernels().copy_and_digest(target.data(), source.data(), source.size());
+  if (source.size() <= internal::kOneShotBytes) {
+    std::memcpy(target.data(), source.data(), source.size());
+    return DigestOf(source);
+  }
+  Digester digester;
+  digester.CopyAndUpdate(target, source);
+  return digester.Finish();
 }
 
 }  // namespace cairn

@@ -20,6 +20,8 @@ class Digester {
  public:
   Digester();
   void Update(std::span<const std::byte> bytes);
+  /// Copies `source` to `target` on the way, reading it once (see CopyAndDigest).
+  void CopyAndUpdate(std::span<std::byte> target, std::span<const std::byte> source);
   [[nodiscard]] Digest Finish() const;
 
  private:

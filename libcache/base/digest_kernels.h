@@ -3,7 +3,9 @@
 // Included by exactly two files, digest.cc and digest_avx2.cc, which compile the same source for
 // two instruction sets. Everything here has internal linkage so that the linker cannot merge them.
 
+#if defined(__SSE2__)
 #include <immintrin.h>
+#endif
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -18,11 +20,15 @@ namespace cairn::internal {
 struct DigestKernels {
   Digest (*digest)(const std::byte* bytes, std::size_t size);
   void (*update)(void* state, const std::byte* bytes, std::size_t size);
-  Digest (*copy_and_digest)(std::byte* target, const std::byte* source, std::size_t size);
+  void (*copy_and_update)(void* state, std::byte* target, const std::byte* source,
+                          std::size_t size);
 };
 
 /// The AVX2 variant, or null where the compiler or the processor has none.
 const DigestKernels* Avx2Kernels();
+
+/// Below this one call over the whole is faster than the streaming state.
+inline constexpr std::size_t kOneShotBytes = 4 * 1024;
 
 namespace {
 
@@ -62,31 +68,33 @@ inline void StreamCopy(std::byte* target, const std::byte* source, std::size_t s
   std::memcpy(target + i, source + i, size - i);
 }
 
-inline Digest CopyAndDigestKernel(std::byte* target, const std::byte* source, std::size_t size) {
+inline void CopyAndUpdateKernel(void* state, std::byte* target, const std::byte* source,
+                                std::size_t size) {
+  auto* const xxh = static_cast<XXH3_state_t*>(state);
   if (size < kStreamingBytes) {
+    XXH3_128bits_update(xxh, source, size);
     std::memcpy(target, source, size);
-    return FromXxh(XXH3_128bits(source, size));
+    return;
   }
-  XXH3_state_t state;
-  XXH3_128bits_reset(&state);
   // Streaming stores want an aligned target.
   const auto misaligned = reinterpret_cast<std::uintptr_t>(target) % 64;
   std::size_t done = misaligned == 0 ? 0 : 64 - misaligned;
-  XXH3_128bits_update(&state, source, done);
+  XXH3_128bits_update(xxh, source, done);
   std::memcpy(target, source, done);
   while (done < size) {
     const std::size_t piece = std::min(kPieceBytes, size - done);
-    XXH3_128bits_update(&state, source + done, piece);
+    XXH3_128bits_update(xxh, source + done, piece);
     StreamCopy(target + done, source + done, piece);
     done += piece;
   }
+#if defined(__SSE2__)
   _mm_sfence();  // Streaming stores are weakly ordered; the caller may hand the bytes on.
-  return FromXxh(XXH3_128bits_digest(&state));
+#endif
 }
 
 constexpr DigestKernels kKernels = {.digest = DigestKernel,
                                     .update = UpdateKernel,
-                                    .copy_and_digest = CopyAndDigestKernel};
+                                    .copy_and_update = CopyAndUpdateKernel};
 
 }  // namespace
 }  // namespace cairn::internal

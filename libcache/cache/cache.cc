@@ -1,0 +1,299 @@
+#include "libcache/cache/cache.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "libcache/model/namespace_text.h"
+
+namespace cairn {
+namespace {
+
+// Node, its object and its share of the table: what PrefixIndex promises not to exceed.
+constexpr std::uint64_t kBytesPerNode = 128;
+// Until the first read is timed: a modest NVMe drive.
+constexpr double kFirstColdBytesPerUs = 1000;
+// The largest object the formats carry; MiniMax-M1's state, the largest preset, is 294 MB.
+constexpr std::uint64_t kMaxObjectBytes = UINT32_MAX;
+constexpr std::size_t kMaxNamespaces = 65'535;
+constexpr std::uint32_t kMaxBlockTokens = 65'536;
+
+}  // namespace
+
+Status Cache::Config::Validate() const {
+  if (host_bytes < 2 * kMiB) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "host_bytes: " + FormatBytes(host_bytes) + " is too small; give at least 2MiB");
+  }
+  if (index_bytes < kMiB) {
+    return Fail(ErrorCode::kInvalidArgument, "index_bytes: give at least 1MiB");
+  }
+  if (lease_time.count() < 1) {
+    return Fail(ErrorCode::kInvalidArgument, "lease_time: must be positive");
+  }
+  if (cold_read_threads < 1 || cold_read_threads > 256) {
+    return Fail(ErrorCode::kInvalidArgument, "cold_read_threads: must be between 1 and 256");
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Cache>> Cache::Open(const Config& config, std::unique_ptr<ColdTier> cold) {
+  if (const Status valid = config.Validate(); !valid) {
+    return Fail(valid.error());
+  }
+  auto planner = MakePlanner(config.planner);
+  if (!planner) {
+    return Fail(planner.error());
+  }
+  auto policy = MakeEvictionPolicy(config.eviction);
+  if (!policy) {
+    return Fail(policy.error());
+  }
+  auto arena =
+      Arena::Create({.capacity_bytes = config.host_bytes, .huge_pages = config.huge_pages});
+  if (!arena) {
+    return Fail(arena.error());
+  }
+  std::unique_ptr<Cache> cache(new Cache(config, std::move(cold), std::move(*arena),
+                                         std::move(*policy), std::move(*planner)));
+  if (cache->cold_ != nullptr) {
+    if (const Status recovered = cache->RecoverCold(); !recovered) {
+      return Fail(recovered.error());
+    }
+    Cache* const raw = cache.get();
+    cache->readers_ =
+        std::make_unique<ThreadPool>("cairn-reader", config.cold_read_threads, 65'536);
+    cache->writer_ = std::make_unique<ColdWriter>(
+        raw->cold_.get(), config.cold_queue_bytes, config.cold_flush_every,
+        [raw](const ColdWriter::Entry& entry, const Result<ColdLocation>& location) {
+          raw->OnColdWritten(entry, location);
+        });
+    cache->cold_->SetGoneListener(
+        [raw](std::span<const std::uint32_t> cookies) { raw->OnColdGone(cookies); });
+  }
+  return cache;
+}
+
+Cache::Cache(const Config& config, std::unique_ptr<ColdTier> cold, std::unique_ptr<Arena> arena,
+             std::unique_ptr<EvictionPolicy> policy, std::unique_ptr<Planner> planner)
+    : config_(config),
+      cold_(std::move(cold)),
+      arena_(std::move(arena)),
+      planner_(std::move(planner)),
+      index_(static_cast<std::uint32_t>(
+          std::min<std::uint64_t>(config.index_bytes / kBytesPerNode, UINT32_MAX / 2))),
+      policy_(std::move(policy)),
+      host_({.index = &index_,
+             .arena = arena_.get(),
+             .policy = policy_.get(),
+             .stats = &stats_,
+             .shape =
+                 [this](std::uint16_t id) CAIRN_REQUIRES(mu_) {
+                   const NamespaceSpec& spec = namespaces_[id].spec;
+                   return NamespaceShape{.recurrent = spec.checkpoint_bytes != 0,
+                                         .block_tokens = spec.block_tokens};
+                 }}),
+      cold_bytes_per_us_(kFirstColdBytesPerUs) {}
+
+Cache::~Cache() {
+  writer_.reset();   // Writes what is queued.
+  readers_.reset();  // Finishes promotions under way.
+}
+
+SessionId Cache::BeginSession() {
+  const MutexLock lock(mu_);
+  const SessionId session = next_id_++;
+  sessions_.emplace(session, SessionState{});
+  return session;
+}
+
+void Cache::EndSession(SessionId session) {
+  const MutexLock lock(mu_);
+  std::vector<LeaseId> leases;
+  for (const auto& [id, lease] : leases_) {
+    if (lease.session == session) {
+      leases.push_back(id);
+    }
+  }
+  for (const LeaseId id : leases) {
+    EndLease(id);
+  }
+  std::vector<std::uint64_t> tokens;
+  for (const auto& [token, reservation] : reservations_) {
+    if (reservation.session == session) {
+      tokens.push_back(token);
+    }
+  }
+  for (const std::uint64_t token : tokens) {
+    stats_.aborted += 1;
+    EndReservation(token);
+  }
+  sessions_.erase(session);
+}
+
+Result<Cache::OpenedNamespace> Cache::OpenNamespace(const NamespaceSpec& spec) {
+  const auto bad = [](std::string message) {
+    return Fail(ErrorCode::kInvalidArgument, std::move(message));
+  };
+  if (spec.model.empty()) {
+    return bad("model: must not be empty");
+  }
+  if (spec.block_tokens == 0 || spec.block_tokens > kMaxBlockTokens) {
+    return bad("block_tokens: must be between 1 and " + std::to_string(kMaxBlockTokens) +
+               ", not " + std::to_string(spec.block_tokens));
+  }
+  if (spec.tp_size == 0 || spec.tp_rank >= spec.tp_size) {
+    return bad("tp_rank: must be below tp_size");
+  }
+  if (spec.kv_bytes_per_token == 0 && spec.checkpoint_bytes == 0) {
+    return bad("kv_bytes_per_token and checkpoint_bytes are both 0: there is nothing to cache");
+  }
+  if (spec.checkpoint_bytes > kMaxObjectBytes ||
+      spec.kv_bytes_per_token > kMaxObjectBytes / spec.block_tokens) {
+    return bad("an object of this layout would exceed 4 GiB; use a smaller block_tokens");
+  }
+  NamespaceSpec stored = spec;
+  stored.grid_tokens = spec.grid_tokens == 0 ? spec.block_tokens : spec.grid_tokens;
+  const PrefixKey seed = NamespaceSeed(config_.tenant_key, stored);
+  OpenedNamespace opened;
+  bool added = false;
+  {
+    const MutexLock lock(mu_);
+    const auto known = namespace_by_seed_.find(seed);
+    if (known != namespace_by_seed_.end() &&
+        namespaces_[known->second].spec.model.empty()) {
+      namespaces_[known->second].spec = stored;  // Recovered by seed only.
+    }
+    if (known == namespace_by_seed_.end() && namespaces_.size() >= kMaxNamespaces) {
+      return Fail(ErrorCode::kOverloaded, "too many namespaces; restart the daemon to forget them");
+    }
+    added = known == namespace_by_seed_.end();
+    opened.id = added ? AddNamespace(stored, seed) : known->second;
+    // The grid restricts placement only, so the latest opener's wish is as good as any.
+    namespaces_[opened.id].spec.grid_tokens = stored.grid_tokens;
+  }
+  opened.seed = seed;
+  opened.grid_tokens = stored.grid_tokens;
+  if (added && cold_ != nullptr) {
+    // A failure only means that this namespace starts cold after a restart.
+    static_cast<void>(cold_->PutNamespace(seed, CanonicalNamespace(stored)));
+  }
+  return opened;
+}
+
+NamespaceId Cache::AddNamespace(const NamespaceSpec& spec, const PrefixKey& seed) {
+  const auto id = static_cast<NamespaceId>(namespaces_.size());
+  NamespaceState state;
+  state.spec = spec;
+  state.seed = seed;
+  state.root = index_.InsertRoot(seed, static_cast<std::uint16_t>(id));
+  namespaces_.push_back(std::move(state));
+  namespace_by_seed_.emplace(seed, id);
+  return id;
+}
+
+void Cache::EndLease(LeaseId id) {
+  const auto it = leases_.find(id);
+  CAIRN_CHECK(it != leases_.end());
+  for (const NodeId node : it->second.pinned) {
+    host_.Unpin(node);
+  }
+  const auto session = sessions_.find(it->second.session);
+  if (session != sessions_.end() && !it->second.is_pin) {
+    --session->second.leases;
+  }
+  leases_.erase(it);
+}
+
+void Cache::SweepExpired() {
+  const MutexLock lock(mu_);
+  const TimePoint now = config_.clock->Now();
+  std::vector<LeaseId> leases;
+  for (const auto& [id, lease] : leases_) {
+    if (!lease.is_pin && lease.expires <= now) {
+      leases.push_back(id);
+    }
+  }
+  for (const LeaseId id : leases) {
+    stats_.leases_expired += 1;
+    EndLease(id);
+  }
+  std::vector<std::uint64_t> tokens;
+  for (const auto& [token, reservation] : reservations_) {
+    if (!reservation.filling && reservation.expires <= now) {
+      tokens.push_back(token);
+    }
+  }
+  for (const std::uint64_t token : tokens) {
+    stats_.aborted += 1;
+    EndReservation(token);
+  }
+}
+
+bool Cache::FlushCold(TimePoint deadline) {
+  return writer_ == nullptr || writer_->Flush(deadline);
+}
+
+Status Cache::RecoverCold() {
+  struct Found {
+    ObjectRecord record;
+    ColdLocation location;
+    ObjectId id;
+  };
+  std::vector<Found> found;
+  const MutexLock lock(mu_);
+  for (const auto& [seed, canonical] : cold_->Namespaces()) {
+    const auto spec = ParseCanonicalNamespace(canonical);
+    if (spec && namespaces_.size() < kMaxNamespaces) {
+      AddNamespace(*spec, seed);
+    }
+  }
+  // mu_ is held over the recovery: nobody else knows this cache yet.
+  const Status status = cold_->Recover(
+      [this, &found](const ObjectRecord& record,
+                     ColdLocation location) CAIRN_REQUIRES(mu_) -> std::optional<std::uint32_t> {
+        if (record.bytes == 0 || record.bytes > kMaxObjectBytes) {
+          return std::nullopt;
+        }
+        const ObjectId id = index_.NewObject();
+        found.push_back({record, location, id});
+        return id;
+      });
+  if (!status) {
+    return status;
+  }
+  // Parents before children: a block's position is beyond its parent's.
+  std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) {
+    return a.record.position < b.record.position;
+  });
+  for (const Found& f : found) {
+    const ReserveItem item{.kind = f.record.kind,
+                           .key = f.record.key,
+                           .parent = f.record.parent,
+                           .position = f.record.position,
+                           .bytes = f.record.bytes};
+    const NodeId parent = index_.Find(f.record.parent);
+    Result<NodeId> node = Fail(ErrorCode::kNotFound, "");
+    if (parent != kNoId) {
+      node = NodeForWrite(namespaces_[index_.node(parent).name_space], item);
+    }
+    const bool usable =
+        node && (f.record.kind == ObjectKind::kKv ? index_.node(*node).kv
+                                                  : index_.node(*node).checkpoint) == kNoId;
+    if (!usable) {
+      cold_->Drop(f.location);  // Unreachable: its path or namespace is gone.
+      index_.FreeUnattached(f.id);
+      continue;
+    }
+    Object& object = index_.object(f.id);
+    object.bytes = static_cast<std::uint32_t>(f.record.bytes);
+    object.kind = f.record.kind;
+    object.cold = f.location;
+    object.Set(Object::kCold);
+    index_.Attach(f.id, *node);
+    stats_.cold.bytes[static_cast<std::size_t>(object.kind)] += object.bytes;
+    stats_.cold.objects[static_cast<std::size_t>(object.kind)] += 1;
+  }
+  return {};
+}
+
+}  // namespace cairn

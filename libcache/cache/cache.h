@@ -1,0 +1,316 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "libcache/base/clock.h"
+#include "libcache/base/completion.h"
+#include "libcache/base/mutex.h"
+#include "libcache/base/thread_pool.h"
+#include "libcache/cache/cold_writer.h"
+#include "libcache/cache/host_tier.h"
+#include "libcache/cache/types.h"
+#include "libcache/index/prefix_index.h"
+#include "libcache/model/prefix_key.h"
+#include "libcache/placement/planner.h"
+#include "libcache/policy/eviction.h"
+#include "libcache/tier/arena.h"
+#include "libcache/tier/cold_tier.h"
+
+namespace cairn {
+
+/// The cache that the daemon, embedded mode and tests share: trie, host tier, cold tier, leases and
+/// plans. It knows no sockets. docs/architecture.md follows a request through it.
+///
+/// Thread-safe. One leaf lock guards all bookkeeping and is held for microseconds; bytes are
+/// copied, hashed and read from disk without it. Calls never wait for I/O, except where a
+/// Completion is handed out to wait on. Everything a caller may wait for ends by itself: leases and
+/// reservations expire, and end with their session.
+class Cache {
+ public:
+  struct Config {
+    std::uint64_t host_bytes = 0;  ///< The arena; a hard cap.
+    bool huge_pages = true;
+    std::uint64_t index_bytes = 64 * kMiB;  ///< Trie memory; the longest unused ghosts go first.
+    std::string planner = "turn_end_demand";
+    std::string eviction = "value";
+    std::chrono::milliseconds lease_time{30'000};
+    std::uint32_t max_leases_per_session = 1024;
+    std::uint32_t max_reservations_per_session = 16384;
+    std::uint64_t cold_queue_bytes = 256 * kMiB;  ///< Objects waiting for the cold tier; they stay
+                                                  ///< in the arena, so this is not extra memory.
+    std::chrono::milliseconds cold_flush_every{2'000};
+    int cold_read_threads = 2;
+    TenantKey tenant_key;
+    const Clock* clock = &SteadyClock::Instance();
+
+    /// Errors: kInvalidArgument naming the field.
+    [[nodiscard]] Status Validate() const;
+  };
+
+  /// `cold` may be null: then what leaves host memory is gone. Objects it holds are recovered into
+  /// the trie before this returns. Errors: those of Validate, Arena::Create and Recover.
+  static Result<std::unique_ptr<Cache>> Open(const Config& config, std::unique_ptr<ColdTier> cold);
+  /// Writes what is queued for the cold tier. All sessions must have ended.
+  ~Cache();
+  Cache(const Cache&) = delete;
+  Cache& operator=(const Cache&) = delete;
+
+  // Sessions and namespaces.
+
+  SessionId BeginSession() CAIRN_EXCLUDES(mu_);
+  /// Ends its leases, reservations and pins.
+  void EndSession(SessionId session) CAIRN_EXCLUDES(mu_);
+  struct OpenedNamespace {
+    NamespaceId id = 0;
+    PrefixKey seed;
+    std::uint32_t grid_tokens = 0;
+  };
+  /// Errors: kInvalidArgument naming the field; kOverloaded beyond 65,535 namespaces.
+  Result<OpenedNamespace> OpenNamespace(const NamespaceSpec& spec) CAIRN_EXCLUDES(mu_);
+
+  // Reading.
+
+  /// Every restorable boundary of the prompt, a lease on the best, and the plan. The prefix is
+  /// remembered as seen. `keys`: one per whole block. Errors: kInvalidArgument; kUnavailable while
+  /// draining; kOverloaded beyond the session's leases.
+  Result<MatchResult> Match(SessionId session, std::uint64_t request, NamespaceId name_space,
+                            std::span<const PrefixKey> keys, std::uint32_t prompt_tokens)
+      CAIRN_EXCLUDES(mu_);
+  /// Starts bringing the objects of one boundary of the lease's path to host memory. The result is
+  /// done at once when they are there already. KV up to `from_position` is left out.
+  /// Errors: kExpired, kNotFound (evicted meanwhile, or no such boundary), kNoSpace, kOverloaded.
+  Result<std::shared_ptr<Completion>> StartFetch(SessionId session, LeaseId lease,
+                                                 std::uint32_t position, const PrefixKey* tail_key,
+                                                 std::uint32_t from_position) CAIRN_EXCLUDES(mu_);
+  /// After StartFetch is done: where the bytes are. They stay put until the lease ends. KV blocks
+  /// shallow to deep, then the tail's KV, then the checkpoint. Errors: kExpired, kNotFound.
+  Result<std::vector<ObjectView>> FinishFetch(SessionId session, LeaseId lease)
+      CAIRN_EXCLUDES(mu_);
+  /// One object of FinishFetch by index, for planes that send bytes. Errors: kExpired, kNotFound.
+  Result<ObjectView> FetchedObject(SessionId session, LeaseId lease, std::uint32_t index)
+      CAIRN_EXCLUDES(mu_);
+  Status Release(SessionId session, LeaseId lease) CAIRN_EXCLUDES(mu_);
+  /// A reader found that object `index` of FinishFetch does not have its digest: it is dropped from
+  /// all tiers, once its slot still is what the reader saw.
+  Status ReportCorrupt(SessionId session, LeaseId lease, std::uint32_t index) CAIRN_EXCLUDES(mu_);
+
+  // Writing: Reserve, Fill in order, Commit.
+
+  Result<std::vector<ReserveOutcome>> Reserve(SessionId session, std::uint64_t request,
+                                              NamespaceId name_space,
+                                              std::span<const ReserveItem> items)
+      CAIRN_EXCLUDES(mu_);
+  /// A stretch of a reserved object that the holder fills without the lock. Keeps the memory in
+  /// place even if the reservation ends meanwhile.
+  class Filling;
+  /// Errors: kExpired; kInvalidArgument if `offset` is not where the last stretch ended or it
+  /// passes the object's end; kInProgress while another stretch is being filled.
+  Result<Filling> BeginFill(SessionId session, std::uint64_t token, std::uint64_t offset,
+                            std::uint64_t bytes) CAIRN_EXCLUDES(mu_);
+  /// BeginFill, copy and end in one.
+  Status Fill(SessionId session, std::uint64_t token, std::uint64_t offset,
+              std::span<const std::byte> bytes) CAIRN_EXCLUDES(mu_);
+  struct CommitResult {
+    std::vector<ErrorCode> codes;  ///< kOk, kExpired, kInvalidArgument (not filled), kCorrupt.
+    std::shared_ptr<Completion> durable;  ///< Set if asked for; to be waited on before acking.
+  };
+  /// Publishes objects whose bytes have the digest the writer computed.
+  CommitResult Commit(SessionId session, std::span<const CommitItem> items, bool durable)
+      CAIRN_EXCLUDES(mu_);
+  void Abort(SessionId session, std::span<const std::uint64_t> tokens) CAIRN_EXCLUDES(mu_);
+
+  Status Observe(NamespaceId name_space, const Observation& observation) CAIRN_EXCLUDES(mu_);
+
+  // Administration.
+
+  /// Ends leases and reservations whose time is over. The owner calls it a few times a second.
+  void SweepExpired() CAIRN_EXCLUDES(mu_);
+  [[nodiscard]] CacheStats Stats() const CAIRN_EXCLUDES(mu_);
+  [[nodiscard]] std::vector<LeaseView> Leases() const CAIRN_EXCLUDES(mu_);
+  struct NamespaceView {
+    NamespaceId id = 0;
+    NamespaceSpec spec;
+    PrefixKey seed;
+  };
+  [[nodiscard]] std::vector<NamespaceView> Namespaces() const CAIRN_EXCLUDES(mu_);
+  /// Nodes at and below those whose key starts with `key_hex` (all roots if empty), parents first,
+  /// ghosts left out.
+  [[nodiscard]] std::vector<NodeView> Tree(const std::string& key_hex, std::size_t max_nodes) const
+      CAIRN_EXCLUDES(mu_);
+  /// Errors: kNotFound; kInvalidArgument if `key_hex` is not hex or fits several keys.
+  Result<NodeView> Lookup(const std::string& key_hex) const CAIRN_EXCLUDES(mu_);
+  Status PinPrefix(const std::string& key_hex) CAIRN_EXCLUDES(mu_);
+  Status UnpinPrefix(const std::string& key_hex) CAIRN_EXCLUDES(mu_);
+  struct Evicted {
+    std::uint64_t objects = 0;
+    std::uint64_t bytes = 0;
+  };
+  /// Drops the prefix and all below it; what is leased or in transfer stays.
+  Result<Evicted> EvictPrefix(const std::string& key_hex, bool host_only) CAIRN_EXCLUDES(mu_);
+  /// Drops everything that nobody holds, in all tiers.
+  Evicted Clear() CAIRN_EXCLUDES(mu_);
+  /// New matches and reservations are refused from now on.
+  void BeginDrain() { draining_ = true; }
+  [[nodiscard]] bool draining() const { return draining_; }
+  /// Waits for write-behind; false when the deadline passed.
+  bool FlushCold(TimePoint deadline);
+
+  [[nodiscard]] const Arena& arena() const { return *arena_; }
+  [[nodiscard]] const Config& config() const { return config_; }
+  [[nodiscard]] std::string_view planner_name() const { return planner_->Name(); }
+
+ private:
+  struct NamespaceState {
+    NamespaceSpec spec;
+    PrefixKey seed;
+    NodeId root = kNoId;
+    // Moving averages that calibrate load-or-recompute; start values in cache_read.cc.
+    double recompute_us_per_token = 0;
+  };
+  struct Lease {
+    SessionId session = 0;
+    std::uint64_t request = 0;
+    TimePoint expires;
+    NodeId deepest = kNoId;  // Of the whole-block path.
+    TierKind tier = TierKind::kHost;  // Where `deepest` was when it was matched.
+    std::vector<NodeId> pinned;
+    std::vector<ObjectId> objects;  // Of the last StartFetch; not held, so looked up again.
+    // Of the last FinishFetch. Generations are never reused, so a stale object number is noticed.
+    std::vector<std::pair<ObjectId, std::uint64_t>> served;
+    NodeId fetched = kNoId;
+    std::uint32_t fetched_from = 0;
+    TierKind fetched_tier = TierKind::kHost;
+    bool is_pin = false;
+  };
+  struct Reservation {
+    SessionId session = 0;
+    std::uint64_t request = 0;
+    TimePoint expires;
+    ObjectId object = kNoId;
+    std::uint64_t filled = 0;
+    Digester digester;
+    bool filling = false;
+    bool aborted = false;  // Ended while being filled; freed when the filling ends.
+  };
+  struct SessionState {
+    std::uint32_t leases = 0;
+    std::uint32_t reservations = 0;
+  };
+  struct Promotion {
+    std::vector<std::shared_ptr<Completion>> waiters;
+  };
+
+  Cache(const Config& config, std::unique_ptr<ColdTier> cold, std::unique_ptr<Arena> arena,
+        std::unique_ptr<EvictionPolicy> policy, std::unique_ptr<Planner> planner);
+
+  Status RecoverCold() CAIRN_EXCLUDES(mu_);
+  NamespaceId AddNamespace(const NamespaceSpec& spec, const PrefixKey& seed) CAIRN_REQUIRES(mu_);
+
+  struct Path;
+  void WalkPath(Path& path, std::span<const PrefixKey> keys) CAIRN_REQUIRES(mu_);
+  void AddBoundary(Path& path, NodeId id, bool tail) const CAIRN_REQUIRES(mu_);
+  void AddTails(Path& path, NodeId id) const CAIRN_REQUIRES(mu_);
+  void ChooseBest(const NamespaceState& name_space, MatchResult& result) const
+      CAIRN_REQUIRES(mu_);
+  void LeaseBest(Lease& lease, const MatchResult& result) CAIRN_REQUIRES(mu_);
+  [[nodiscard]] std::uint32_t EstimateLoadUs(std::uint64_t bytes, std::uint64_t cold_bytes) const
+      CAIRN_REQUIRES(mu_);
+  Result<Lease*> FindLease(SessionId session, LeaseId id) CAIRN_REQUIRES(mu_);
+  [[nodiscard]] NodeId BoundaryOnPath(const Lease& lease, std::uint32_t position,
+                                      const PrefixKey* tail_key) const CAIRN_REQUIRES(mu_);
+  Status CollectObjects(Lease& lease, NodeId node, std::uint32_t from_position)
+      CAIRN_REQUIRES(mu_);
+  ObjectView ViewOf(ObjectId id) const CAIRN_REQUIRES(mu_);
+  Status Promote(ObjectId id, const std::shared_ptr<Completion>& waiter) CAIRN_REQUIRES(mu_);
+  void PromoteObject(ObjectId id, ObjectRecord expected, ColdLocation location,
+                     std::span<std::byte> target) CAIRN_EXCLUDES(mu_);
+  void FinishPromotion(ObjectId id, const Status& status, const Digest& digest)
+      CAIRN_EXCLUDES(mu_);
+  void EndLease(LeaseId id) CAIRN_REQUIRES(mu_);
+
+  ReserveOutcome ReserveOne(SessionId session, std::uint64_t request,
+                            const NamespaceState& name_space, const ReserveItem& item)
+      CAIRN_REQUIRES(mu_);
+  Result<NodeId> NodeForWrite(const NamespaceState& name_space, const ReserveItem& item)
+      CAIRN_REQUIRES(mu_);
+  void EndFill(std::uint64_t token, std::uint64_t bytes, const Digester& digester)
+      CAIRN_EXCLUDES(mu_);
+  ErrorCode CommitOne(SessionId session, const CommitItem& item,
+                      const std::shared_ptr<Completion>& durable) CAIRN_REQUIRES(mu_);
+  void EndReservation(std::uint64_t token) CAIRN_REQUIRES(mu_);
+  void FreeReserved(ObjectId id) CAIRN_REQUIRES(mu_);
+  /// True when the writer took it; `durable` gets one more piece then.
+  bool QueueForCold(ObjectId id, const std::shared_ptr<Completion>& durable) CAIRN_REQUIRES(mu_);
+  void OnColdWritten(const ColdWriter::Entry& entry, const Result<ColdLocation>& location)
+      CAIRN_EXCLUDES(mu_);
+  void OnColdGone(std::span<const std::uint32_t> cookies) CAIRN_EXCLUDES(mu_);
+  void ForgetCold(ObjectId id) CAIRN_REQUIRES(mu_);
+  [[nodiscard]] ObjectRecord RecordOf(ObjectId id) const CAIRN_REQUIRES(mu_);
+
+  Result<NodeId> FindByHex(const std::string& key_hex) const CAIRN_REQUIRES(mu_);
+  [[nodiscard]] NodeView ViewOfNode(NodeId id) const CAIRN_REQUIRES(mu_);
+  void EvictBelow(NodeId id, bool host_only, Evicted& evicted,
+                  std::vector<ColdLocation>& cold_drops) CAIRN_REQUIRES(mu_);
+  void DropObject(ObjectId id, bool host_only, Evicted& evicted,
+                  std::vector<ColdLocation>& cold_drops) CAIRN_REQUIRES(mu_);
+
+  const Config config_;
+  const std::unique_ptr<ColdTier> cold_;
+  const std::unique_ptr<Arena> arena_;
+  const std::unique_ptr<Planner> planner_;
+  std::atomic<bool> draining_{false};
+
+  mutable Mutex mu_;
+  PrefixIndex index_ CAIRN_GUARDED_BY(mu_);
+  const std::unique_ptr<EvictionPolicy> policy_ CAIRN_GUARDED_BY(mu_);
+  std::vector<NamespaceState> namespaces_ CAIRN_GUARDED_BY(mu_);
+  std::unordered_map<PrefixKey, NamespaceId, PrefixKeyHash> namespace_by_seed_
+      CAIRN_GUARDED_BY(mu_);
+  HostTier host_ CAIRN_GUARDED_BY(mu_);
+  std::unordered_map<SessionId, SessionState> sessions_ CAIRN_GUARDED_BY(mu_);
+  std::unordered_map<LeaseId, Lease> leases_ CAIRN_GUARDED_BY(mu_);
+  std::unordered_map<std::uint64_t, Reservation> reservations_ CAIRN_GUARDED_BY(mu_);
+  std::unordered_map<ObjectId, Promotion> promotions_ CAIRN_GUARDED_BY(mu_);
+  std::uint64_t next_id_ CAIRN_GUARDED_BY(mu_) = 1;
+  double cold_bytes_per_us_ CAIRN_GUARDED_BY(mu_);
+  mutable CacheStats stats_ CAIRN_GUARDED_BY(mu_);
+
+  // Last, so that their threads end before what they use.
+  std::unique_ptr<ColdWriter> writer_;
+  std::unique_ptr<ThreadPool> readers_;
+};
+
+/// Move-only. Done() accepts the bytes; destruction without it rejects them and ends the
+/// reservation, since the object can no longer be completed in order.
+class Cache::Filling {
+ public:
+  Filling(Filling&& other) noexcept;
+  Filling& operator=(Filling&&) = delete;
+  Filling(const Filling&) = delete;
+  ~Filling();
+
+  [[nodiscard]] std::span<std::byte> target() const { return target_; }
+  /// The target holds its bytes; they are hashed now.
+  void Done();
+  /// Copies `source`, which has target().size() bytes, and hashes on the way.
+  void CopyFrom(std::span<const std::byte> source);
+
+ private:
+  friend class Cache;
+  Filling(Cache* cache, std::uint64_t token, std::span<std::byte> target, const Digester& digester)
+      : cache_(cache), token_(token), target_(target), digester_(digester) {}
+
+  Cache* cache_;
+  std::uint64_t token_;
+  std::span<std::byte> target_;
+  Digester digester_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,312 @@
+// What operators ask: statistics, the tree, pins, eviction.
+#include <algorithm>
+#include <utility>
+
+#include "libcache/cache/cache.h"
+
+namespace cairn {
+
+CacheStats Cache::Stats() const {
+  CacheStats stats;
+  {
+    const MutexLock lock(mu_);
+    stats = stats_;
+    stats.arena_used_bytes = arena_->used_bytes();
+    stats.index_bytes = index_.memory_bytes();
+    stats.nodes = index_.nodes();
+    stats.ghosts = index_.ghosts();
+    stats.reservations = reservations_.size();
+    stats.sessions = sessions_.size();
+    for (const auto& [id, lease] : leases_) {
+      (lease.is_pin ? stats.pins : stats.leases) += 1;
+    }
+  }
+  stats.arena_capacity_bytes = arena_->capacity_bytes();
+  stats.draining = draining_;
+  stats.has_cold = cold_ != nullptr;
+  if (cold_ != nullptr) {
+    stats.cold_store = cold_->Stats();
+    stats.cold_queue_bytes = writer_->queued_bytes();
+  }
+  return stats;
+}
+
+std::vector<LeaseView> Cache::Leases() const {
+  const MutexLock lock(mu_);
+  const TimePoint now = config_.clock->Now();
+  const auto left = [now](TimePoint expires) {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(expires - now).count();
+  };
+  std::vector<LeaseView> views;
+  views.reserve(leases_.size() + reservations_.size());
+  for (const auto& [id, lease] : leases_) {
+    views.push_back({.id = id,
+                     .session = lease.session,
+                     .request = lease.request,
+                     .position = index_.node(lease.deepest).position,
+                     .expires_in_ms = lease.is_pin ? -1 : left(lease.expires),
+                     .kind = lease.is_pin ? "pin" : "read"});
+  }
+  for (const auto& [token, reservation] : reservations_) {
+    const NodeId node = index_.object(reservation.object).node;
+    views.push_back({.id = token,
+                     .session = reservation.session,
+                     .request = reservation.request,
+                     .position = index_.node(node).position,
+                     .expires_in_ms = left(reservation.expires),
+                     .kind = "write"});
+  }
+  std::sort(views.begin(), views.end(),
+            [](const LeaseView& a, const LeaseView& b) { return a.id < b.id; });
+  return views;
+}
+
+std::vector<Cache::NamespaceView> Cache::Namespaces() const {
+  const MutexLock lock(mu_);
+  std::vector<NamespaceView> views;
+  for (std::size_t id = 0; id < namespaces_.size(); ++id) {
+    views.push_back({.id = static_cast<NamespaceId>(id),
+                     .spec = namespaces_[id].spec,
+                     .seed = namespaces_[id].seed});
+  }
+  return views;
+}
+
+NodeView Cache::ViewOfNode(NodeId id) const {
+  const Node& n = index_.node(id);
+  const NamespaceSpec& spec = namespaces_[n.name_space].spec;
+  NodeView view;
+  view.key = n.key;
+  view.position = n.position;
+  view.pins = n.pins;
+  view.name_space = n.name_space;
+  if (n.parent != kNoId) {
+    view.parent = index_.node(n.parent).key;
+  }
+  for (const ObjectId object_id : {n.kv, n.checkpoint}) {
+    if (object_id != kNoId) {
+      const Object& object = index_.object(object_id);
+      const auto kind = static_cast<std::size_t>(object.kind);
+      view.present[kind] = true;
+      view.on_host[kind] = object.Has(Object::kHost);
+      view.on_cold[kind] = object.Has(Object::kCold);
+      view.bytes += object.bytes;
+    }
+  }
+  for (const NodeId first : {n.first_child, n.first_tail}) {
+    for (NodeId child = first; child != kNoId; child = index_.node(child).next_sibling) {
+      view.children += 1;
+    }
+  }
+  const auto readable = [this](ObjectId object) CAIRN_REQUIRES(mu_) {
+    return object != kNoId && index_.object(object).Readable();
+  };
+  view.restorable = !n.Has(Node::kRoot) && (spec.checkpoint_bytes == 0 || readable(n.checkpoint));
+  view.restore_bytes = spec.checkpoint_bytes;
+  for (NodeId at = id; at != kNoId && !index_.node(at).Has(Node::kRoot);
+       at = index_.node(at).parent) {
+    view.depth += 1;
+    if (spec.kv_bytes_per_token != 0) {
+      view.restorable = view.restorable && readable(index_.node(at).kv);
+      view.restore_bytes +=
+          index_.node(at).kv == kNoId ? 0 : index_.object(index_.node(at).kv).bytes;
+    }
+  }
+  if (!view.restorable) {
+    view.restore_bytes = 0;
+  }
+  return view;
+}
+
+Result<NodeId> Cache::FindByHex(const std::string& key_hex) const {
+  if (key_hex.empty() || key_hex.size() > 2 * PrefixKey::kBytes ||
+      key_hex.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "'" + key_hex + "' is no key; give its first digits in lower-case hex");
+  }
+  NodeId found = kNoId;
+  bool several = false;
+  index_.ForEachNode([&](NodeId id) CAIRN_REQUIRES(mu_) {
+    if (index_.node(id).key.Hex().compare(0, key_hex.size(), key_hex) == 0) {
+      several = several || found != kNoId;
+      found = id;
+    }
+  });
+  if (several) {
+    return Fail(ErrorCode::kInvalidArgument, "several keys start with " + key_hex +
+                                                 "; give more digits");
+  }
+  if (found == kNoId) {
+    return Fail(ErrorCode::kNotFound, "no key starts with " + key_hex + "; see cairnctl tree");
+  }
+  return found;
+}
+
+std::vector<NodeView> Cache::Tree(const std::string& key_hex, std::size_t max_nodes) const {
+  const MutexLock lock(mu_);
+  std::vector<NodeId> stack;
+  if (key_hex.empty()) {
+    for (const NamespaceState& name_space : namespaces_) {
+      stack.push_back(name_space.root);
+    }
+  } else {
+    index_.ForEachNode([&](NodeId id) CAIRN_REQUIRES(mu_) {
+      if (index_.node(id).key.Hex().compare(0, key_hex.size(), key_hex) == 0) {
+        stack.push_back(id);
+      }
+    });
+  }
+  std::reverse(stack.begin(), stack.end());
+  std::vector<NodeView> views;
+  while (!stack.empty() && views.size() < max_nodes) {
+    const NodeId id = stack.back();
+    stack.pop_back();
+    const Node& n = index_.node(id);
+    if (!n.Has(Node::kGhost)) {
+      views.push_back(ViewOfNode(id));
+    }
+    for (const NodeId first : {n.first_child, n.first_tail}) {
+      for (NodeId child = first; child != kNoId; child = index_.node(child).next_sibling) {
+        stack.push_back(child);
+      }
+    }
+  }
+  return views;
+}
+
+Result<NodeView> Cache::Lookup(const std::string& key_hex) const {
+  const MutexLock lock(mu_);
+  const auto id = FindByHex(key_hex);
+  if (!id) {
+    return Fail(id.error());
+  }
+  return ViewOfNode(*id);
+}
+
+Status Cache::PinPrefix(const std::string& key_hex) {
+  const MutexLock lock(mu_);
+  const auto id = FindByHex(key_hex);
+  if (!id) {
+    return Fail(id.error());
+  }
+  if (!ViewOfNode(*id).restorable) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "there is no restorable boundary at this key; see cairnctl tree");
+  }
+  for (const auto& [lease_id, lease] : leases_) {
+    if (lease.is_pin && lease.deepest == *id) {
+      return Fail(ErrorCode::kExists, "it is pinned already");
+    }
+  }
+  Lease& lease = leases_[next_id_++];
+  lease.session = kOperatorSession;
+  lease.is_pin = true;
+  lease.deepest = *id;
+  lease.pinned = {*id};
+  host_.Pin(*id);
+  return {};
+}
+
+Status Cache::UnpinPrefix(const std::string& key_hex) {
+  const MutexLock lock(mu_);
+  const auto id = FindByHex(key_hex);
+  if (!id) {
+    return Fail(id.error());
+  }
+  for (const auto& [lease_id, lease] : leases_) {
+    if (lease.is_pin && lease.deepest == *id) {
+      EndLease(lease_id);
+      return {};
+    }
+  }
+  return Fail(ErrorCode::kNotFound, "it is not pinned; see cairnctl leases");
+}
+
+void Cache::DropObject(ObjectId id, bool host_only, Evicted& evicted,
+                       std::vector<ColdLocation>& cold_drops) {
+  if (id == kNoId) {
+    return;
+  }
+  Object& object = index_.object(id);
+  const std::uint64_t bytes = object.bytes;
+  if (object.io_pins != 0 || !object.Readable()) {
+    return;
+  }
+  const bool cold = object.Has(Object::kCold) && !host_only;
+  const bool host = object.Has(Object::kHost);
+  if (!cold && !host) {
+    return;
+  }
+  evicted.objects += 1;
+  evicted.bytes += bytes;
+  if (cold) {
+    cold_drops.push_back(object.cold);
+    ForgetCold(id);  // Removes the object if host memory does not have it.
+  }
+  if (host) {
+    host_.Drop(id, EvictReason::kOperator);
+  }
+}
+
+void Cache::EvictBelow(NodeId top, bool host_only, Evicted& evicted,
+                       std::vector<ColdLocation>& cold_drops) {
+  // Post-order without recursion: prompts are thousands of blocks deep.
+  std::vector<NodeId> order = {top};
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const Node& n = index_.node(order[i]);
+    for (const NodeId first : {n.first_child, n.first_tail}) {
+      for (NodeId child = first; child != kNoId; child = index_.node(child).next_sibling) {
+        order.push_back(child);
+      }
+    }
+  }
+  for (auto it = order.rbegin(); it != order.rend(); ++it) {
+    const Node& n = index_.node(*it);
+    // A pin holds the path up to it, so whatever hangs above a pinned node is needed.
+    bool held = n.pins != 0;
+    for (const NodeId first : {n.first_child, n.first_tail}) {
+      for (NodeId child = first; child != kNoId && !held;
+           child = index_.node(child).next_sibling) {
+        held = index_.node(child).Has(Node::kNeeded);
+      }
+    }
+    if (!held) {
+      DropObject(n.checkpoint, host_only, evicted, cold_drops);
+      DropObject(n.kv, host_only, evicted, cold_drops);
+    }
+  }
+}
+
+Result<Cache::Evicted> Cache::EvictPrefix(const std::string& key_hex, bool host_only) {
+  Evicted evicted;
+  std::vector<ColdLocation> cold_drops;
+  {
+    const MutexLock lock(mu_);
+    const auto id = FindByHex(key_hex);
+    if (!id) {
+      return Fail(id.error());
+    }
+    EvictBelow(*id, host_only, evicted, cold_drops);
+  }
+  for (const ColdLocation location : cold_drops) {
+    cold_->Drop(location);
+  }
+  return evicted;
+}
+
+Cache::Evicted Cache::Clear() {
+  Evicted evicted;
+  std::vector<ColdLocation> cold_drops;
+  {
+    const MutexLock lock(mu_);
+    for (const NamespaceState& name_space : namespaces_) {
+      EvictBelow(name_space.root, false, evicted, cold_drops);
+    }
+  }
+  for (const ColdLocation location : cold_drops) {
+    cold_->Drop(location);
+  }
+  return evicted;
+}
+
+}  // namespace cairn

@@ -1,0 +1,367 @@
+// Reserve, Fill, Commit and the way to the cold tier.
+#include <cstring>
+#include <utility>
+
+#include "libcache/cache/cache.h"
+
+namespace cairn {
+namespace {
+
+constexpr std::size_t Index(ObjectKind kind) { return static_cast<std::size_t>(kind); }
+
+}  // namespace
+
+Result<NodeId> Cache::NodeForWrite(const NamespaceState& name_space, const ReserveItem& item) {
+  const auto bad = [](std::string message) {
+    return Fail(ErrorCode::kInvalidArgument, std::move(message));
+  };
+  const NamespaceSpec& spec = name_space.spec;
+  const NodeId parent = index_.Find(item.parent);
+  if (parent == kNoId) {
+    return Fail(ErrorCode::kNotFound, "parent_key: unknown prefix; match it first");
+  }
+  const Node& above = index_.node(parent);
+  if (above.name_space != index_.node(name_space.root).name_space) {
+    return bad("parent_key: of another namespace");
+  }
+  if (above.Has(Node::kTail) || item.position <= above.position ||
+      item.position - above.position > spec.block_tokens) {
+    return bad("position: " + std::to_string(item.position) + " is not inside the block of " +
+               std::to_string(spec.block_tokens) + " tokens that follows its parent at " +
+               std::to_string(above.position));
+  }
+  const std::uint32_t tokens = item.position - above.position;
+  const bool tail = tokens != spec.block_tokens;
+  const std::uint64_t right_bytes =
+      item.kind == ObjectKind::kKv ? tokens * spec.kv_bytes_per_token : spec.checkpoint_bytes;
+  if (item.bytes != right_bytes || right_bytes == 0) {
+    return bad("bytes: " + std::to_string(item.bytes) + " given, but " +
+               (item.kind == ObjectKind::kKv ? "KV of " + std::to_string(tokens) + " tokens"
+                                             : std::string("a checkpoint")) +
+               " of this namespace has " + std::to_string(right_bytes));
+  }
+  NodeId node = index_.Find(item.key);
+  if (node == kNoId) {
+    node = index_.Insert(parent, item.key, item.position, tail);
+    if (node == kNoId) {
+      return Fail(ErrorCode::kOverloaded, "the index is full; raise index_bytes");
+    }
+  }
+  const Node& n = index_.node(node);
+  if (n.parent != parent || n.position != item.position) {
+    return bad("key: belongs to another position");
+  }
+  return node;
+}
+
+ReserveOutcome Cache::ReserveOne(SessionId session, std::uint64_t request,
+                                 const NamespaceState& name_space, const ReserveItem& item) {
+  SessionState& owner = sessions_.at(session);
+  if (owner.reservations >= config_.max_reservations_per_session) {
+    return {.code = ErrorCode::kOverloaded, .token = 0};
+  }
+  const Result<NodeId> node = NodeForWrite(name_space, item);
+  if (!node) {
+    return {.code = node.error().code, .token = 0};
+  }
+  const Node& n = index_.node(*node);
+  const ObjectId present = item.kind == ObjectKind::kKv ? n.kv : n.checkpoint;
+  if (present != kNoId) {
+    const bool writing = index_.object(present).Has(Object::kWriting);
+    return {.code = writing ? ErrorCode::kInProgress : ErrorCode::kExists, .token = 0};
+  }
+  // The pin keeps the path while this object is written, and its node while room is made.
+  host_.Pin(*node);
+  const ObjectId id = index_.AddObject(*node, item.kind, static_cast<std::uint32_t>(item.bytes));
+  if (const Status room = host_.Allocate(id, Object::kWriting); !room) {
+    index_.RemoveObject(id);
+    host_.Unpin(*node);
+    return {.code = room.error().code, .token = 0};
+  }
+  const std::uint64_t token = next_id_++;
+  Reservation& reservation = reservations_[token];
+  reservation.session = session;
+  reservation.request = request;
+  reservation.expires = config_.clock->Now() + config_.lease_time;
+  reservation.object = id;
+  owner.reservations += 1;
+  return {.code = ErrorCode::kOk, .token = token};
+}
+
+Result<std::vector<ReserveOutcome>> Cache::Reserve(SessionId session, std::uint64_t request,
+                                                   NamespaceId name_space,
+                                                   std::span<const ReserveItem> items) {
+  if (draining_) {
+    return Fail(ErrorCode::kUnavailable, "the daemon is draining");
+  }
+  const MutexLock lock(mu_);
+  if (name_space >= namespaces_.size() || !sessions_.contains(session)) {
+    return Fail(ErrorCode::kInvalidArgument, "namespace_id: not opened on this connection");
+  }
+  // A caller that is wrong in one item is wrong in all: say what, instead of a code per item.
+  for (const ReserveItem& item : items) {
+    const NodeId parent = index_.Find(item.parent);
+    if (parent == kNoId) {
+      continue;  // May be made by an item before it.
+    }
+    if (const auto node = NodeForWrite(namespaces_[name_space], item);
+        !node && node.error().code == ErrorCode::kInvalidArgument) {
+      return Fail(node.error());
+    }
+  }
+  std::vector<ReserveOutcome> outcomes;
+  outcomes.reserve(items.size());
+  for (const ReserveItem& item : items) {
+    outcomes.push_back(ReserveOne(session, request, namespaces_[name_space], item));
+    stats_.reserve_refused += outcomes.back().code == ErrorCode::kOk ? 0 : 1;
+  }
+  return outcomes;
+}
+
+Result<Cache::Filling> Cache::BeginFill(SessionId session, std::uint64_t token,
+                                        std::uint64_t offset, std::uint64_t bytes) {
+  const MutexLock lock(mu_);
+  const auto it = reservations_.find(token);
+  if (it == reservations_.end() || it->second.session != session || it->second.aborted) {
+    return Fail(ErrorCode::kExpired, "the reservation is over");
+  }
+  Reservation& reservation = it->second;
+  if (reservation.filling) {
+    return Fail(ErrorCode::kInProgress, "another stretch of this object is being filled");
+  }
+  Object& object = index_.object(reservation.object);
+  if (offset != reservation.filled || bytes == 0 || bytes > object.bytes - offset) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "object_offset: " + std::to_string(offset) + " with " + std::to_string(bytes) +
+                    " bytes, but the object has " + std::to_string(object.bytes) + " and " +
+                    std::to_string(reservation.filled) + " are filled; fill it in order");
+  }
+  reservation.filling = true;
+  reservation.expires = config_.clock->Now() + config_.lease_time;
+  object.io_pins += 1;
+  return Filling(this, token, arena_->Payload(object.arena_offset).subspan(offset, bytes),
+                 reservation.digester);
+}
+
+Status Cache::Fill(SessionId session, std::uint64_t token, std::uint64_t offset,
+                   std::span<const std::byte> bytes) {
+  auto filling = BeginFill(session, token, offset, bytes.size());
+  if (!filling) {
+    return Fail(filling.error());
+  }
+  filling->CopyFrom(bytes);
+  return {};
+}
+
+void Cache::EndFill(std::uint64_t token, std::uint64_t bytes, const Digester& digester) {
+  const MutexLock lock(mu_);
+  const auto it = reservations_.find(token);
+  CAIRN_CHECK(it != reservations_.end());  // It is kept while it is being filled.
+  Reservation& reservation = it->second;
+  reservation.filling = false;
+  index_.object(reservation.object).io_pins -= 1;
+  reservation.filled += bytes;
+  reservation.digester = digester;
+  if (reservation.aborted || bytes == 0) {
+    EndReservation(token);
+  }
+}
+
+Cache::CommitResult Cache::Commit(SessionId session, std::span<const CommitItem> items,
+                                  bool durable) {
+  CommitResult result;
+  result.codes.reserve(items.size());
+  if (durable) {
+    // One piece is held here so that it cannot be done before all items have been looked at.
+    result.durable = std::make_shared<Completion>(1);
+  }
+  {
+    const MutexLock lock(mu_);
+    for (const CommitItem& item : items) {
+      result.codes.push_back(CommitOne(session, item, result.durable));
+    }
+  }
+  if (result.durable != nullptr) {
+    result.durable->Done(ErrorCode::kOk);
+  }
+  return result;
+}
+
+ErrorCode Cache::CommitOne(SessionId session, const CommitItem& item,
+                           const std::shared_ptr<Completion>& durable) {
+  const auto it = reservations_.find(item.token);
+  if (it == reservations_.end() || it->second.session != session || it->second.aborted) {
+    return ErrorCode::kExpired;
+  }
+  Reservation& reservation = it->second;
+  const ObjectId id = reservation.object;
+  Object& object = index_.object(id);
+  if (reservation.filling || reservation.filled != object.bytes) {
+    EndReservation(item.token);
+    return ErrorCode::kInvalidArgument;
+  }
+  const Digest digest = reservation.digester.Finish();
+  if (!(digest == item.digest)) {
+    stats_.checksum_failures += 1;
+    EndReservation(item.token);
+    return ErrorCode::kCorrupt;
+  }
+  const NodeId node = object.node;
+  sessions_.at(session).reservations -= 1;
+  reservations_.erase(it);
+  host_.Publish(id, Object::kWriting, digest);
+  if (index_.node(node).Has(Node::kTail)) {
+    index_.TouchTail(node);
+  }
+  host_.Unpin(node);
+  stats_.commits += 1;
+  const bool queued = QueueForCold(id, durable);
+  if (durable != nullptr) {
+    if (!queued) {
+      return ErrorCode::kOverloaded;  // Readable now, but not promised to survive.
+    }
+    stats_.durable_commits += 1;
+  }
+  return ErrorCode::kOk;
+}
+
+void Cache::Abort(SessionId session, std::span<const std::uint64_t> tokens) {
+  const MutexLock lock(mu_);
+  for (const std::uint64_t token : tokens) {
+    const auto it = reservations_.find(token);
+    if (it != reservations_.end() && it->second.session == session) {
+      stats_.aborted += 1;
+      EndReservation(token);
+    }
+  }
+}
+
+void Cache::EndReservation(std::uint64_t token) {
+  const auto it = reservations_.find(token);
+  CAIRN_CHECK(it != reservations_.end());
+  if (it->second.filling) {
+    it->second.aborted = true;  // The memory is being written; EndFill comes back here.
+    return;
+  }
+  const auto owner = sessions_.find(it->second.session);
+  if (owner != sessions_.end()) {
+    owner->second.reservations -= 1;
+  }
+  const ObjectId id = it->second.object;
+  reservations_.erase(it);
+  FreeReserved(id);
+}
+
+void Cache::FreeReserved(ObjectId id) {
+  const NodeId node = index_.object(id).node;
+  host_.Abandon(id, Object::kWriting);
+  index_.RemoveObject(id);
+  host_.Unpin(node);
+}
+
+ObjectRecord Cache::RecordOf(ObjectId id) const {
+  const Object& object = index_.object(id);
+  const Node& n = index_.node(object.node);
+  return {.key = n.key,
+          .parent = index_.node(n.parent).key,
+          .position = n.position,
+          .kind = object.kind,
+          .bytes = object.bytes,
+          .digest = {}};
+}
+
+bool Cache::QueueForCold(ObjectId id, const std::shared_ptr<Completion>& durable) {
+  if (writer_ == nullptr) {
+    return false;
+  }
+  Object& object = index_.object(id);
+  CAIRN_CHECK(object.Has(Object::kHost) && !object.Has(Object::kQueued));
+  const SlotHeader& header = arena_->Header(object.arena_offset);
+  ColdWriter::Entry entry;
+  entry.cookie = id;
+  entry.record = RecordOf(id);
+  entry.record.digest = {.low = header.digest_low, .high = header.digest_high};
+  entry.bytes = arena_->Payload(object.arena_offset).first(object.bytes);
+  entry.durable = durable;
+  if (durable != nullptr) {
+    durable->Add(1);
+  }
+  if (!writer_->Push(std::move(entry))) {
+    stats_.cold_queue_dropped += 1;
+    if (durable != nullptr) {
+      durable->Done(ErrorCode::kOverloaded);
+    }
+    return false;
+  }
+  object.Set(Object::kQueued);
+  object.Reset(Object::kHit);
+  object.io_pins += 1;
+  return true;
+}
+
+void Cache::OnColdWritten(const ColdWriter::Entry& entry, const Result<ColdLocation>& location) {
+  const MutexLock lock(mu_);
+  Object& object = index_.object(entry.cookie);
+  CAIRN_CHECK(object.Has(Object::kQueued) && object.io_pins > 0);
+  object.io_pins -= 1;
+  object.Reset(Object::kQueued);
+  if (location && !object.Has(Object::kCold)) {
+    object.cold = *location;
+    object.Set(Object::kCold);
+    stats_.cold.bytes[Index(object.kind)] += object.bytes;
+    stats_.cold.objects[Index(object.kind)] += 1;
+  }
+}
+
+void Cache::ForgetCold(ObjectId id) {
+  Object& object = index_.object(id);
+  CAIRN_CHECK(object.Has(Object::kCold));
+  object.Reset(Object::kCold);
+  stats_.cold.bytes[Index(object.kind)] -= object.bytes;
+  stats_.cold.objects[Index(object.kind)] -= 1;
+  if (!object.Has(Object::kHost) && object.io_pins == 0) {
+    index_.RemoveObject(id);
+  }
+}
+
+void Cache::OnColdGone(std::span<const std::uint32_t> cookies) {
+  const MutexLock lock(mu_);
+  for (const ObjectId id : cookies) {
+    Object& object = index_.object(id);
+    if (!object.Has(Object::kCold)) {
+      continue;
+    }
+    stats_.evictions[static_cast<std::size_t>(EvictReason::kColdSegment)] += 1;
+    const bool wanted = object.Has(Object::kHost) && object.Has(Object::kHit);
+    ForgetCold(id);
+    // Read since it was written and still in host memory: worth a place in a newer segment.
+    if (wanted && !object.Has(Object::kQueued)) {
+      QueueForCold(id, nullptr);
+    }
+  }
+}
+
+Cache::Filling::Filling(Filling&& other) noexcept
+    : cache_(std::exchange(other.cache_, nullptr)),
+      token_(other.token_),
+      target_(other.target_),
+      digester_(other.digester_) {}
+
+Cache::Filling::~Filling() {
+  if (cache_ != nullptr) {
+    cache_->EndFill(token_, 0, digester_);
+  }
+}
+
+void Cache::Filling::Done() {
+  digester_.Update(target_);
+  std::exchange(cache_, nullptr)->EndFill(token_, target_.size(), digester_);
+}
+
+void Cache::Filling::CopyFrom(std::span<const std::byte> source) {
+  CAIRN_CHECK(source.size() == target_.size());
+  digester_.CopyAndUpdate(target_, source);
+  std::exchange(cache_, nullptr)->EndFill(token_, target_.size(), digester_);
+}
+
+}  // namespace cairn

@@ -1,0 +1,134 @@
+#include "libcache/cache/cold_writer.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "libcache/base/thread_pool.h"
+
+namespace cairn {
+namespace {
+
+// How long a durable commit may wait for others to share its flush while the queue is busy.
+constexpr std::chrono::milliseconds kDurableDelay{50};
+
+}  // namespace
+
+ColdWriter::ColdWriter(ColdTier* tier, std::uint64_t max_queued_bytes,
+                       std::chrono::milliseconds flush_every, Written written)
+    : tier_(tier),
+      max_queued_bytes_(max_queued_bytes),
+      flush_every_(flush_every),
+      written_(std::move(written)) {
+  thread_ = std::thread([this] {
+    NameThread("cairn-writer");
+    Run();
+  });
+}
+
+ColdWriter::~ColdWriter() {
+  {
+    const MutexLock lock(mu_);
+    stopping_ = true;
+    wake_.NotifyAll();
+  }
+  thread_.join();
+}
+
+bool ColdWriter::Push(Entry entry) {
+  const MutexLock lock(mu_);
+  // One entry larger than the bound still gets through when it is alone.
+  const bool full =
+      queued_bytes_ != 0 && queued_bytes_ + entry.bytes.size() > max_queued_bytes_;
+  if (stopping_ || full) {
+    return false;
+  }
+  queued_bytes_ += entry.bytes.size();
+  queue_.push_back(std::move(entry));
+  wake_.NotifyOne();
+  return true;
+}
+
+bool ColdWriter::Flush(TimePoint deadline) {
+  const auto done = std::make_shared<Completion>(1);
+  {
+    const MutexLock lock(mu_);
+    if (stopping_) {
+      return false;
+    }
+    flushes_.push_back(done);
+    wake_.NotifyOne();
+  }
+  return done->Wait(deadline) && done->error() == ErrorCode::kOk;
+}
+
+std::uint64_t ColdWriter::queued_bytes() const {
+  const MutexLock lock(mu_);
+  return queued_bytes_;
+}
+
+void ColdWriter::Run() {
+  bool dirty = false;  // Something was written since the last flush.
+  TimePoint flush_at = TimePoint::max();
+  std::vector<std::shared_ptr<Completion>> waiting;
+  for (;;) {
+    Entry entry;
+    bool have_entry = false;
+    bool stop = false;
+    {
+      const MutexLock lock(mu_);
+      while (queue_.empty() && flushes_.empty() && !stopping_ && waiting.empty()) {
+        if (!dirty) {
+          wake_.Wait(mu_);
+        } else if (!wake_.WaitUntil(mu_, flush_at)) {
+          break;
+        }
+      }
+      if (!queue_.empty()) {
+        entry = std::move(queue_.front());
+        queue_.pop_front();
+        have_entry = true;
+      } else {
+        // Only with an empty queue, so that a flush covers all that came before it.
+        waiting.insert(waiting.end(), flushes_.begin(), flushes_.end());
+        flushes_.clear();
+        stop = stopping_;
+      }
+    }
+    if (have_entry) {
+      const Result<ColdLocation> location =
+          tier_->Write(entry.record, entry.bytes, entry.cookie);
+      if (!dirty) {
+        dirty = true;
+        flush_at = SteadyClock::Instance().Now() + flush_every_;
+      }
+      const std::uint64_t size = entry.bytes.size();
+      written_(entry, location);
+      if (entry.durable != nullptr) {
+        if (location) {
+          waiting.push_back(entry.durable);
+          flush_at = std::min(flush_at, SteadyClock::Instance().Now() + kDurableDelay);
+        } else {
+          entry.durable->Done(location.error().code);
+        }
+      }
+      const MutexLock lock(mu_);
+      queued_bytes_ -= size;
+    }
+    // Group commit: waiters share a flush; it is not put off for ever by a busy queue.
+    const bool due = dirty && SteadyClock::Instance().Now() >= flush_at;
+    if ((!have_entry || waiting.size() >= 64 || due) && (dirty || !waiting.empty())) {
+      const Status flushed = dirty ? tier_->Flush() : Status{};
+      dirty = false;
+      for (const auto& waiter : waiting) {
+        waiter->Done(flushed ? ErrorCode::kOk : flushed.error().code);
+      }
+      waiting.clear();
+    }
+    if (stop) {
+      return;
+    }
+  }
+}
+
+}  // namespace cairn

@@ -1,0 +1,172 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "libcache/base/digest.h"
+#include "libcache/base/key.h"
+#include "libcache/base/result.h"
+#include "libcache/index/prefix_index.h"
+
+namespace cairn {
+
+using SessionId = std::uint64_t;
+using LeaseId = std::uint64_t;
+using NamespaceId = std::uint32_t;
+
+/// Owner of operator pins (cairnctl pin); never handed to a connection.
+inline constexpr SessionId kOperatorSession = 0;
+
+enum class TierKind : std::uint8_t { kNone = 0, kHost = 1, kSsd = 2 };
+std::string_view TierName(TierKind tier);
+
+/// A position from which a request could resume.
+struct Boundary {
+  std::uint32_t position = 0;
+  TierKind tier = TierKind::kNone;     ///< The slowest any byte of it must come from.
+  bool tail = false;                   ///< Inside a block: the caller checks tail_key.
+  std::uint64_t bytes = 0;             ///< Checkpoint and all KV up to it.
+  std::uint32_t estimated_load_us = 0;
+  PrefixKey tail_key;
+  NodeId node = kNoId;
+};
+
+enum class MatchState : std::uint8_t { kMiss = 0, kReady = 1, kPending = 2 };
+
+struct MatchResult {
+  MatchState state = MatchState::kMiss;
+  LeaseId lease = 0;                      ///< 0 without a boundary.
+  std::vector<Boundary> boundaries;       ///< Shallow to deep, each below prompt_tokens.
+  std::uint32_t best = 0;                 ///< Index of the one the lease covers.
+  std::vector<std::uint32_t> plan;
+  std::uint32_t overlap_tokens = 0;
+  std::uint32_t kv_tokens = 0;
+};
+
+struct ObjectView {
+  ObjectKind kind = ObjectKind::kKv;
+  std::uint32_t position = 0;
+  std::uint32_t tokens = 0;  ///< Covered tokens of KV; 0 for a checkpoint.
+  std::uint64_t bytes = 0;
+  Digest digest;
+  std::uint64_t arena_offset = 0;
+  std::uint64_t generation = 0;
+};
+
+struct ReserveItem {
+  ObjectKind kind = ObjectKind::kKv;
+  PrefixKey key;
+  PrefixKey parent;
+  std::uint32_t position = 0;
+  std::uint64_t bytes = 0;
+};
+
+struct ReserveOutcome {
+  ErrorCode code = ErrorCode::kOk;
+  std::uint64_t token = 0;
+};
+
+struct CommitItem {
+  std::uint64_t token = 0;
+  Digest digest;
+};
+
+struct Observation {
+  std::uint32_t prompt_tokens = 0;
+  std::uint32_t overlap_tokens = 0;
+  std::uint32_t resumed_at = 0;
+  std::uint32_t gap_tokens = 0;
+  std::uint32_t load_us = 0;
+  std::uint32_t recompute_us = 0;
+  TierKind tier = TierKind::kNone;
+  bool failed = false;
+};
+
+/// Bytes and objects of one tier, by kind.
+struct TierUse {
+  std::array<std::uint64_t, 2> bytes{};    // By ObjectKind.
+  std::array<std::uint64_t, 2> objects{};
+};
+
+enum class EvictReason : std::uint8_t {
+  kCapacity = 0,   ///< The least valuable boundary made room.
+  kOrphanKv = 1,   ///< KV that no checkpoint made restorable.
+  kFragmented = 2, ///< Stood in the way of a contiguous run.
+  kOperator = 3,
+  kCorrupt = 4,
+  kColdSegment = 5,  ///< Its SSD segment was freed.
+};
+inline constexpr std::size_t kEvictReasons = 6;
+std::string_view EvictReasonName(EvictReason reason);
+
+/// Counters since start and gauges of now. A copy; taken under the cache's lock.
+struct CacheStats {
+  // Requests.
+  std::uint64_t matches = 0;
+  std::uint64_t match_hits = 0;         ///< Matches with a restorable boundary.
+  std::uint64_t boundaries_returned = 0;
+  std::uint64_t prompt_tokens = 0;
+  std::uint64_t overlap_tokens = 0;
+  std::uint64_t lost_tokens = 0;        ///< KV was there, a checkpoint was not.
+  std::uint64_t fetches = 0;
+  std::array<std::uint64_t, 3> hit_tokens{};  ///< By TierKind, at Fetch.
+  std::uint64_t gap_tokens = 0;
+  std::uint64_t failed_restores = 0;
+  std::uint64_t commits = 0;
+  std::uint64_t durable_commits = 0;
+  std::uint64_t reserve_refused = 0;
+  std::uint64_t aborted = 0;
+  std::uint64_t leases_expired = 0;
+  std::uint64_t checksum_failures = 0;
+  std::uint64_t promotions = 0;
+  std::uint64_t promotion_failures = 0;
+  std::uint64_t cold_queue_dropped = 0;
+  std::array<std::uint64_t, kEvictReasons> evictions{};
+  std::uint64_t evicted_bytes = 0;
+  // Now.
+  TierUse host;
+  TierUse cold;
+  std::uint64_t arena_capacity_bytes = 0;
+  std::uint64_t arena_used_bytes = 0;
+  std::uint64_t index_bytes = 0;
+  std::uint64_t nodes = 0;
+  std::uint64_t ghosts = 0;
+  std::uint64_t leases = 0;
+  std::uint64_t reservations = 0;
+  std::uint64_t pins = 0;
+  std::uint64_t sessions = 0;
+  std::uint64_t cold_queue_bytes = 0;
+  bool has_cold = false;
+  bool draining = false;
+  ColdStats cold_store;
+};
+
+struct LeaseView {
+  LeaseId id = 0;
+  SessionId session = 0;
+  std::uint64_t request = 0;
+  std::uint32_t position = 0;
+  std::int64_t expires_in_ms = -1;  ///< -1: never (operator pins).
+  const char* kind = "read";
+};
+
+struct NodeView {
+  PrefixKey key;
+  PrefixKey parent;
+  std::uint32_t depth = 0;
+  std::uint32_t position = 0;
+  std::array<bool, 2> on_host{};  // By ObjectKind.
+  std::array<bool, 2> on_cold{};
+  std::array<bool, 2> present{};
+  std::uint64_t bytes = 0;
+  std::uint32_t children = 0;
+  std::uint32_t pins = 0;
+  bool restorable = false;
+  std::uint64_t restore_bytes = 0;
+  NamespaceId name_space = 0;
+};
+
+}  // namespace cairn

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "libcache/base/result.h"
+
+namespace cairn {
+
+/// Where a daemon listens: "unix:/run/cairn.sock", "tcp:host:port" or "host:port".
+struct Endpoint {
+  enum class Kind { kUnix, kTcp };
+  Kind kind = Kind::kUnix;
+  std::string path;  ///< kUnix; at most 107 bytes (sockaddr_un).
+  std::string host;  ///< kTcp; name or address, IPv6 in brackets.
+  std::uint16_t port = 0;
+
+  [[nodiscard]] std::string Text() const;
+};
+
+/// Errors: kInvalidArgument with an example of each form.
+Result<Endpoint> ParseEndpoint(std::string_view text);
+
+}  // namespace cairn

@@ -1,0 +1,215 @@
+#include "libcache/transport/socket.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+namespace cairn {
+namespace {
+
+/// Waits until `fd` is ready for `events`; false when the deadline passed.
+bool WaitReady(int fd, short events, TimePoint deadline) {
+  for (;;) {
+    const auto left = deadline - std::chrono::steady_clock::now();
+    if (left <= Duration::zero()) {
+      return false;
+    }
+    const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(left).count();
+    const timespec timeout{.tv_sec = ns / 1'000'000'000, .tv_nsec = ns % 1'000'000'000};
+    pollfd p{.fd = fd, .events = events, .revents = 0};
+    const int ready = ppoll(&p, 1, &timeout, nullptr);
+    if (ready > 0) {
+      return true;
+    }
+    if (ready < 0 && errno != EINTR) {
+      return true;  // The next call on the socket says what is wrong.
+    }
+  }
+}
+
+tl::unexpected<Error> Late() {
+  return Fail(ErrorCode::kDeadlineExceeded, "the daemon did not answer in time");
+}
+
+tl::unexpected<Error> Gone(const char* what) {
+  return Fail(ErrorCode::kUnavailable,
+              std::string("connection lost while ") + what + ": " + std::strerror(errno));
+}
+
+Result<UniqueFd> ConnectAddress(const sockaddr* address, socklen_t size, const std::string& where,
+                                TimePoint deadline) {
+  UniqueFd fd(socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) {
+    return Fail(ErrorCode::kUnavailable, std::string("no socket: ") + std::strerror(errno));
+  }
+  int error = 0;
+  while (connect(fd.get(), address, size) != 0) {
+    error = errno;
+    if (error == EINTR) {
+      continue;
+    }
+    if (error == EAGAIN) {  // A Unix socket whose backlog is full: no event tells when it is not.
+      if (deadline - std::chrono::steady_clock::now() <= std::chrono::milliseconds(1)) {
+        return Late();
+      }
+      usleep(1000);
+      continue;
+    }
+    if (error != EINPROGRESS) {
+      break;
+    }
+    if (!WaitReady(fd.get(), POLLOUT, deadline)) {
+      return Late();
+    }
+    socklen_t length = sizeof(error);
+    getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &length);
+    break;
+  }
+  if (error != 0 && error != EAGAIN && error != EINTR) {
+    return Fail(ErrorCode::kUnavailable, "no daemon at " + where + " (" + std::strerror(error) +
+                                             "); start one with: cairnd --memory 4GiB");
+  }
+  return fd;
+}
+
+}  // namespace
+
+UniqueFd::~UniqueFd() {
+  if (fd_ >= 0) {
+    close(fd_);
+  }
+}
+
+Result<Socket> Socket::Connect(const Endpoint& endpoint, TimePoint deadline) {
+  if (endpoint.kind == Endpoint::Kind::kUnix) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, endpoint.path.data(), endpoint.path.size());
+    auto fd = ConnectAddress(reinterpret_cast<const sockaddr*>(&address), sizeof(address),
+                             endpoint.Text(), deadline);
+    if (!fd) {
+      return Fail(fd.error());
+    }
+    return Socket(std::move(*fd));
+  }
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV;
+  addrinfo* list = nullptr;
+  const int failed =
+      getaddrinfo(endpoint.host.c_str(), std::to_string(endpoint.port).c_str(), &hints, &list);
+  if (failed != 0) {
+    return Fail(ErrorCode::kUnavailable,
+                "'" + endpoint.host + "' has no address: " + gai_strerror(failed));
+  }
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owned(list, freeaddrinfo);
+  Result<UniqueFd> fd = Fail(ErrorCode::kUnavailable, "no address");
+  for (const addrinfo* a = list; a != nullptr; a = a->ai_next) {
+    fd = ConnectAddress(a->ai_addr, a->ai_addrlen, endpoint.Text(), deadline);
+    if (fd) {
+      break;
+    }
+  }
+  if (!fd) {
+    return Fail(fd.error());
+  }
+  const int on = 1;
+  setsockopt(fd->get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  return Socket(std::move(*fd));
+}
+
+Status Socket::Send(std::span<const std::byte> head, std::span<const std::byte> body,
+                    TimePoint deadline) {
+  while (!head.empty() || !body.empty()) {
+    std::array<iovec, 2> pieces{{{const_cast<std::byte*>(head.data()), head.size()},
+                                 {const_cast<std::byte*>(body.data()), body.size()}}};
+    msghdr message{};
+    message.msg_iov = head.empty() ? &pieces[1] : pieces.data();
+    message.msg_iovlen = head.empty() ? 1 : 2;
+    const ssize_t sent = sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
+    if (sent < 0) {
+      if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        if (!WaitReady(fd_.get(), POLLOUT, deadline)) {
+          return Late();
+        }
+      } else if (errno != EINTR) {
+        return Gone("sending");
+      }
+      continue;
+    }
+    auto done = static_cast<std::size_t>(sent);
+    const std::size_t from_head = std::min(done, head.size());
+    head = head.subspan(from_head);
+    body = body.subspan(done - from_head);
+  }
+  return {};
+}
+
+Status Socket::Receive(std::span<std::byte> target, TimePoint deadline) {
+  while (!target.empty()) {
+    const ssize_t got = recv(fd_.get(), target.data(), target.size(), 0);
+    if (got > 0) {
+      target = target.subspan(static_cast<std::size_t>(got));
+    } else if (got == 0) {
+      return Fail(ErrorCode::kUnavailable, "the daemon closed the connection");
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      if (!WaitReady(fd_.get(), POLLIN, deadline)) {
+        return Late();
+      }
+    } else if (errno != EINTR) {
+      return Gone("receiving");
+    }
+  }
+  return {};
+}
+
+Status Socket::ReceiveWithFds(std::span<std::byte> target, std::vector<UniqueFd>& fds,
+                              TimePoint deadline) {
+  while (!target.empty()) {
+    iovec piece{target.data(), target.size()};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(4 * sizeof(int))> control{};
+    msghdr message{};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const ssize_t got = recvmsg(fd_.get(), &message, MSG_CMSG_CLOEXEC);
+    if (got == 0) {
+      return Fail(ErrorCode::kUnavailable, "the daemon closed the connection");
+    }
+    if (got < 0) {
+      if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        if (!WaitReady(fd_.get(), POLLIN, deadline)) {
+          return Late();
+        }
+      } else if (errno != EINTR) {
+        return Gone("receiving");
+      }
+      continue;
+    }
+    for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+      if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
+        const std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (std::size_t i = 0; i < count; ++i) {
+          int fd = -1;
+          std::memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+          fds.emplace_back(fd);
+        }
+      }
+    }
+    target = target.subspan(static_cast<std::size_t>(got));
+  }
+  return {};
+}
+
+}  // namespace cairn

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "libcache/base/clock.h"
+#include "libcache/base/result.h"
+#include "libcache/transport/endpoint.h"
+
+namespace cairn {
+
+/// Owns a file descriptor.
+class UniqueFd {
+ public:
+  UniqueFd() = default;
+  explicit UniqueFd(int fd) : fd_(fd) {}
+  UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  UniqueFd& operator=(UniqueFd&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  UniqueFd(const UniqueFd&) = delete;
+  UniqueFd& operator=(const UniqueFd&) = delete;
+  ~UniqueFd();
+  [[nodiscard]] int get() const { return fd_; }
+  [[nodiscard]] bool valid() const { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+/// The connector's side of a connection: every call ends by its deadline, none needs a thread or an
+/// event loop of its own. After an error the stream is out of step: close it. Not thread-safe.
+class Socket {
+ public:
+  /// Errors: kUnavailable (nobody listens; the message says where), kDeadlineExceeded.
+  static Result<Socket> Connect(const Endpoint& endpoint, TimePoint deadline);
+
+  /// Sends all of both pieces. Errors: kUnavailable (peer gone), kDeadlineExceeded.
+  Status Send(std::span<const std::byte> head, std::span<const std::byte> body,
+              TimePoint deadline);
+  /// Fills `target`. Errors: kUnavailable (peer gone), kDeadlineExceeded.
+  Status Receive(std::span<std::byte> target, TimePoint deadline);
+  /// As Receive; descriptors that come along (SCM_RIGHTS) are appended to `fds`.
+  Status ReceiveWithFds(std::span<std::byte> target, std::vector<UniqueFd>& fds,
+                        TimePoint deadline);
+  [[nodiscard]] int fd() const { return fd_.get(); }
+
+ private:
+  explicit Socket(UniqueFd fd) : fd_(std::move(fd)) {}
+  UniqueFd fd_;
+};
+
+}  // namespace cairn
