@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -36,19 +37,23 @@ struct NamespaceSpec {
   bool operator==(const NamespaceSpec&) const = default;
 };
 
-/// Length-prefixed fields in declaration order, so that no two specs share a text.
-/// grid_tokens is left out: it restricts placement, not what bytes mean.
+/// Length-prefixed fields in declaration order, so that no two specs share a text. The text is
+/// binary: lengths and integers are little-endian. grid_tokens is left out: it restricts placement,
+/// not what bytes mean. namespace_text.h reads it back.
 std::string CanonicalNamespace(const NamespaceSpec& spec);
 
 /// seed = HMAC-SHA256(tenant key, "cairn/v1" || canonical namespace). It is key_0.
 PrefixKey NamespaceSeed(const TenantKey& tenant_key, const NamespaceSpec& spec);
 
 /// key_i = SHA-256(key_{i-1} || tokens of the block as little-endian u32 || extra).
-/// `extra` carries content hashes of images and the like inside the block; usually empty.
+/// `extra` carries content hashes of images and the like inside the block; usually empty. `tokens`
+/// must be a whole block (all blocks of a namespace are equally long): only that tells where the
+/// tokens end and `extra` begins.
 PrefixKey NextBlockKey(const PrefixKey& parent, std::span<const std::uint32_t> tokens,
                        std::string_view extra = {});
 
 /// Key of a position inside a block: SHA-256(key of the block before || "tail" || tail tokens).
+/// A position on a block boundary has no tail and one name only: with no tokens this is `parent`.
 PrefixKey TailKey(const PrefixKey& parent, std::span<const std::uint32_t> tail_tokens);
 
 /// For engines that already have a collision-resistant chained hash per block (vLLM sha256_cbor):
@@ -56,7 +61,8 @@ PrefixKey TailKey(const PrefixKey& parent, std::span<const std::uint32_t> tail_t
 PrefixKey ForeignBlockKey(const PrefixKey& seed, std::span<const std::byte> engine_hash);
 
 /// Keys of all whole blocks of `tokens`, shallow to deep: floor(tokens.size() / block_tokens) of
-/// them. About 0.6 ns per byte with SHA extensions. block_tokens must be positive.
+/// them. block_tokens must be positive. Measured with SHA extensions: 0.7 ns per byte and 0.1 us
+/// per block, so 131,072 tokens take 0.4 ms in blocks of 512 and 1.3 ms in blocks of 16.
 std::vector<PrefixKey> BlockKeys(const PrefixKey& seed, std::span<const std::uint32_t> tokens,
                                  std::uint32_t block_tokens);
 

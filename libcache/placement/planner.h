@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -10,6 +11,10 @@
 #include "libcache/base/result.h"
 
 namespace cairn {
+
+/// No plan is longer. An answer to a request of any length stays small; planners that would emit
+/// more keep the deepest.
+inline constexpr std::size_t kMaxPlan = 4096;
 
 /// What a planner may look at for one request. Token counts from the prompt's start.
 struct PlanInput {
@@ -31,9 +36,9 @@ class Planner {
 };
 
 /// By name: "none", "turn_end" (the end of the prompt), "turn_end_demand" (the end, and the place
-/// where the request diverged from what was seen before), "block:<k>" (every k tokens), "dense"
-/// (every grid position that ends a block).
-/// Errors: kInvalidArgument, lists the names.
+/// where the request diverged from what was seen before), "block:<k>" (every k tokens, rounded down
+/// to the grid), "dense" (every grid position that ends a block). Errors: kInvalidArgument, lists
+/// the names.
 Result<std::unique_ptr<Planner>> MakePlanner(std::string_view name);
 
 }  // namespace cairn

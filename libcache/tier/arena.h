@@ -32,20 +32,24 @@ static_assert(sizeof(SlotHeader) == 64);
 
 /// Host memory for objects: one sealed memfd of fixed size, cut into slots by size class.
 ///
-/// Payload sizes are rounded up to a class (docs/decisions has the spacing; exact for the sizes a
-/// model repeats, so equal objects leave no waste). Small slots fill from the bottom, large ones
-/// from the top, so that freeing one state leaves a hole that fits the next. Pages are taken from
-/// the system on first use and never beyond `capacity_bytes`: the cap is hard.
+/// Payload sizes are rounded up to a class (docs/decisions/0002-arena.md has the spacing; the sizes
+/// a model repeats lose less than a page). Small slots fill from the bottom, large ones from the
+/// top, so that freeing one state leaves a hole that fits the next. Pages are taken from the system
+/// on first use and never beyond `capacity_bytes`: the cap is hard.
+///
+/// The seals let a client that received the descriptor trust the size, and let the daemon trust the
+/// slot headers: where the kernel has F_SEAL_FUTURE_WRITE (5.1), nobody but the creator can write.
 ///
 /// Not thread-safe: the host tier calls it under the cache's lock. Payload bytes themselves are
-/// read and written without it.
+/// read and written without it. Allocate and Free are O(log free runs).
 class Arena {
  public:
   struct Config {
     std::uint64_t capacity_bytes = 0;  ///< Rounded down to 2 MiB; at least 2 MiB.
     bool huge_pages = true;            ///< madvise; harmless where not allowed.
   };
-  /// A contiguous run of slots, in address order, that together make room.
+  /// A contiguous run of slots, in address order, that together make room. Empty when there is
+  /// room already.
   struct Window {
     std::vector<std::uint32_t> owners;
   };
@@ -66,7 +70,8 @@ class Arena {
   void Publish(std::uint64_t payload_offset);
 
   /// The cheapest run of neighbouring slots (with the free space between) whose release lets
-  /// `bytes` be allocated; `cost` is asked per owner and returns infinity for what must stay.
+  /// `bytes` be allocated; `cost` is asked per owner, is never negative, and is infinity for what
+  /// must stay. Of equal costs the lowest address wins.
   /// For when space is enough but scattered. Walks all slots: O(slots).
   [[nodiscard]] std::optional<Window> CheapestWindow(
       std::uint64_t bytes, const std::function<double(std::uint32_t owner)>& cost) const;
@@ -80,19 +85,40 @@ class Arena {
   [[nodiscard]] std::uint64_t used_bytes() const { return used_bytes_; }
   /// Payload bytes in use.
   [[nodiscard]] std::uint64_t payload_bytes() const { return payload_bytes_; }
-  /// What Allocate(bytes) takes out of the arena.
+  /// What Allocate(bytes) takes out of the arena; the largest number for what fits none.
   static std::uint64_t SlotBytes(std::uint64_t bytes);
 
  private:
+  using ByOffset = std::map<std::uint64_t, std::uint64_t>;  // offset -> bytes
+
+  /// A slot or a free run, as CheapestWindow sees it.
+  struct Piece {
+    std::uint64_t bytes;
+    double cost;
+  };
+  class SlidingWindow;
+
   Arena(int fd, std::byte* base, std::uint64_t capacity_bytes);
+
+  void AddFree(std::uint64_t offset, std::uint64_t bytes);
+  void RemoveFree(ByOffset::iterator run);
+  /// The run to cut a slot of `slot_bytes` from, end() if none is long enough.
+  ByOffset::iterator FindFree(std::uint64_t slot_bytes);
+  std::uint64_t NextOddGeneration();
+  [[nodiscard]] Piece SlotPiece(std::uint64_t slot_offset,
+                                const std::function<double(std::uint32_t owner)>& cost) const;
+  [[nodiscard]] std::vector<std::uint32_t> OwnersIn(std::uint64_t begin, std::uint64_t end) const;
+  [[nodiscard]] SlotHeader& HeaderAt(std::uint64_t slot_offset) const;
 
   int fd_;
   std::byte* base_;
   std::uint64_t capacity_bytes_;
   std::uint64_t used_bytes_ = 0;
   std::uint64_t payload_bytes_ = 0;
-  std::map<std::uint64_t, std::uint64_t> free_by_offset_;                  // offset -> bytes
-  std::set<std::pair<std::uint64_t, std::uint64_t>> free_by_size_;         // (bytes, offset)
+  std::uint64_t generation_ = 1;  // The next odd value; every value is used once per arena.
+  ByOffset free_by_offset_;       // Never two neighbours: they are merged.
+  std::set<std::pair<std::uint64_t, std::uint64_t>> free_by_size_;  // (bytes, offset)
+  std::set<std::uint64_t> long_free_offsets_;  // Those that a large slot might fit into.
 };
 
 }  // namespace cairn

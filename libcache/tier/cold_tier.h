@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,8 +32,8 @@ struct ColdLocation {
 
 struct ColdStats {
   std::uint64_t capacity_bytes = 0;
-  std::uint64_t disk_bytes = 0;   ///< On the device, dead bytes included; <= capacity_bytes.
-  std::uint64_t live_bytes = 0;   ///< Payload of objects that can still be read.
+  std::uint64_t disk_bytes = 0;  ///< On the device, dead bytes included; <= capacity_bytes.
+  std::uint64_t live_bytes = 0;  ///< Payload of objects that can still be read.
   std::uint64_t objects = 0;
   std::uint64_t written_bytes = 0;         ///< Payload accepted since start.
   std::uint64_t device_written_bytes = 0;  ///< As the store counts them, compaction included.
@@ -56,8 +57,7 @@ class ColdTier {
   /// without any lock of the tier held.
   using GoneListener = std::function<void(std::span<const std::uint32_t> cookies)>;
   /// Returns the cookie of a recovered object, or nullopt to drop it.
-  using Recovered =
-      std::function<std::optional<std::uint32_t>(const ObjectRecord&, ColdLocation)>;
+  using Recovered = std::function<std::optional<std::uint32_t>(const ObjectRecord&, ColdLocation)>;
 
   virtual ~ColdTier() = default;
 

@@ -10,11 +10,11 @@ namespace cairn {
 /// ColdTier on RocksDB with BlobDB: the only user of RocksDB. Layout of records, segments and the
 /// durable epoch: docs/formats/ssd.md.
 struct SsdConfig {
-  std::string path;                       ///< A directory of its own; made if absent.
-  std::uint64_t capacity_bytes = 0;       ///< Hard cap on the directory's files.
-  std::uint64_t segment_bytes = 0;        ///< 0: capacity / 32, within [4 MiB, 1 GiB].
-  std::uint64_t write_buffer_bytes = 0;   ///< Memory for writes; 0: 16 MiB. Twice this may be held.
-  std::uint64_t min_free_bytes = 0;       ///< Refuse writes when the disk has less free.
+  std::string path;                      ///< A directory of its own; made if absent.
+  std::uint64_t capacity_bytes = 0;      ///< Hard cap on the directory's files.
+  std::uint64_t segment_bytes = 0;       ///< 0: capacity / 32, within [4 MiB, 1 GiB].
+  std::uint64_t write_buffer_bytes = 0;  ///< Memory for writes; 0: 16 MiB. Twice this may be held.
+  std::uint64_t min_free_bytes = 0;      ///< Refuse writes when the disk has less free.
   bool direct_io = true;
   int read_threads = 2;
 };

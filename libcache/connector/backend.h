@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "libcache/base/clock.h"
+#include "libcache/cache/types.h"
+#include "libcache/model/prefix_key.h"
+#include "libcache/transport/endpoint.h"
+
+namespace cairn {
+
+class Cache;
+
+/// Where a Client's calls go: a daemon over a connection, or a cache in this process. One session.
+/// Calls mean what the methods of Cache of the same name mean (libcache/cache/cache.h), plus
+/// kUnavailable and kDeadlineExceeded. Not thread-safe; Client serialises.
+class Backend {
+ public:
+  struct Namespace {
+    std::uint32_t id = 0;
+    PrefixKey seed;
+    std::uint32_t grid_tokens = 0;
+  };
+  struct Fetched {
+    std::uint32_t position = 0;
+    const PrefixKey* tail_key = nullptr;
+    std::uint32_t from_position = 0;
+  };
+
+  virtual ~Backend() = default;
+  [[nodiscard]] virtual std::string_view PlaneName() const = 0;
+  /// False once the connection is lost; the owner then opens another.
+  [[nodiscard]] virtual bool Alive() const = 0;
+
+  virtual Result<Namespace> OpenNamespace(const NamespaceSpec& spec, TimePoint deadline) = 0;
+  virtual Result<MatchResult> Match(std::uint32_t name_space, std::uint64_t request,
+                                    std::span<const PrefixKey> keys, std::uint32_t prompt_tokens,
+                                    TimePoint deadline) = 0;
+  virtual Result<std::vector<ObjectView>> Fetch(LeaseId lease, const Fetched& what,
+                                                TimePoint deadline) = 0;
+  /// Copies object `index` of the fetch and verifies its digest; a wrong one is reported.
+  virtual Status Read(LeaseId lease, std::uint32_t index, const ObjectView& object,
+                      std::span<std::byte> target, TimePoint deadline) = 0;
+  virtual Status Release(LeaseId lease, TimePoint deadline) = 0;
+  virtual Result<std::vector<ReserveOutcome>> Reserve(std::uint32_t name_space,
+                                                      std::uint64_t request,
+                                                      std::span<const ReserveItem> items,
+                                                      TimePoint deadline) = 0;
+  virtual Result<Digest> Write(std::uint64_t token, std::span<const std::byte> bytes,
+                               TimePoint deadline) = 0;
+  virtual Result<std::vector<ErrorCode>> Commit(std::span<const CommitItem> items, bool durable,
+                                                TimePoint deadline) = 0;
+  virtual Status Abort(std::span<const std::uint64_t> tokens, TimePoint deadline) = 0;
+  virtual Status Observe(std::uint32_t name_space, std::uint64_t request,
+                         const Observation& observation, TimePoint deadline) = 0;
+};
+
+enum class PlaneChoice { kAuto, kShm, kStream };
+
+/// `client` is shown by the daemon. kAuto takes shared memory where there is a Unix socket.
+Result<std::unique_ptr<Backend>> ConnectBackend(const Endpoint& endpoint, PlaneChoice plane,
+                                                const std::string& client, TimePoint deadline);
+
+/// A session on a cache of this process.
+std::unique_ptr<Backend> EmbeddedBackend(std::shared_ptr<Cache> cache);
+
+}  // namespace cairn

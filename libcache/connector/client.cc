@@ -1,0 +1,362 @@
+#include "libcache/connector/client.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace cairn {
+
+Client::Client(ClientOptions options) : options_(std::move(options)) {}
+Client::~Client() = default;
+
+Result<Backend*> Client::Ready(TimePoint deadline) {
+  const TimePoint now = SteadyClock::Instance().Now();
+  if (failures_ >= options_.breaker_failures) {
+    if (now < probe_at_) {
+      return Fail(ErrorCode::kUnavailable, "the daemon failed " + std::to_string(failures_) +
+                                               " times in a row; trying again soon");
+    }
+    probe_at_ = now + options_.probe_every;  // This call is the probe.
+  }
+  if (backend_ != nullptr && backend_->Alive()) {
+    return backend_.get();
+  }
+  backend_.reset();
+  if (options_.cache != nullptr) {
+    backend_ = EmbeddedBackend(options_.cache);
+    ++epoch_;
+    return backend_.get();
+  }
+  const auto endpoint = ParseEndpoint(options_.endpoint);
+  if (!endpoint) {
+    return Fail(endpoint.error());
+  }
+  auto connected = ConnectBackend(*endpoint, options_.plane, options_.name, deadline);
+  if (!connected) {
+    Note(connected.error().code);
+    return Fail(connected.error());
+  }
+  backend_ = std::move(*connected);
+  ++epoch_;
+  return backend_.get();
+}
+
+Result<Backend*> Client::ReadyFor(Handle handle, TimePoint deadline) {
+  if (handle >= namespaces_.size()) {
+    return Fail(ErrorCode::kInvalidArgument, "no such namespace handle");
+  }
+  const auto backend = Ready(deadline);
+  if (!backend) {
+    return backend;
+  }
+  OpenedSpec& space = namespaces_[handle];
+  if (space.epoch != epoch_) {
+    const auto opened = Noted((*backend)->OpenNamespace(space.spec, deadline));
+    if (!opened) {
+      return Fail(opened.error());
+    }
+    if (!(opened->seed == space.seed)) {
+      // Another daemon with another tenant key: prompts made before have other names there.
+      return Fail(ErrorCode::kUnsupported, "the daemon has another tenant key; open it again");
+    }
+    space.remote_id = opened->id;
+    space.epoch = epoch_;
+  }
+  return backend;
+}
+
+void Client::Note(ErrorCode code) {
+  if (code == ErrorCode::kDeadlineExceeded || code == ErrorCode::kUnavailable) {
+    if (++failures_ == options_.breaker_failures) {
+      probe_at_ = SteadyClock::Instance().Now() + options_.probe_every;
+    }
+  } else {
+    failures_ = 0;
+  }
+}
+
+template <class T>
+Result<T> Client::Noted(Result<T> result) {
+  Note(result ? ErrorCode::kOk : result.error().code);
+  return result;
+}
+
+Status Client::Connect(TimePoint deadline) {
+  const MutexLock lock(mu_);
+  const auto backend = Ready(deadline);
+  if (!backend) {
+    return Fail(backend.error());
+  }
+  return {};
+}
+
+std::string Client::PlaneName() const {
+  const MutexLock lock(mu_);
+  return backend_ == nullptr ? "none" : std::string(backend_->PlaneName());
+}
+
+Result<Client::Handle> Client::OpenNamespace(const NamespaceSpec& spec, TimePoint deadline) {
+  const MutexLock lock(mu_);
+  const auto backend = Ready(deadline);
+  if (!backend) {
+    return Fail(backend.error());
+  }
+  const auto opened = Noted((*backend)->OpenNamespace(spec, deadline));
+  if (!opened) {
+    return Fail(opened.error());
+  }
+  OpenedSpec space{.spec = spec, .seed = opened->seed, .remote_id = opened->id, .epoch = epoch_};
+  space.spec.grid_tokens = opened->grid_tokens;
+  namespaces_.push_back(std::move(space));
+  return static_cast<Handle>(namespaces_.size() - 1);
+}
+
+Result<PrefixKey> Client::Seed(Handle handle) const {
+  const MutexLock lock(mu_);
+  if (handle >= namespaces_.size()) {
+    return Fail(ErrorCode::kInvalidArgument, "no such namespace handle");
+  }
+  return namespaces_[handle].seed;
+}
+
+Result<Client::Prompt> Client::MakePrompt(Handle handle, std::uint64_t request,
+                                          std::span<const std::uint32_t> tokens) const {
+  PrefixKey seed;
+  std::uint32_t block_tokens = 0;
+  {
+    const MutexLock lock(mu_);
+    if (handle >= namespaces_.size()) {
+      return Fail(ErrorCode::kInvalidArgument, "no such namespace handle");
+    }
+    seed = namespaces_[handle].seed;
+    block_tokens = namespaces_[handle].spec.block_tokens;
+  }
+  if (tokens.empty()) {
+    return Fail(ErrorCode::kInvalidArgument, "the prompt is empty: there is nothing to cache");
+  }
+  if (tokens.size() > UINT32_MAX) {
+    return Fail(ErrorCode::kInvalidArgument, "the prompt has more than 2^32 - 1 tokens");
+  }
+  return Prompt{.name_space = handle,
+                .request = request,
+                .tokens = tokens,
+                .keys = BlockKeys(seed, tokens, block_tokens)};
+}
+
+PrefixKey Client::KeyAtLocked(const Prompt& prompt, std::uint32_t position) const {
+  const OpenedSpec& space = namespaces_[prompt.name_space];
+  const std::uint32_t blocks = position / space.spec.block_tokens;
+  const PrefixKey& floor = blocks == 0 ? space.seed : prompt.keys[blocks - 1];
+  const std::uint32_t start = blocks * space.spec.block_tokens;
+  return position == start ? floor : TailKey(floor, prompt.tokens.subspan(start, position - start));
+}
+
+Result<PrefixKey> Client::KeyAt(const Prompt& prompt, std::uint32_t position) const {
+  const MutexLock lock(mu_);
+  if (prompt.name_space >= namespaces_.size() || position > prompt.tokens.size()) {
+    return Fail(ErrorCode::kInvalidArgument, "position beyond the prompt");
+  }
+  return KeyAtLocked(prompt, position);
+}
+
+Result<Client::Hit> Client::Match(const Prompt& prompt, TimePoint deadline) {
+  const MutexLock lock(mu_);
+  const auto backend = ReadyFor(prompt.name_space, deadline);
+  if (!backend) {
+    return Fail(backend.error());
+  }
+  const auto prompt_tokens = static_cast<std::uint32_t>(prompt.tokens.size());
+  auto matched = Noted((*backend)->Match(namespaces_[prompt.name_space].remote_id, prompt.request,
+                                         prompt.keys, prompt_tokens, deadline));
+  if (!matched) {
+    return Fail(matched.error());
+  }
+  Hit hit;
+  hit.lease = matched->lease;
+  hit.epoch = epoch_;
+  hit.overlap_tokens = matched->overlap_tokens;
+  const Boundary* best = nullptr;
+  for (std::size_t i = 0; i < matched->boundaries.size(); ++i) {
+    const Boundary& b = matched->boundaries[i];
+    // The daemon has whole-block keys only: a place inside a block is ours if its key is.
+    if (b.position >= prompt_tokens ||
+        (b.tail && !(KeyAtLocked(prompt, b.position) == b.tail_key))) {
+      continue;
+    }
+    hit.boundaries.push_back(b);
+    if (i == matched->best || (b.tail && (best == nullptr || b.position > best->position))) {
+      best = &b;
+    }
+  }
+  if (best != nullptr) {
+    hit.resume_at = best->position;
+    hit.tier = best->tier;
+    hit.bytes = best->bytes;
+    hit.tail = best->tail;
+    hit.tail_key = best->tail_key;
+    hit.overlap_tokens = std::max(hit.overlap_tokens, best->position);
+  } else if (hit.lease != 0) {
+    static_cast<void>((*backend)->Release(hit.lease, deadline));  // Only tails of others.
+    hit.lease = 0;
+  }
+  for (const std::uint32_t position : matched->plan) {
+    if (position > hit.resume_at && position <= prompt_tokens) {
+      hit.plan.push_back(position);
+    }
+  }
+  return hit;
+}
+
+Client::Hit Client::At(const Hit& hit, const Boundary& boundary) {
+  Hit other = hit;
+  other.resume_at = boundary.position;
+  other.tier = boundary.tier;
+  other.bytes = boundary.bytes;
+  other.tail = boundary.tail;
+  other.tail_key = boundary.tail_key;
+  return other;
+}
+
+Result<Client::Loaded> Client::Load(const Hit& hit, std::uint32_t from_position,
+                                    const Target& target, TimePoint deadline) {
+  const MutexLock lock(mu_);
+  if (hit.lease == 0 || hit.resume_at == 0) {
+    return Fail(ErrorCode::kInvalidArgument, "the match found nothing to load");
+  }
+  if (backend_ == nullptr || !backend_->Alive() || hit.epoch != epoch_) {
+    return Fail(ErrorCode::kExpired, "the lease went with its connection");
+  }
+  const Backend::Fetched what{.position = hit.resume_at,
+                              .tail_key = hit.tail ? &hit.tail_key : nullptr,
+                              .from_position = from_position};
+  const auto objects = Noted(backend_->Fetch(hit.lease, what, deadline));
+  if (!objects) {
+    return Fail(objects.error());
+  }
+  Loaded loaded;
+  for (std::size_t i = 0; i < objects->size(); ++i) {
+    const ObjectView& object = (*objects)[i];
+    const std::span<std::byte> memory = target(object);
+    if (memory.size() != object.bytes) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "the target for an object of " + std::to_string(object.bytes) + " bytes has " +
+                      std::to_string(memory.size()));
+    }
+    if (SteadyClock::Instance().Now() >= deadline) {
+      Note(ErrorCode::kDeadlineExceeded);
+      return Fail(ErrorCode::kDeadlineExceeded, "loading took too long");
+    }
+    const Status read =
+        backend_->Read(hit.lease, static_cast<std::uint32_t>(i), object, memory, deadline);
+    if (!read) {
+      Note(read.error().code);
+      return Fail(read.error());
+    }
+    loaded.objects += 1;
+    loaded.bytes += object.bytes;
+  }
+  return loaded;
+}
+
+Status Client::Release(const Hit& hit, TimePoint deadline) {
+  const MutexLock lock(mu_);
+  if (hit.lease == 0 || backend_ == nullptr || hit.epoch != epoch_) {
+    return {};  // Nothing is held: a lost connection's leases ended with it.
+  }
+  const Status released = backend_->Release(hit.lease, deadline);
+  if (!released) {
+    Note(released.error().code);
+  }
+  return released;
+}
+
+Result<Client::Stored> Client::Store(const Prompt& prompt, std::span<const StoreItem> items,
+                                     bool durable, TimePoint deadline) {
+  const MutexLock lock(mu_);
+  const auto backend = ReadyFor(prompt.name_space, deadline);
+  if (!backend) {
+    return Fail(backend.error());
+  }
+  for (const StoreItem& item : items) {
+    if (item.position == 0 || item.position > prompt.tokens.size()) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "position: " + std::to_string(item.position) + " is not within the prompt of " +
+                      std::to_string(prompt.tokens.size()) + " tokens");
+    }
+  }
+  return StoreLocked(**backend, prompt, items, durable, deadline);
+}
+
+Result<Client::Stored> Client::StoreLocked(Backend& backend, const Prompt& prompt,
+                                           std::span<const StoreItem> items, bool durable,
+                                           TimePoint deadline) {
+  const OpenedSpec& space = namespaces_[prompt.name_space];
+  const std::uint32_t block = space.spec.block_tokens;
+  std::vector<ReserveItem> wanted;
+  wanted.reserve(items.size());
+  for (const StoreItem& item : items) {
+    const std::uint32_t parent = (item.position - 1) / block * block;
+    wanted.push_back({.kind = item.kind,
+                      .key = KeyAtLocked(prompt, item.position),
+                      .parent = KeyAtLocked(prompt, parent),
+                      .position = item.position,
+                      .bytes = item.bytes.size()});
+  }
+  const auto outcomes =
+      Noted(backend.Reserve(space.remote_id, prompt.request, wanted, deadline));
+  if (!outcomes) {
+    return Fail(outcomes.error());
+  }
+  Stored stored;
+  stored.codes.resize(items.size(), ErrorCode::kOk);
+  std::vector<CommitItem> commits;
+  std::vector<std::size_t> committed_items;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const ReserveOutcome& outcome = (*outcomes)[i];
+    stored.codes[i] = outcome.code;
+    if (outcome.code != ErrorCode::kOk) {
+      continue;
+    }
+    const auto digest = backend.Write(outcome.token, items[i].bytes, deadline);
+    if (digest) {
+      commits.push_back({.token = outcome.token, .digest = *digest});
+      committed_items.push_back(i);
+      continue;
+    }
+    stored.codes[i] = digest.error().code;
+    if (!backend.Alive()) {  // The daemon frees what this connection had reserved.
+      Note(digest.error().code);
+      return Fail(digest.error());
+    }
+    static_cast<void>(backend.Abort(std::span(&outcome.token, 1), deadline));
+  }
+  if (!commits.empty()) {
+    const auto codes = Noted(backend.Commit(commits, durable, deadline));
+    if (!codes) {
+      return Fail(codes.error());
+    }
+    for (std::size_t i = 0; i < codes->size(); ++i) {
+      stored.codes[committed_items[i]] = (*codes)[i];
+    }
+  }
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const ErrorCode code = stored.codes[i];
+    const bool present = code == ErrorCode::kExists || code == ErrorCode::kInProgress;
+    stored.written += code == ErrorCode::kOk ? 1 : 0;
+    stored.bytes += code == ErrorCode::kOk ? items[i].bytes.size() : 0;
+    stored.present += present ? 1 : 0;
+    stored.refused += code != ErrorCode::kOk && !present ? 1 : 0;
+  }
+  return stored;
+}
+
+Status Client::Observe(const Prompt& prompt, const Observation& observation, TimePoint deadline) {
+  const MutexLock lock(mu_);
+  const auto backend = ReadyFor(prompt.name_space, deadline);
+  if (!backend) {
+    return Fail(backend.error());
+  }
+  return (*backend)->Observe(namespaces_[prompt.name_space].remote_id, prompt.request,
+                             observation, deadline);
+}
+
+}  // namespace cairn

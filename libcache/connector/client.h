@@ -1,0 +1,158 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "libcache/base/clock.h"
+#include "libcache/base/mutex.h"
+#include "libcache/cache/cache.h"
+#include "libcache/connector/backend.h"
+
+namespace cairn {
+
+struct ClientOptions {
+  /// "unix:/run/cairn/cairn.sock" or "host:port". Ignored when `cache` is set.
+  std::string endpoint;
+  /// Embedded mode: a cache in this process, shared by as many clients as like.
+  std::shared_ptr<Cache> cache;
+  PlaneChoice plane = PlaneChoice::kAuto;
+  std::string name = "libcairn";
+  /// The circuit breaker: after this many timeouts or lost connections in a row every call fails at
+  /// once with kUnavailable, and one call each `probe_every` tries again.
+  int breaker_failures = 3;
+  std::chrono::milliseconds probe_every{1'000};
+};
+
+/// The engine's end of the cache: keys are made here, bytes are copied and verified here, and
+/// nothing here can hold an engine up longer than the deadline it gave.
+///
+/// Every error is a miss as far as the engine is concerned: it prefills cold. Bytes handed out were
+/// verified; after an error a target buffer's content is undefined.
+///
+/// Thread-safe, but calls wait for one another (within their deadlines): give each engine thread a
+/// client of its own. Reconnects by itself; leases of a lost connection are gone.
+class Client {
+ public:
+  using Handle = std::uint32_t;
+
+  explicit Client(ClientOptions options);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  /// Connects if need be. To tell a wrong endpoint early; every other call connects too.
+  Status Connect(TimePoint deadline) CAIRN_EXCLUDES(mu_);
+  /// "shm", "stream", "embedded", or "none" while not connected.
+  [[nodiscard]] std::string PlaneName() const CAIRN_EXCLUDES(mu_);
+
+  /// A handle that stays valid over reconnects. Errors: kInvalidArgument naming the field.
+  Result<Handle> OpenNamespace(const NamespaceSpec& spec, TimePoint deadline) CAIRN_EXCLUDES(mu_);
+  /// key_0 of an open namespace, to make keys with.
+  [[nodiscard]] Result<PrefixKey> Seed(Handle handle) const CAIRN_EXCLUDES(mu_);
+
+  /// A prompt as the cache sees it: made once, used by Match and Store.
+  struct Prompt {
+    Handle name_space = 0;
+    std::uint64_t request = 0;              ///< The engine's number for the request.
+    std::span<const std::uint32_t> tokens;  ///< Must outlive the calls.
+    std::vector<PrefixKey> keys;            ///< Of all whole blocks.
+  };
+  /// Computes the keys. Errors: kInvalidArgument for an empty prompt.
+  Result<Prompt> MakePrompt(Handle handle, std::uint64_t request,
+                            std::span<const std::uint32_t> tokens) const CAIRN_EXCLUDES(mu_);
+
+  struct Hit {
+    LeaseId lease = 0;            ///< 0: nothing to resume from. Release it otherwise.
+    std::uint64_t epoch = 0;      ///< Connection the lease belongs to.
+    std::uint32_t resume_at = 0;  ///< Best boundary; 0 is a cold start.
+    TierKind tier = TierKind::kNone;
+    std::uint64_t bytes = 0;
+    bool tail = false;
+    PrefixKey tail_key;
+    std::vector<Boundary> boundaries;  ///< All that hold for this prompt, shallow to deep.
+    std::vector<std::uint32_t> plan;   ///< Where to emit checkpoints, beyond resume_at.
+    std::uint32_t overlap_tokens = 0;  ///< Longest prefix seen before that the daemon knows.
+  };
+  /// Never resumes at the prompt's full length. Errors: see class comment.
+  Result<Hit> Match(const Prompt& prompt, TimePoint deadline) CAIRN_EXCLUDES(mu_);
+
+  /// Gives memory for an object about to be read: object.bytes of it.
+  using Target = std::function<std::span<std::byte>(const ObjectView& object)>;
+  struct Loaded {
+    std::uint32_t objects = 0;
+    std::uint64_t bytes = 0;
+  };
+  /// Brings the boundary of `hit` to the engine's memory: KV blocks shallow to deep, the tail's KV,
+  /// then the checkpoint, each verified. KV up to `from_position` is left out. All or nothing: on
+  /// an error the engine must not use any of it.
+  Result<Loaded> Load(const Hit& hit, std::uint32_t from_position, const Target& target,
+                      TimePoint deadline) CAIRN_EXCLUDES(mu_);
+  /// Another boundary of the same hit, if loading the best one is not worth it.
+  static Hit At(const Hit& hit, const Boundary& boundary);
+
+  Status Release(const Hit& hit, TimePoint deadline) CAIRN_EXCLUDES(mu_);
+
+  /// One object to store. KV: ends at `position`, begins at the block's start (a whole block, or
+  /// the first tokens of one for a tail). Checkpoint: the state at `position`.
+  struct StoreItem {
+    ObjectKind kind = ObjectKind::kKv;
+    std::uint32_t position = 0;
+    std::span<const std::byte> bytes;
+  };
+  struct Stored {
+    std::uint32_t written = 0;
+    std::uint32_t present = 0;  ///< Were there already, or another writer is at it.
+    std::uint32_t refused = 0;  ///< No room, or a limit.
+    std::uint64_t bytes = 0;
+    /// A key per item, so that the caller can name what it stored.
+    std::vector<ErrorCode> codes;
+  };
+  /// Store in order of position. `durable`: return once the objects survive kill -9.
+  Result<Stored> Store(const Prompt& prompt, std::span<const StoreItem> items, bool durable,
+                       TimePoint deadline) CAIRN_EXCLUDES(mu_);
+
+  Status Observe(const Prompt& prompt, const Observation& observation, TimePoint deadline)
+      CAIRN_EXCLUDES(mu_);
+
+  /// Key of any position of the prompt: a block's, or a tail's.
+  [[nodiscard]] Result<PrefixKey> KeyAt(const Prompt& prompt, std::uint32_t position) const
+      CAIRN_EXCLUDES(mu_);
+
+ private:
+  struct OpenedSpec {
+    NamespaceSpec spec;
+    PrefixKey seed;
+    std::uint32_t remote_id = 0;
+    std::uint64_t epoch = 0;  // Connection for which remote_id holds.
+  };
+
+  Result<Backend*> Ready(TimePoint deadline) CAIRN_REQUIRES(mu_);
+  Result<Backend*> ReadyFor(Handle handle, TimePoint deadline) CAIRN_REQUIRES(mu_);
+  void Note(ErrorCode code) CAIRN_REQUIRES(mu_);
+  template <class T>
+  Result<T> Noted(Result<T> result) CAIRN_REQUIRES(mu_);
+  PrefixKey KeyAtLocked(const Prompt& prompt, std::uint32_t position) const CAIRN_REQUIRES(mu_);
+  Result<Stored> StoreLocked(Backend& backend, const Prompt& prompt,
+                             std::span<const StoreItem> items, bool durable, TimePoint deadline)
+      CAIRN_REQUIRES(mu_);
+
+  const ClientOptions options_;
+  mutable Mutex mu_;
+  std::unique_ptr<Backend> backend_ CAIRN_GUARDED_BY(mu_);
+  std::vector<OpenedSpec> namespaces_ CAIRN_GUARDED_BY(mu_);
+  std::uint64_t epoch_ CAIRN_GUARDED_BY(mu_) = 0;
+  int failures_ CAIRN_GUARDED_BY(mu_) = 0;
+  TimePoint probe_at_ CAIRN_GUARDED_BY(mu_);
+};
+
+/// The usual deadline: `ms` from now.
+inline TimePoint In(std::chrono::milliseconds ms) {
+  return std::chrono::steady_clock::now() + ms;
+}
+
+}  // namespace cairn

@@ -1,0 +1,308 @@
+#include <algorithm>
+#include <cstring>
+
+#include "libcache/connector/backend.h"
+#include "libcache/transport/channel.h"
+#include "libcache/transport/data_plane.h"
+
+namespace cairn {
+namespace {
+
+void SetKey(std::string* field, const PrefixKey& key) {
+  field->assign(reinterpret_cast<const char*>(key.bytes.data()), key.bytes.size());
+}
+
+bool GetKey(const std::string& field, PrefixKey& key) {
+  if (field.size() != PrefixKey::kBytes) {
+    return false;
+  }
+  std::memcpy(key.bytes.data(), field.data(), field.size());
+  return true;
+}
+
+v1::Kind ToProto(ObjectKind kind) {
+  return kind == ObjectKind::kKv ? v1::KIND_KV : v1::KIND_CHECKPOINT;
+}
+
+tl::unexpected<Error> Malformed(const char* what) {
+  return Fail(ErrorCode::kCorrupt, std::string("the daemon's answer to ") + what + " is malformed");
+}
+
+class Remote final : public Backend {
+ public:
+  explicit Remote(Channel channel) : channel_(std::move(channel)) {}
+
+  Status OpenPlane(PlaneChoice choice, TimePoint deadline) {
+    if (choice != PlaneChoice::kStream) {
+      auto shm = OpenShmPlane(channel_, deadline);
+      if (shm) {
+        plane_ = std::move(*shm);
+        return {};
+      }
+      if (choice == PlaneChoice::kShm || channel_.broken()) {
+        return Fail(shm.error());
+      }
+    }
+    auto stream = OpenStreamPlane(channel_, deadline);
+    if (!stream) {
+      return Fail(stream.error());
+    }
+    plane_ = std::move(*stream);
+    return {};
+  }
+
+  [[nodiscard]] std::string_view PlaneName() const override { return plane_->Name(); }
+  [[nodiscard]] bool Alive() const override { return !channel_.broken() && !plane_lost_; }
+
+  Result<Namespace> OpenNamespace(const NamespaceSpec& spec, TimePoint deadline) override {
+    v1::Request request;
+    v1::OpenNamespace& open = *request.mutable_open_namespace();
+    open.set_tenant(spec.tenant);
+    open.set_model(spec.model);
+    open.set_revision(spec.revision);
+    open.set_dtype(spec.dtype);
+    open.set_layout(spec.layout);
+    open.set_kernel(spec.kernel);
+    open.set_adapter(spec.adapter);
+    open.set_tp_rank(spec.tp_rank);
+    open.set_tp_size(spec.tp_size);
+    open.set_salt(spec.salt);
+    open.set_block_tokens(spec.block_tokens);
+    open.set_kv_bytes_per_token(spec.kv_bytes_per_token);
+    open.set_checkpoint_bytes(spec.checkpoint_bytes);
+    open.set_grid_tokens(spec.grid_tokens);
+    const auto response = channel_.Call(request, deadline);
+    if (!response) {
+      return Fail(response.error());
+    }
+    Namespace opened;
+    opened.id = response->open_namespace().namespace_id();
+    opened.grid_tokens = response->open_namespace().grid_tokens();
+    if (!GetKey(response->open_namespace().seed(), opened.seed)) {
+      return Malformed("OpenNamespace");
+    }
+    return opened;
+  }
+
+  Result<MatchResult> Match(std::uint32_t name_space, std::uint64_t request_id,
+                            std::span<const PrefixKey> keys, std::uint32_t prompt_tokens,
+                            TimePoint deadline) override {
+    v1::Request request;
+    v1::Match& match = *request.mutable_match();
+    match.set_namespace_id(name_space);
+    match.set_request_id(request_id);
+    match.set_prompt_tokens(prompt_tokens);
+    match.mutable_keys()->assign(reinterpret_cast<const char*>(keys.data()),
+                                 keys.size() * sizeof(PrefixKey));
+    const auto response = channel_.Call(request, deadline);
+    if (!response) {
+      return Fail(response.error());
+    }
+    const v1::MatchReply& reply = response->match();
+    MatchResult result;
+    result.state = static_cast<MatchState>(reply.state());
+    result.lease = reply.lease_id();
+    result.best = reply.best();
+    result.plan.assign(reply.plan().begin(), reply.plan().end());
+    result.overlap_tokens = reply.overlap_tokens();
+    result.kv_tokens = reply.kv_tokens();
+    result.boundaries.reserve(static_cast<std::size_t>(reply.boundaries_size()));
+    for (const v1::Boundary& from : reply.boundaries()) {
+      Boundary& to = result.boundaries.emplace_back();
+      to.position = from.position();
+      to.tier = static_cast<TierKind>(from.tier());
+      to.bytes = from.bytes();
+      to.estimated_load_us = from.estimated_load_us();
+      to.tail = !from.tail_key().empty();
+      if (to.tail && !GetKey(from.tail_key(), to.tail_key)) {
+        return Malformed("Match");
+      }
+    }
+    if (result.lease != 0 && result.best >= result.boundaries.size()) {
+      return Malformed("Match");
+    }
+    return result;
+  }
+
+  Result<std::vector<ObjectView>> Fetch(LeaseId lease, const Fetched& what,
+                                        TimePoint deadline) override {
+    v1::Request request;
+    v1::Fetch& fetch = *request.mutable_fetch();
+    fetch.set_lease_id(lease);
+    fetch.set_position(what.position);
+    fetch.set_from_position(what.from_position);
+    if (what.tail_key != nullptr) {
+      SetKey(fetch.mutable_tail_key(), *what.tail_key);
+    }
+    const auto response = channel_.Call(request, deadline);
+    if (!response) {
+      return Fail(response.error());
+    }
+    std::vector<ObjectView> views;
+    views.reserve(static_cast<std::size_t>(response->fetch().objects_size()));
+    for (const v1::ObjectRef& from : response->fetch().objects()) {
+      views.push_back({.kind = from.kind() == v1::KIND_KV ? ObjectKind::kKv
+                                                          : ObjectKind::kCheckpoint,
+                       .position = from.position(),
+                       .tokens = from.tokens(),
+                       .bytes = from.bytes(),
+                       .digest = {.low = from.digest_low(), .high = from.digest_high()},
+                       .arena_offset = from.arena_offset(),
+                       .generation = from.generation()});
+    }
+    return views;
+  }
+
+  Status Read(LeaseId lease, std::uint32_t index, const ObjectView& object,
+              std::span<std::byte> target, TimePoint deadline) override {
+    const PlaneObject wanted{.lease = lease,
+                             .index = index,
+                             .bytes = object.bytes,
+                             .digest = object.digest,
+                             .arena_offset = object.arena_offset,
+                             .generation = object.generation};
+    Status got = plane_->Get(wanted, target, deadline);
+    if (got) {
+      return got;
+    }
+    if (got.error().code == ErrorCode::kCorrupt) {
+      v1::Request request;
+      request.mutable_report_corrupt()->set_lease_id(lease);
+      request.mutable_report_corrupt()->set_index(index);
+      static_cast<void>(channel_.Call(request, deadline));
+    }
+    NotePlane(got.error().code);
+    return got;
+  }
+
+  Status Release(LeaseId lease, TimePoint deadline) override {
+    v1::Request request;
+    request.mutable_release()->set_lease_id(lease);
+    return CallForStatus(request, deadline);
+  }
+
+  Result<std::vector<ReserveOutcome>> Reserve(std::uint32_t name_space, std::uint64_t request_id,
+                                              std::span<const ReserveItem> items,
+                                              TimePoint deadline) override {
+    v1::Request request;
+    v1::Reserve& reserve = *request.mutable_reserve();
+    reserve.set_namespace_id(name_space);
+    reserve.set_request_id(request_id);
+    for (const ReserveItem& from : items) {
+      v1::ReserveItem& to = *reserve.add_items();
+      to.set_kind(ToProto(from.kind));
+      SetKey(to.mutable_key(), from.key);
+      SetKey(to.mutable_parent_key(), from.parent);
+      to.set_position(from.position);
+      to.set_bytes(from.bytes);
+    }
+    const auto response = channel_.Call(request, deadline);
+    if (!response) {
+      return Fail(response.error());
+    }
+    std::vector<ReserveOutcome> outcomes;
+    for (const v1::ReserveOutcome& from : response->reserve().outcomes()) {
+      outcomes.push_back(
+          {.code = static_cast<ErrorCode>(from.code()), .token = from.token()});
+    }
+    if (outcomes.size() != items.size()) {
+      return Malformed("Reserve");
+    }
+    return outcomes;
+  }
+
+  Result<Digest> Write(std::uint64_t token, std::span<const std::byte> bytes,
+                       TimePoint deadline) override {
+    auto digest = plane_->Put(token, bytes, deadline);
+    if (!digest) {
+      NotePlane(digest.error().code);
+    }
+    return digest;
+  }
+
+  Result<std::vector<ErrorCode>> Commit(std::span<const CommitItem> items, bool durable,
+                                        TimePoint deadline) override {
+    v1::Request request;
+    request.mutable_commit()->set_durable(durable);
+    for (const CommitItem& from : items) {
+      v1::CommitItem& to = *request.mutable_commit()->add_items();
+      to.set_token(from.token);
+      to.set_digest_low(from.digest.low);
+      to.set_digest_high(from.digest.high);
+    }
+    const auto response = channel_.Call(request, deadline);
+    if (!response) {
+      return Fail(response.error());
+    }
+    std::vector<ErrorCode> codes;
+    for (const std::uint32_t code : response->commit().codes()) {
+      codes.push_back(static_cast<ErrorCode>(code));
+    }
+    if (codes.size() != items.size()) {
+      return Malformed("Commit");
+    }
+    return codes;
+  }
+
+  Status Abort(std::span<const std::uint64_t> tokens, TimePoint deadline) override {
+    v1::Request request;
+    for (const std::uint64_t token : tokens) {
+      request.mutable_abort()->add_tokens(token);
+    }
+    return CallForStatus(request, deadline);
+  }
+
+  Status Observe(std::uint32_t name_space, std::uint64_t request_id,
+                 const Observation& observation, TimePoint deadline) override {
+    v1::Request request;
+    v1::Observe& observe = *request.mutable_observe();
+    observe.set_namespace_id(name_space);
+    observe.set_request_id(request_id);
+    observe.set_prompt_tokens(observation.prompt_tokens);
+    observe.set_overlap_tokens(observation.overlap_tokens);
+    observe.set_resumed_at(observation.resumed_at);
+    observe.set_gap_tokens(observation.gap_tokens);
+    observe.set_load_us(observation.load_us);
+    observe.set_recompute_us(observation.recompute_us);
+    observe.set_tier(static_cast<v1::Tier>(observation.tier));
+    observe.set_failed(observation.failed);
+    return CallForStatus(request, deadline);
+  }
+
+ private:
+  Status CallForStatus(v1::Request& request, TimePoint deadline) {
+    const auto response = channel_.Call(request, deadline);
+    if (!response) {
+      return Fail(response.error());
+    }
+    return {};
+  }
+
+  void NotePlane(ErrorCode code) {
+    plane_lost_ = plane_lost_ || code == ErrorCode::kUnavailable ||
+                  code == ErrorCode::kDeadlineExceeded;
+  }
+
+  Channel channel_;
+  std::unique_ptr<DataPlane> plane_;  // Uses channel_.
+  bool plane_lost_ = false;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> ConnectBackend(const Endpoint& endpoint, PlaneChoice plane,
+                                                const std::string& client, TimePoint deadline) {
+  Channel::Greeting greeting;
+  greeting.client = client;
+  auto channel = Channel::Open(endpoint, greeting, deadline);
+  if (!channel) {
+    return Fail(channel.error());
+  }
+  auto remote = std::make_unique<Remote>(std::move(*channel));
+  if (const Status opened = remote->OpenPlane(plane, deadline); !opened) {
+    return Fail(opened.error());
+  }
+  return remote;
+}
+
+}  // namespace cairn

@@ -1,0 +1,71 @@
+#include <vector>
+
+#include "libcache/base/check.h"
+#include "libcache/policy/id_list.h"
+#include "libcache/policy/policies.h"
+
+namespace cairn::internal {
+namespace {
+
+/// Least recently used first; blind to bytes and value. 12 bytes per unit.
+class Lru final : public EvictionPolicy {
+ public:
+  [[nodiscard]] std::string_view Name() const override { return "lru"; }
+
+  void Insert(UnitId id, const EvictionUnit&) override {
+    if (id >= units_.size()) {
+      units_.resize(std::size_t{id} + 1);
+    }
+    CAIRN_CHECK(!units_[id].present);
+    units_[id].present = true;
+    order_.PushNewest(id);
+  }
+  void Touch(UnitId id) override {
+    if (Contains(id)) {
+      order_.Remove(id);
+      order_.PushNewest(id);
+    }
+  }
+  void Update(UnitId, const EvictionUnit&) override {}
+  void Erase(UnitId id) override {
+    if (Contains(id)) {
+      order_.Remove(id);
+      units_[id].present = false;
+    }
+  }
+  [[nodiscard]] std::optional<UnitId> PickVictim(const std::function<bool(UnitId)>& evictable,
+                                                 std::size_t max_refused) override {
+    std::size_t refused = 0;
+    for (UnitId id = order_.oldest(); id != kNoUnit; id = units_[id].link.newer) {
+      if (evictable(id)) {
+        return id;
+      }
+      if (++refused > max_refused) {
+        break;
+      }
+    }
+    return std::nullopt;
+  }
+  [[nodiscard]] std::size_t Size() const override { return order_.Size(); }
+
+ private:
+  struct Unit {
+    IdLink link;
+    bool present = false;
+  };
+  struct Links {
+    std::vector<Unit>* units;
+    IdLink& operator()(UnitId id) const { return (*units)[id].link; }
+  };
+
+  [[nodiscard]] bool Contains(UnitId id) const { return id < units_.size() && units_[id].present; }
+
+  std::vector<Unit> units_;
+  IdList<Links> order_{Links{&units_}};
+};
+
+}  // namespace
+
+std::unique_ptr<EvictionPolicy> MakeLru() { return std::make_unique<Lru>(); }
+
+}  // namespace cairn::internal

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "libcache/base/result.h"
+#include "libcache/tier/cold_tier.h"
+
+namespace cairn {
+
+// Keys, headers and small text files of the SSD format (docs/formats/ssd.md). Pure functions.
+
+/// Format of everything below the directory. Raised when an older program could misread it.
+inline constexpr std::uint32_t kSsdFormat = 1;
+
+/// Payload bytes of one value record. Bounds the memory of a read; measured as fast as larger ones.
+inline constexpr std::uint32_t kSsdChunkBytes = 1U << 20U;
+
+inline constexpr std::size_t kSsdHeaderBytes = 120;
+/// Ordinals of a segment stay below this, so that a damaged one cannot ask for memory.
+inline constexpr std::uint32_t kSsdMaxOrdinals = 1U << 20U;
+
+/// segment || ordinal, big-endian, so that keys sort in the order of writing.
+using SsdObjectKey = std::array<char, 8>;
+/// segment || ordinal || chunk.
+using SsdChunkKey = std::array<char, 10>;
+using SsdHeaderBytes = std::array<std::byte, kSsdHeaderBytes>;
+
+struct SsdHeader {
+  ObjectRecord record;
+  ColdLocation location;
+  std::uint32_t chunk_bytes = kSsdChunkBytes;
+};
+
+SsdObjectKey ObjectKeyOf(ColdLocation location);
+SsdChunkKey ChunkKeyOf(ColdLocation location, std::uint32_t chunk);
+/// Nullopt when `key` has another length.
+std::optional<ColdLocation> ParseObjectKey(std::string_view key);
+/// Segment of an object or chunk key; nullopt when it is too short to have one.
+std::optional<std::uint32_t> SegmentOfKey(std::string_view key);
+
+SsdHeaderBytes EncodeHeader(const SsdHeader& header);
+/// Errors: kCorrupt on another length, magic, version, an impossible field or a wrong checksum.
+Result<SsdHeader> DecodeHeader(std::span<const std::byte> bytes);
+
+/// Chunks of an object of `bytes` > 0 payload bytes; the last may be short.
+std::uint32_t ChunkCount(std::uint64_t bytes, std::uint32_t chunk_bytes);
+/// Largest payload that the 16-bit chunk number of a key can address.
+std::uint64_t MaxObjectBytes();
+
+/// "<name> <number> <checksum>\n": what the marker and the durable epoch files hold. The checksum
+/// tells another version from damage.
+std::string FormatStamp(std::string_view name, std::uint64_t number);
+/// Nullopt when damaged.
+std::optional<std::uint64_t> ParseStamp(std::string_view name, std::string_view text);
+
+}  // namespace cairn

@@ -1,0 +1,125 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "libcache/base/bytes.h"
+#include "libcache/base/clock.h"
+#include "libcache/base/mutex.h"
+#include "libcache/tier/cold_tier.h"
+#include "libcache/tier/ssd_database.h"
+#include "libcache/tier/ssd_files.h"
+#include "libcache/tier/ssd_gate.h"
+#include "libcache/tier/ssd_reader.h"
+#include "libcache/tier/ssd_record.h"
+#include "libcache/tier/ssd_segments.h"
+#include "libcache/tier/ssd_tier.h"
+
+namespace cairn {
+
+// Names inside the directory, and keys of the meta family (docs/formats/ssd.md).
+inline constexpr const char* kSsdMarkerName = "CAIRN_SSD";
+inline constexpr const char* kSsdDurableName = "DURABLE";
+inline constexpr const char* kSsdStoreName = "db";
+inline constexpr const char* kSsdQuarantinePrefix = "quarantine-";
+inline constexpr const char* kSsdMarkerStamp = "cairn-ssd";
+inline constexpr const char* kSsdDurableStamp = "cairn-durable";
+inline constexpr const char* kSsdEpochKey = "epoch";
+inline constexpr const char* kSsdFormatKey = "format";
+inline constexpr const char* kSsdNamespacePrefix = "namespace/";
+
+/// The ColdTier on an open store. OpenSsdTier finds, locks and checks the directory; this class
+/// fills segments, keeps the cap and reads.
+///
+/// The cap is kept by the segment: before one is opened, whole segments are erased until the
+/// files as they are now (by lstat, quarantine included), plus a full segment, plus a reserve for
+/// manifests and compaction outputs, fit. Objects are charged with more than they take on disk, so
+/// a segment never outgrows its share.
+class SsdStore final : public ColdTier {
+ public:
+  struct Parts {
+    SsdConfig config;  ///< Defaults filled in.
+    std::unique_ptr<DirectoryLock> lock;
+    std::unique_ptr<SsdDatabase> database;
+    std::uint64_t epoch = 0;
+    std::uint64_t lost_epochs = 0;
+  };
+
+  explicit SsdStore(Parts parts);
+  ~SsdStore() override;
+
+  void SetGoneListener(GoneListener listener) override;
+  Status Recover(const Recovered& recovered) override;
+  Status PutNamespace(const PrefixKey& seed, const std::string& canonical) override;
+  std::vector<std::pair<PrefixKey, std::string>> Namespaces() override;
+  Result<ColdLocation> Write(const ObjectRecord& record, std::span<const std::byte> bytes,
+                             std::uint32_t cookie) override;
+  Status Read(ColdLocation location, const ObjectRecord& expected,
+              std::span<std::byte> target) override;
+  Result<Digest> ReadDigest(ColdLocation location) override;
+  void Drop(ColdLocation location) override;
+  Status Flush() override;
+  Status Clear() override;
+  [[nodiscard]] ColdStats Stats() const override;
+
+  /// Bytes kept free below the cap for what is not charged to objects.
+  static std::uint64_t ReserveBytes(std::uint64_t capacity_bytes);
+
+ private:
+  // ssd_store.cc
+  Status StoreObject(ColdLocation location, const ObjectRecord& record,
+                     std::span<const std::byte> bytes);
+  Status ReadChunks(ColdLocation location, const ObjectRecord& expected,
+                    std::span<std::byte> target);
+  Status CountFailedRead(Error error);
+
+  // ssd_capacity.cc
+  /// Refuses what is sure to fail: the store is in trouble, or the disk is too full.
+  Status CheckWritable(std::uint64_t charge);
+  /// Closes the open segment and opens one with room for `charge`. `gone`: cookies of what was
+  /// evicted, also on failure.
+  Status Roll(std::uint64_t charge, std::vector<std::uint32_t>& gone);
+  Status CloseOpenSegment();
+  Status MakeRoom(std::uint64_t room, std::vector<std::uint32_t>& gone);
+  Status EraseSegment(std::uint32_t segment);
+  /// Waits a little for deleted files to go; returns what the directory takes then.
+  std::uint64_t SettledBytes();
+  /// True when there was one.
+  [[nodiscard]] bool RemoveQuarantine() const;
+  void Announce(const std::vector<std::uint32_t>& gone);
+
+  const SsdConfig config_;
+  const std::unique_ptr<DirectoryLock> lock_;
+  const std::unique_ptr<SsdDatabase> database_;
+  const std::uint64_t lost_epochs_;
+  SsdReader reader_;
+  SsdGate writing_;   ///< Shared by writers; alone to change segments.
+  SsdGate flushing_;  ///< Alone to flush.
+
+  // Set before there are writers.
+  GoneListener listener_;
+  bool recovered_;
+
+  // Changed only by who is alone in `flushing_`.
+  std::uint64_t epoch_;
+  std::atomic<bool> dirty_{false};
+
+  // Changed only by who is alone in `writing_`.
+  std::uint32_t next_segment_;
+  std::set<std::uint32_t> unerased_;  ///< Evicted, but their files are still there.
+
+  mutable Mutex mu_;
+  SsdSegments segments_ CAIRN_GUARDED_BY(mu_);
+  ColdStats counts_ CAIRN_GUARDED_BY(mu_);               ///< Only the fields that count events.
+  std::uint64_t other_bytes_ CAIRN_GUARDED_BY(mu_) = 0;  ///< Files the store does not track.
+  TimePoint next_resume_ CAIRN_GUARDED_BY(mu_){};
+};
+
+}  // namespace cairn

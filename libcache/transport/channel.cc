@@ -1,0 +1,123 @@
+#include "libcache/transport/channel.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "libcache/transport/frame.h"
+
+namespace cairn {
+
+template <class T>
+T Channel::Broken(T result) {
+  broken_ = true;
+  return result;
+}
+
+Result<Channel> Channel::Open(const Endpoint& endpoint, const Greeting& greeting,
+                              TimePoint deadline) {
+  auto socket = Socket::Connect(endpoint, deadline);
+  if (!socket) {
+    return Fail(socket.error());
+  }
+  Channel channel(std::move(*socket), endpoint);
+  v1::Request request;
+  v1::Hello& hello = *request.mutable_hello();
+  hello.set_protocol_version(kProtocolVersion);
+  hello.set_client(greeting.client);
+  hello.set_role(greeting.role);
+  hello.set_session_token(greeting.session_token);
+  auto response = channel.Call(request, deadline);
+  if (!response) {
+    return Fail(response.error());
+  }
+  if (!response->has_hello()) {
+    return Fail(ErrorCode::kCorrupt, "the daemon answered Hello with something else");
+  }
+  channel.hello_ = response->hello();
+  return channel;
+}
+
+Status Channel::Send(v1::Request& request, std::span<const std::byte> payload,
+                     TimePoint deadline) {
+  if (broken_) {
+    return Fail(ErrorCode::kUnavailable, "the connection failed before");
+  }
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+      deadline - std::chrono::steady_clock::now());
+  request.set_id(next_id_++);
+  request.set_deadline_ms(
+      static_cast<std::uint32_t>(std::clamp<std::int64_t>(left.count(), 1, 3'600'000)));
+  out_.clear();
+  if (Status framed = AppendFrame(request, out_); !framed) {
+    --next_id_;
+    return framed;  // Nothing was sent; the stream is still in step.
+  }
+  Status sent = socket_.Send(std::as_bytes(std::span(out_)), payload, deadline);
+  return sent ? sent : Broken(std::move(sent));
+}
+
+Result<v1::Response> Channel::ReceiveFrame(std::vector<UniqueFd>* fds, TimePoint deadline) {
+  std::array<std::byte, FrameHeader::kBytes> head{};
+  const Status got = fds != nullptr ? socket_.ReceiveWithFds(head, *fds, deadline)
+                                    : socket_.Receive(head, deadline);
+  if (!got) {
+    return Fail(got.error());
+  }
+  const auto header = ParseFrameHeader(head, kMaxFrameBytes);
+  if (!header) {
+    return Fail(header.error());
+  }
+  in_.resize(header->payload_bytes);
+  if (const Status body = socket_.Receive(in_, deadline); !body) {
+    return Fail(body.error());
+  }
+  v1::Response response;
+  if (const Status parsed = ParsePayload(in_, response); !parsed) {
+    return Fail(parsed.error());
+  }
+  if (response.id() != next_reply_) {
+    return Fail(ErrorCode::kCorrupt, "the daemon answered another request");
+  }
+  ++next_reply_;
+  return response;
+}
+
+Result<v1::Response> Channel::Receive(TimePoint deadline) {
+  auto response = ReceiveFrame(nullptr, deadline);
+  if (!response) {
+    return Broken(std::move(response));
+  }
+  if (response->code() != 0) {
+    return Fail(static_cast<ErrorCode>(response->code()), response->message());
+  }
+  return response;
+}
+
+Status Channel::ReceiveRaw(std::span<std::byte> target, TimePoint deadline) {
+  Status got = socket_.Receive(target, deadline);
+  return got ? got : Broken(std::move(got));
+}
+
+Result<v1::Response> Channel::Call(v1::Request& request, TimePoint deadline) {
+  if (const Status sent = Send(request, {}, deadline); !sent) {
+    return Fail(sent.error());
+  }
+  return Receive(deadline);
+}
+
+Result<v1::Response> Channel::CallWithFds(v1::Request& request, std::vector<UniqueFd>& fds,
+                                          TimePoint deadline) {
+  if (const Status sent = Send(request, {}, deadline); !sent) {
+    return Fail(sent.error());
+  }
+  auto response = ReceiveFrame(&fds, deadline);
+  if (!response) {
+    return Broken(std::move(response));
+  }
+  if (response->code() != 0) {
+    return Fail(static_cast<ErrorCode>(response->code()), response->message());
+  }
+  return response;
+}
+
+}  // namespace cairn

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cairn/v1/cache.pb.h"
+#include "libcache/base/clock.h"
+#include "libcache/base/result.h"
+#include "libcache/transport/socket.h"
+
+namespace cairn {
+
+/// One control or data connection from the connector's side: requests out, responses in, in order.
+/// Once a call failed by deadline or connection the stream is out of step and the channel is
+/// broken; the owner makes a new one. Not thread-safe.
+class Channel {
+ public:
+  struct Greeting {
+    v1::Role role = v1::ROLE_CONTROL;
+    std::string session_token;  ///< For v1::ROLE_DATA.
+    std::string client = "libcairn";
+  };
+  /// Connects and says Hello. Errors: kUnavailable, kDeadlineExceeded, kUnsupported.
+  static Result<Channel> Open(const Endpoint& endpoint, const Greeting& greeting,
+                              TimePoint deadline);
+
+  /// Sends `request` (its id and deadline are filled in) and waits for its response.
+  /// Errors: those the daemon answered with, and those of Socket.
+  Result<v1::Response> Call(v1::Request& request, TimePoint deadline);
+  /// As Call; descriptors sent with the response are appended to `fds`.
+  Result<v1::Response> CallWithFds(v1::Request& request, std::vector<UniqueFd>& fds,
+                                   TimePoint deadline);
+
+  /// The two halves of Call, for requests in flight one behind the other. `payload` follows the
+  /// frame (stream plane).
+  Status Send(v1::Request& request, std::span<const std::byte> payload, TimePoint deadline);
+  Result<v1::Response> Receive(TimePoint deadline);
+  /// Raw bytes that follow a response (stream plane).
+  Status ReceiveRaw(std::span<std::byte> target, TimePoint deadline);
+
+  [[nodiscard]] const v1::HelloReply& hello() const { return hello_; }
+  [[nodiscard]] bool broken() const { return broken_; }
+  [[nodiscard]] const Endpoint& endpoint() const { return endpoint_; }
+
+ private:
+  Channel(Socket socket, Endpoint endpoint)
+      : socket_(std::move(socket)), endpoint_(std::move(endpoint)) {}
+  Result<v1::Response> ReceiveFrame(std::vector<UniqueFd>* fds, TimePoint deadline);
+  template <class T>
+  T Broken(T result);
+
+  Socket socket_;
+  Endpoint endpoint_;
+  v1::HelloReply hello_;
+  std::string out_;
+  std::vector<std::byte> in_;
+  std::uint64_t next_id_ = 1;
+  std::uint64_t next_reply_ = 1;
+  bool broken_ = false;
+};
+
+}  // namespace cairn

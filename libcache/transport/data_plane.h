@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "libcache/base/clock.h"
+#include "libcache/base/digest.h"
+#include "libcache/base/result.h"
+#include "libcache/transport/channel.h"
+
+namespace cairn {
+
+/// What a plane must know of an object to read it.
+struct PlaneObject {
+  std::uint64_t lease = 0;
+  std::uint32_t index = 0;  ///< In the lease's last fetch.
+  std::uint64_t bytes = 0;
+  Digest digest;
+  std::uint64_t arena_offset = 0;
+  std::uint64_t generation = 0;
+};
+
+/// Moves the bytes of objects between the daemon and the engine's memory. Bytes never travel in
+/// control frames. Implementations: shared memory (same host), byte stream (any host). Not
+/// thread-safe; belongs to one connection and uses its control channel.
+class DataPlane {
+ public:
+  virtual ~DataPlane() = default;
+  [[nodiscard]] virtual std::string_view Name() const = 0;
+  /// Copies an object into `target` (exactly object.bytes) and verifies its digest on the way.
+  /// Errors: kExpired (the slot changed hands), kCorrupt (wrong digest), kUnavailable,
+  /// kDeadlineExceeded. After any of them target's content is undefined.
+  virtual Status Get(const PlaneObject& object, std::span<std::byte> target,
+                     TimePoint deadline) = 0;
+  /// Fills the object reserved under `token` with `bytes`. Returns the digest to commit with.
+  /// Errors: kExpired, kUnavailable, kDeadlineExceeded.
+  virtual Result<Digest> Put(std::uint64_t token, std::span<const std::byte> bytes,
+                             TimePoint deadline) = 0;
+};
+
+/// Maps the daemon's arena read-only and a staging memory read-write. Only over a Unix socket.
+/// Errors: kUnsupported (the connection cannot pass descriptors), kUnavailable, kIo (mmap).
+/// `channel` must outlive the plane.
+Result<std::unique_ptr<DataPlane>> OpenShmPlane(Channel& channel, TimePoint deadline);
+
+/// Opens a data connection beside the control channel. `channel` must outlive the plane.
+Result<std::unique_ptr<DataPlane>> OpenStreamPlane(Channel& channel, TimePoint deadline);
+
+}  // namespace cairn

@@ -1,0 +1,87 @@
+#include <algorithm>
+#include <utility>
+
+#include "libcache/transport/data_plane.h"
+
+namespace cairn {
+namespace {
+
+// Received and hashed a piece at a time, while the piece is still in the second-level cache.
+constexpr std::size_t kPieceBytes = 256 * 1024;
+// The daemon takes a put in stretches, so that a slow writer holds no large buffer anywhere.
+constexpr std::uint64_t kPutBytes = 8ULL << 20U;
+
+class StreamPlane final : public DataPlane {
+ public:
+  explicit StreamPlane(Channel data) : data_(std::move(data)) {}
+
+  [[nodiscard]] std::string_view Name() const override { return "stream"; }
+
+  Status Get(const PlaneObject& object, std::span<std::byte> target,
+             TimePoint deadline) override {
+    v1::Request request;
+    request.mutable_stream_get()->set_lease_id(object.lease);
+    request.mutable_stream_get()->set_index(object.index);
+    const auto response = data_.Call(request, deadline);
+    if (!response) {
+      return Fail(response.error());
+    }
+    if (response->stream_get().bytes() != target.size() || target.size() != object.bytes) {
+      return Fail(ErrorCode::kCorrupt, "the daemon sends another length than it announced");
+    }
+    Digester digester;
+    for (std::size_t done = 0; done < target.size();) {
+      const auto piece = target.subspan(done, std::min(kPieceBytes, target.size() - done));
+      if (Status got = data_.ReceiveRaw(piece, deadline); !got) {
+        return got;
+      }
+      digester.Update(piece);
+      done += piece.size();
+    }
+    if (!(digester.Finish() == object.digest)) {
+      return Fail(ErrorCode::kCorrupt, "the object does not have its digest");
+    }
+    return {};
+  }
+
+  Result<Digest> Put(std::uint64_t token, std::span<const std::byte> bytes,
+                     TimePoint deadline) override {
+    Digester digester;
+    for (std::uint64_t done = 0; done < bytes.size();) {
+      const auto piece =
+          bytes.subspan(done, std::min<std::uint64_t>(kPutBytes, bytes.size() - done));
+      v1::Request request;
+      v1::StreamPut& put = *request.mutable_stream_put();
+      put.set_token(token);
+      put.set_object_offset(done);
+      put.set_bytes(piece.size());
+      if (const Status sent = data_.Send(request, piece, deadline); !sent) {
+        return Fail(sent.error());
+      }
+      digester.Update(piece);  // While the bytes are on their way.
+      if (const auto reply = data_.Receive(deadline); !reply) {
+        return Fail(reply.error());
+      }
+      done += piece.size();
+    }
+    return digester.Finish();
+  }
+
+ private:
+  Channel data_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<DataPlane>> OpenStreamPlane(Channel& channel, TimePoint deadline) {
+  Channel::Greeting greeting;
+  greeting.role = v1::ROLE_DATA;
+  greeting.session_token = channel.hello().session_token();
+  auto data = Channel::Open(channel.endpoint(), greeting, deadline);
+  if (!data) {
+    return Fail(data.error());
+  }
+  return std::make_unique<StreamPlane>(std::move(*data));
+}
+
+}  // namespace cairn
