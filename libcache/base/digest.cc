@@ -22,6 +22,7 @@ Digest DigestOf(std::span<const std::byte> bytes) {
   return Kernels().digest(bytes.data(), bytes.size());
 }
 
+// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): reset fills it, twice would be waste.
 Digester::Digester() {
   XXH3_INITSTATE(reinterpret_cast<XXH3_state_t*>(state_));
   XXH3_128bits_reset(reinterpret_cast<XXH3_state_t*>(state_));
@@ -42,6 +43,9 @@ Digest Digester::Finish() const {
 
 Digest CopyAndDigest(std::span<std::byte> target, std::span<const std::byte> source) {
   CAIRN_CHECK(target.size() >= source.size());
+  if (source.empty()) {
+    return DigestOf(source);
+  }
   if (source.size() <= internal::kOneShotBytes) {
     std::memcpy(target.data(), source.data(), source.size());
     return DigestOf(source);

@@ -71,6 +71,9 @@ inline void StreamCopy(std::byte* target, const std::byte* source, std::size_t s
 inline void CopyAndUpdateKernel(void* state, std::byte* target, const std::byte* source,
                                 std::size_t size) {
   auto* const xxh = static_cast<XXH3_state_t*>(state);
+  if (size == 0) {
+    return;  // An empty span may have no address, which memcpy does not allow.
+  }
   if (size < kStreamingBytes) {
     XXH3_128bits_update(xxh, source, size);
     std::memcpy(target, source, size);

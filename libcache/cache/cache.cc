@@ -94,7 +94,9 @@ Cache::Cache(const Config& config, std::unique_ptr<ColdTier> cold, std::unique_p
                  }}),
       cold_bytes_per_us_(kFirstColdBytesPerUs) {}
 
-Cache::~Cache() {
+Cache::~Cache() { Shutdown(); }
+
+void Cache::Shutdown() {
   writer_.reset();   // Writes what is queued.
   readers_.reset();  // Finishes promotions under way.
 }

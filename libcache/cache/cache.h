@@ -57,8 +57,10 @@ class Cache {
   /// `cold` may be null: then what leaves host memory is gone. Objects it holds are recovered into
   /// the trie before this returns. Errors: those of Validate, Arena::Create and Recover.
   static Result<std::unique_ptr<Cache>> Open(const Config& config, std::unique_ptr<ColdTier> cold);
-  /// Writes what is queued for the cold tier. All sessions must have ended.
   ~Cache();
+  /// Ends the threads of this cache after writing what is queued for the cold tier; completions
+  /// handed out are done when it returns. No call but Stats may follow. The destructor does it too.
+  void Shutdown();
   Cache(const Cache&) = delete;
   Cache& operator=(const Cache&) = delete;
 

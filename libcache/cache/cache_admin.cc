@@ -26,7 +26,7 @@ CacheStats Cache::Stats() const {
   stats.has_cold = cold_ != nullptr;
   if (cold_ != nullptr) {
     stats.cold_store = cold_->Stats();
-    stats.cold_queue_bytes = writer_->queued_bytes();
+    stats.cold_queue_bytes = writer_ == nullptr ? 0 : writer_->queued_bytes();
   }
   return stats;
 }

@@ -19,6 +19,8 @@ using Json = nlohmann::json;
 // A model file is a page. The cap bounds the work done for whatever was named by mistake.
 constexpr std::size_t kMaxFileBytes = 64 * 1024;
 constexpr std::size_t kMaxTextBytes = 128;
+// A model description has three levels; the JSON library recurses over deeper ones to print them.
+constexpr int kMaxDepth = 8;
 
 // Far above any model, and small enough that no size overflows 64 bits: KV of a whole context is at
 // most entries * layers * 2 * heads * head_dim * 4 bytes * context = 2^(4+10+1+10+12+2+24) = 2^63.
@@ -366,7 +368,12 @@ std::string Place(std::string_view text, std::size_t byte) {
 Result<Json> ParseJson(std::string_view text) {
   std::vector<std::set<std::string>> open_objects;
   std::string duplicate;
-  const auto watch = [&](int /*depth*/, Json::parse_event_t event, Json& parsed) {
+  bool too_deep = false;
+  const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
+    too_deep = too_deep || depth > kMaxDepth;
+    if (too_deep) {
+      return false;
+    }
     if (event == Json::parse_event_t::object_start) {
       open_objects.emplace_back();
     } else if (event == Json::parse_event_t::object_end) {
@@ -379,6 +386,9 @@ Result<Json> ParseJson(std::string_view text) {
   };
   try {
     Json document = Json::parse(text, watch);
+    if (too_deep) {
+      return Fail(ErrorCode::kInvalidArgument, "nested too deeply for a model description");
+    }
     if (!duplicate.empty()) {
       return Fail(ErrorCode::kInvalidArgument, duplicate + ": this field appears twice");
     }

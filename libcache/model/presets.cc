@@ -209,6 +209,7 @@ std::vector<std::string_view> NearestIds(std::string_view text) {
 std::span<const ModelSpec> ModelPresets() {
   static const std::vector<ModelSpec> presets = [] {
     std::vector<ModelSpec> specs;
+    specs.reserve(kRows.size());
     for (const Row& row : kRows) {
       specs.push_back({.id = std::string(row.id),
                        .name = std::string(row.name),

@@ -117,6 +117,20 @@ class SsdDatabase::Impl {
     return {};
   }
 
+  /// What cannot be learned is read through RocksDB, which then says what is wrong.
+  void LearnBlobs() {
+    for (const SsdFamily family : {kKvFamily, kCheckpointFamily}) {
+      rocksdb::TablePropertiesCollection tables;
+      db->GetPropertiesOfAllTables(handles[family], &tables).PermitUncheckedError();
+      for (const auto& [name, properties] : tables) {
+        const auto& collected = properties->user_collected_properties;
+        if (const auto it = collected.find(kSsdBlobsProperty); it != collected.end()) {
+          shared.blobs->Learn(it->second);
+        }
+      }
+    }
+  }
+
   Status EraseFamily(SsdFamily family, std::uint32_t segment) {
     const auto [first, last] = KeyRange(segment);
     const auto tables = TablesOf(family, first, last);
@@ -153,6 +167,7 @@ Result<std::unique_ptr<SsdDatabase>> SsdDatabase::Open(const Config& config) {
   if (!status.ok()) {
     return Fail(FromRocks(status, "opening " + config.path).error());
   }
+  impl->LearnBlobs();
   return std::unique_ptr<SsdDatabase>(new SsdDatabase(std::move(impl)));
 }
 
@@ -188,6 +203,15 @@ Status SsdDatabase::GetChunk(ObjectKind kind, std::string_view key, std::span<st
     std::memcpy(body.data(), value.data() + head.size(), body.size());
   }
   return {};
+}
+
+Status SsdDatabase::GetChunkUnchecked(ObjectKind kind, ColdLocation location, std::uint32_t chunk,
+                                      std::span<std::byte> head, std::span<std::byte> body) {
+  if (impl_->shared.blobs->Read(location, chunk, head, body)) {
+    return {};
+  }
+  const SsdChunkKey key = ChunkKeyOf(location, chunk);
+  return GetChunk(kind, std::string_view(key.data(), key.size()), head, body);
 }
 
 Status SsdDatabase::PutHeader(std::string_view key, std::span<const std::byte> value) {
@@ -272,6 +296,7 @@ Status SsdDatabase::CompactSegment(std::uint32_t segment) {
 Status SsdDatabase::EraseSegments(const std::set<std::uint32_t>& segments) {
   impl_->shared.doomed->Add(segments);
   for (const std::uint32_t segment : segments) {
+    impl_->shared.blobs->Forget(segment);
     // Headers first: payload without headers is found and erased at the next start, headers without
     // payload would be taken for damage.
     for (const SsdFamily family : {kObjectsFamily, kKvFamily, kCheckpointFamily}) {

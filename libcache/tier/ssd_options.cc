@@ -8,6 +8,7 @@
 #include <rocksdb/sst_file_manager.h>
 #include <rocksdb/statistics.h>
 #include <rocksdb/table.h>
+#include <rocksdb/table_properties.h>
 
 #include <algorithm>
 #include <utility>
@@ -19,7 +20,8 @@ namespace cairn {
 namespace {
 
 constexpr std::uint64_t kBlockCacheBytes = 8 * kMiB;
-constexpr int kMaxOpenFiles = 512;
+// Payload is read past the store (SsdBlobs), which holds its own files open.
+constexpr int kMaxOpenFiles = 128;
 constexpr std::uint64_t kInfoLogBytes = 128 * kKiB;
 
 class DoomedFilter final : public rocksdb::CompactionFilter {
@@ -57,6 +59,40 @@ class DoomedFilterFactory final : public rocksdb::CompactionFilterFactory {
 
  private:
   std::shared_ptr<DoomedSegments> doomed_;
+};
+
+class BlobsCollector final : public rocksdb::TablePropertiesCollector {
+ public:
+  explicit BlobsCollector(std::shared_ptr<SsdBlobs> blobs) : collector_(std::move(blobs)) {}
+  const char* Name() const override { return kSsdBlobsProperty; }
+  rocksdb::Status AddUserKey(const rocksdb::Slice& key, const rocksdb::Slice& value,
+                             rocksdb::EntryType type, rocksdb::SequenceNumber /*sequence*/,
+                             std::uint64_t /*file_size*/) override {
+    if (type == rocksdb::kEntryBlobIndex) {
+      collector_.Add({key.data(), key.size()}, {value.data(), value.size()});
+    }
+    return rocksdb::Status::OK();
+  }
+  rocksdb::Status Finish(rocksdb::UserCollectedProperties* properties) override {
+    properties->emplace(kSsdBlobsProperty, collector_.Finish());
+    return rocksdb::Status::OK();
+  }
+  rocksdb::UserCollectedProperties GetReadableProperties() const override { return {}; }
+
+ private:
+  SsdBlobs::Collector collector_;
+};
+
+class BlobsCollectorFactory final : public rocksdb::TablePropertiesCollectorFactory {
+ public:
+  explicit BlobsCollectorFactory(std::shared_ptr<SsdBlobs> blobs) : blobs_(std::move(blobs)) {}
+  const char* Name() const override { return kSsdBlobsProperty; }
+  rocksdb::TablePropertiesCollector* CreateTablePropertiesCollector(Context /*context*/) override {
+    return new BlobsCollector(blobs_);  // RocksDB takes it.
+  }
+
+ private:
+  std::shared_ptr<SsdBlobs> blobs_;
 };
 
 class HealthListener final : public rocksdb::EventListener {
@@ -108,6 +144,7 @@ SsdShared MakeSsdShared(const SsdDatabase::Config& config) {
   SsdShared shared;
   shared.doomed = std::make_shared<DoomedSegments>();
   shared.health = std::make_shared<SsdHealth>();
+  shared.blobs = std::make_shared<SsdBlobs>(config.path, config.direct_io);
   shared.statistics = rocksdb::CreateDBStatistics();
   shared.statistics->set_stats_level(rocksdb::StatsLevel::kExceptHistogramOrTimers);
   shared.files.reset(rocksdb::NewSstFileManager(rocksdb::Env::Default()));
@@ -178,6 +215,8 @@ rocksdb::ColumnFamilyOptions MakeFamilyOptions(SsdFamily family, const SsdDataba
   options.blob_file_size = 4 * kGiB;  // A flush makes one blob file.
   options.blob_compression_type = rocksdb::kNoCompression;
   options.enable_blob_garbage_collection = false;
+  options.table_properties_collector_factories = {
+      std::make_shared<BlobsCollectorFactory>(shared.blobs)};
   return options;
 }
 

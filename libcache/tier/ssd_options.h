@@ -8,6 +8,7 @@
 #include <string>
 
 #include "libcache/base/mutex.h"
+#include "libcache/tier/ssd_blobs.h"
 #include "libcache/tier/ssd_database.h"
 
 namespace rocksdb {
@@ -29,6 +30,9 @@ inline constexpr std::size_t kSsdFamilies = 4;
 /// Their names in the store; the first must be RocksDB's default.
 inline constexpr std::array<const char*, kSsdFamilies> kSsdFamilyNames = {"default", "objects",
                                                                           "kv", "checkpoint"};
+
+/// Property of a payload table: the places of its blobs (SsdBlobs).
+inline constexpr const char* kSsdBlobsProperty = "cairn.blobs";
 
 /// Segments whose keys compaction leaves out.
 class DoomedSegments {
@@ -57,6 +61,7 @@ class SsdHealth {
 struct SsdShared {
   std::shared_ptr<DoomedSegments> doomed;
   std::shared_ptr<SsdHealth> health;
+  std::shared_ptr<SsdBlobs> blobs;
   std::shared_ptr<rocksdb::Statistics> statistics;
   std::shared_ptr<rocksdb::SstFileManager> files;
   std::shared_ptr<rocksdb::Cache> cache;

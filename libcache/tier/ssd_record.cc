@@ -55,6 +55,12 @@ std::optional<ColdLocation> ParseObjectKey(std::string_view key) {
                       .ordinal = LoadBigEndian(key.data() + 4)};
 }
 
+std::uint32_t ChunkOfKey(std::string_view key) {
+  CAIRN_CHECK(key.size() == SsdChunkKey().size());
+  return static_cast<std::uint32_t>(static_cast<std::uint8_t>(key[8])) << 8U |
+         static_cast<std::uint8_t>(key[9]);
+}
+
 std::optional<std::uint32_t> SegmentOfKey(std::string_view key) {
   if (key.size() < 4) {
     return std::nullopt;

@@ -19,7 +19,7 @@ namespace cairn {
 inline constexpr std::uint32_t kSsdFormat = 1;
 
 /// Payload bytes of one value record. Bounds the memory of a read; measured as fast as larger ones.
-inline constexpr std::uint32_t kSsdChunkBytes = 1U << 20U;
+inline constexpr std::uint32_t kSsdChunkBytes = 1U << 22U;
 
 inline constexpr std::size_t kSsdHeaderBytes = 120;
 /// Ordinals of a segment stay below this, so that a damaged one cannot ask for memory.
@@ -41,6 +41,8 @@ SsdObjectKey ObjectKeyOf(ColdLocation location);
 SsdChunkKey ChunkKeyOf(ColdLocation location, std::uint32_t chunk);
 /// Nullopt when `key` has another length.
 std::optional<ColdLocation> ParseObjectKey(std::string_view key);
+/// Chunk number of a chunk key.
+std::uint32_t ChunkOfKey(std::string_view key);
 /// Segment of an object or chunk key; nullopt when it is too short to have one.
 std::optional<std::uint32_t> SegmentOfKey(std::string_view key);
 

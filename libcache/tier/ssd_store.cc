@@ -205,7 +205,12 @@ Status SsdStore::Read(ColdLocation location, const ObjectRecord& expected,
       return Fail(ErrorCode::kNotFound, "not on the SSD");
     }
   }
-  if (auto read = ReadChunks(location, expected, target); !read) {
+  auto read = ReadChunks(location, expected, target, /*checked=*/false);
+  if (!read) {
+    // The places of blobs are hints: only RocksDB's own read may call an object damaged.
+    read = ReadChunks(location, expected, target, /*checked=*/true);
+  }
+  if (!read) {
     const bool held = [&] {
       const MutexLock lock(mu_);
       return segments_.Holds(location);
@@ -222,7 +227,7 @@ Status SsdStore::Read(ColdLocation location, const ObjectRecord& expected,
 }
 
 Status SsdStore::ReadChunks(ColdLocation location, const ObjectRecord& expected,
-                            std::span<std::byte> target) {
+                            std::span<std::byte> target, bool checked) {
   SsdHeaderBytes header_bytes;
   Digester digester;
   const auto piece = [&](std::uint32_t chunk) {
@@ -233,8 +238,10 @@ Status SsdStore::ReadChunks(ColdLocation location, const ObjectRecord& expected,
       ChunkCount(target.size(), kSsdChunkBytes),
       [&](std::uint32_t chunk) {
         const auto head = chunk == 0 ? std::span<std::byte>(header_bytes) : std::span<std::byte>();
-        return database_->GetChunk(expected.kind, View(ChunkKeyOf(location, chunk)), head,
-                                   piece(chunk));
+        return checked ? database_->GetChunk(expected.kind, View(ChunkKeyOf(location, chunk)), head,
+                                             piece(chunk))
+                       : database_->GetChunkUnchecked(expected.kind, location, chunk, head,
+                                                      piece(chunk));
       },
       [&](std::uint32_t chunk) { digester.Update(piece(chunk)); });
   if (!read) {

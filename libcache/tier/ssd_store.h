@@ -76,8 +76,9 @@ class SsdStore final : public ColdTier {
   // ssd_store.cc
   Status StoreObject(ColdLocation location, const ObjectRecord& record,
                      std::span<const std::byte> bytes);
+  /// `checked`: by RocksDB's own read. The digest decides in either case.
   Status ReadChunks(ColdLocation location, const ObjectRecord& expected,
-                    std::span<std::byte> target);
+                    std::span<std::byte> target, bool checked);
   Status CountFailedRead(Error error);
 
   // ssd_capacity.cc

@@ -35,7 +35,7 @@ class TraceGenerator::Schedule {
       source.left = requests[kind];
       source.random = GeneratorRandom(SeedOf(kind, 0));
       source.population = Make(kind);
-      source.span_ms = source.left * source.population->MeanRequestMs();
+      source.span_ms = source.population->SpanMs(source.left);
       span_ms = std::max(span_ms, source.span_ms);
       source.next_start_ms = source.population->StartGapMs(source.random);
       sources_.push_back(std::move(source));
@@ -105,7 +105,7 @@ class TraceGenerator::Schedule {
   }
 
   static std::uint64_t Stretch(const Source& source, std::uint64_t ms) {
-    return ms * source.stretch >> 16U;
+    return static_cast<std::uint64_t>(static_cast<Uint128>(ms) * source.stretch >> 16U);
   }
 
   /// Starts every conversation that begins before the next turn of those that run.

@@ -83,8 +83,9 @@ class DocumentReadings final : public Population {
   std::uint64_t StartGapMs(GeneratorRandom& random) override {
     return SampleExponential(Documents::kStartGapMs, random);
   }
-  [[nodiscard]] std::uint64_t MeanRequestMs() const override {
-    return Documents::kStartGapMs / Documents::kMeanQuestions;
+  [[nodiscard]] std::uint64_t SpanMs(std::uint64_t requests) const override {
+    return requests * Documents::kStartGapMs / Documents::kMeanQuestions +
+           Documents::kQuestionGapMs * (Documents::kMeanQuestions - 1);
   }
   std::unique_ptr<Conversation> Start(std::uint32_t number, GeneratorRandom random,
                                       SegmentIds& ids) override {
@@ -138,7 +139,9 @@ class TemplateRequests final : public Population {
   std::uint64_t StartGapMs(GeneratorRandom& random) override {
     return SampleExponential(Templates::kGapMs, random);
   }
-  [[nodiscard]] std::uint64_t MeanRequestMs() const override { return Templates::kGapMs; }
+  [[nodiscard]] std::uint64_t SpanMs(std::uint64_t requests) const override {
+    return requests * Templates::kGapMs;
+  }
   std::unique_ptr<Conversation> Start(std::uint32_t /*number*/, GeneratorRandom random,
                                       SegmentIds& /*ids*/) override {
     const std::uint32_t drawn = popularity_.Draw(random);

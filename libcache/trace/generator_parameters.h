@@ -15,8 +15,9 @@ namespace cairn::parameters {
 struct Agent {
   /// Sessions start uniformly over 5 h: one per 54.5 s.
   static constexpr std::uint64_t kStartGapMs = 54'500;
-  /// Requests per session: mean 56.8.
+  /// Requests per session: mean 56.8, 85 s apart on average.
   static constexpr std::uint64_t kMeanTurns = 57;
+  static constexpr std::uint64_t kMeanSessionMs = 56 * 85'000;
   static constexpr QuantilePoint kTurns[] = {
       {0, 3},    {50, 4},   {100, 6},  {200, 12},  {300, 21},  {400, 29},  {500, 41},
       {600, 56}, {700, 72}, {800, 92}, {900, 128}, {950, 162}, {990, 235}, {1000, 330}};
@@ -81,7 +82,9 @@ struct Agent {
 /// mooncake-conv: 4,945 chats, 7,851 requests, blocks of 512.
 struct Chat {
   static constexpr std::uint64_t kStartGapMs = 485;
+  /// 1.6 requests per chat, 190 s apart on average.
   static constexpr std::uint64_t kMeanTurnsTenths = 16;
+  static constexpr std::uint64_t kMeanSessionMs = 6 * 190'000 / 10;
   /// 70 % of the chats are one request, 18 % two, 6 % three; 4,945 of 7,851 requests open a chat.
   static constexpr QuantilePoint kTurns[] = {
       {0, 1},   {699, 1}, {699, 2}, {880, 2}, {880, 3}, {938, 3}, {938, 4}, {965, 4},

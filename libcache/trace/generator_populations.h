@@ -34,8 +34,9 @@ class Population {
  public:
   virtual ~Population() = default;
   virtual std::uint64_t StartGapMs(GeneratorRandom& random) = 0;
-  /// Mean time per request at the population's own pace.
-  [[nodiscard]] virtual std::uint64_t MeanRequestMs() const = 0;
+  /// How long so many requests take at the population's own pace, about: the starts of the
+  /// conversations, then the length of one.
+  [[nodiscard]] virtual std::uint64_t SpanMs(std::uint64_t requests) const = 0;
   virtual std::unique_ptr<Conversation> Start(std::uint32_t number, GeneratorRandom random,
                                               SegmentIds& ids) = 0;
 };

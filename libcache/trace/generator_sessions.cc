@@ -146,8 +146,8 @@ class Agents final : public Population {
   std::uint64_t StartGapMs(GeneratorRandom& random) override {
     return SampleExponential(Agent::kStartGapMs, random);
   }
-  [[nodiscard]] std::uint64_t MeanRequestMs() const override {
-    return Agent::kStartGapMs / Agent::kMeanTurns;
+  [[nodiscard]] std::uint64_t SpanMs(std::uint64_t requests) const override {
+    return requests * Agent::kStartGapMs / Agent::kMeanTurns + Agent::kMeanSessionMs;
   }
   std::unique_ptr<Conversation> Start(std::uint32_t number, GeneratorRandom random,
                                       SegmentIds& ids) override {
@@ -215,8 +215,8 @@ class Chats final : public Population {
   std::uint64_t StartGapMs(GeneratorRandom& random) override {
     return SampleExponential(Chat::kStartGapMs, random);
   }
-  [[nodiscard]] std::uint64_t MeanRequestMs() const override {
-    return Chat::kStartGapMs * 10 / Chat::kMeanTurnsTenths;
+  [[nodiscard]] std::uint64_t SpanMs(std::uint64_t requests) const override {
+    return requests * Chat::kStartGapMs * 10 / Chat::kMeanTurnsTenths + Chat::kMeanSessionMs;
   }
   std::unique_ptr<Conversation> Start(std::uint32_t number, GeneratorRandom random,
                                       SegmentIds& /*ids*/) override {

@@ -1,5 +1,6 @@
-#include <algorithm>
+#include <array>
 #include <charconv>
+#include <initializer_list>
 #include <optional>
 
 #include "libcache/trace/line_parser.h"

@@ -29,14 +29,14 @@ struct TraceSegment {
 /// unique to the request. The segments never add up to more than `input_tokens`.
 struct TraceRequest {
   double arrival_s = 0;  ///< From the first request of the trace; never decreases.
-  std::string tenant;    ///< Empty where the trace names none; so is `group`.
-  std::string group;     ///< The session, document or prompt the request belongs to.
+  std::string tenant{};  ///< Empty where the trace names none; so is `group`.
+  std::string group{};   ///< The session, document or prompt the request belongs to.
   std::uint32_t input_tokens = 0;
   std::uint32_t output_tokens = 0;
-  std::uint32_t block_tokens = 0;         ///< Of the trace's block ids.
-  bool exact = false;                     ///< `path` covers the prompt to the token.
-  std::vector<TraceSegment> path;         ///< Block traces: one segment per block id.
-  std::vector<TraceSegment> output_path;  ///< Continues `path`; empty where the trace has none.
+  std::uint32_t block_tokens = 0;           ///< Of the trace's block ids.
+  bool exact = false;                       ///< `path` covers the prompt to the token.
+  std::vector<TraceSegment> path{};         ///< Block traces: one segment per block id.
+  std::vector<TraceSegment> output_path{};  ///< Continues `path`; empty where the trace has none.
   bool operator==(const TraceRequest&) const = default;
 };
 

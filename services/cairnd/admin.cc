@@ -1,0 +1,220 @@
+#include "services/cairnd/admin.h"
+
+#include "services/cairnd/metrics.h"
+
+namespace cairn::server {
+namespace {
+
+constexpr std::size_t kDefaultTreeNodes = 1000;
+constexpr std::size_t kMaxTreeNodes = 10'000;  // Stays within a frame.
+
+void SetTier(v1::TierStatus& tier, const std::string& name, const TierUse& use) {
+  tier.set_name(name);
+  tier.set_kv_bytes(use.bytes[0]);
+  tier.set_checkpoint_bytes(use.bytes[1]);
+  tier.set_kv_objects(use.objects[0]);
+  tier.set_checkpoint_objects(use.objects[1]);
+}
+
+void AddTiers(const AdminContext& context, const CacheStats& stats, v1::StatusReply& reply) {
+  v1::TierStatus& host = *reply.add_tiers();
+  SetTier(host, "host", stats.host);
+  host.set_capacity_bytes(stats.arena_capacity_bytes);
+  host.set_used_bytes(stats.arena_used_bytes);
+  host.set_state("ok");
+  v1::TierStatus& ssd = *reply.add_tiers();
+  SetTier(ssd, "ssd", stats.cold);
+  ssd.set_capacity_bytes(stats.cold_store.capacity_bytes);
+  ssd.set_used_bytes(stats.cold_store.disk_bytes);
+  ssd.set_state(stats.has_cold ? stats.cold_store.state : "off");
+  ssd.set_location(context.config->ssd_path);
+}
+
+void AddCounters(const CacheStats& s, v1::StatusReply& reply) {
+  auto& c = *reply.mutable_counters();
+  c["matches"] = s.matches;
+  c["match_hits"] = s.match_hits;
+  c["boundaries_returned"] = s.boundaries_returned;
+  c["prompt_tokens"] = s.prompt_tokens;
+  c["overlap_tokens"] = s.overlap_tokens;
+  c["lost_tokens"] = s.lost_tokens;
+  c["hit_tokens_host"] = s.hit_tokens[1];
+  c["hit_tokens_ssd"] = s.hit_tokens[2];
+  c["gap_tokens"] = s.gap_tokens;
+  c["fetches"] = s.fetches;
+  c["commits"] = s.commits;
+  c["durable_commits"] = s.durable_commits;
+  c["aborted_writes"] = s.aborted;
+  c["leases_expired"] = s.leases_expired;
+  c["checksum_failures"] = s.checksum_failures + s.cold_store.checksum_failures;
+  c["promotions"] = s.promotions;
+  c["promotion_failures"] = s.promotion_failures;
+  c["ssd_queue_dropped"] = s.cold_queue_dropped;
+  c["ssd_written_bytes"] = s.cold_store.written_bytes;
+  c["ssd_device_written_bytes"] = s.cold_store.device_written_bytes;
+  c["ssd_lost_epochs"] = s.cold_store.lost_epochs;
+  for (std::size_t i = 0; i < kEvictReasons; ++i) {
+    c["evictions_" + std::string(EvictReasonName(static_cast<EvictReason>(i)))] = s.evictions[i];
+  }
+}
+
+v1::StatusReply Status(const AdminContext& context) {
+  const CacheStats stats = context.cache->Stats();
+  v1::StatusReply reply;
+  reply.set_version(CAIRN_VERSION);
+  reply.set_state(stats.draining ? "draining" : "serving");
+  reply.set_uptime_seconds(
+      std::chrono::duration<double>(SteadyClock::Instance().Now() - context.started).count());
+  reply.set_rss_bytes(ResidentBytes());
+  reply.set_index_bytes(stats.index_bytes);
+  reply.set_index_nodes(stats.nodes);
+  reply.set_sessions(stats.sessions);
+  reply.set_leases(stats.leases + stats.pins);
+  reply.set_reservations(stats.reservations);
+  reply.set_planner(std::string(context.cache->planner_name()));
+  reply.set_eviction(context.config->eviction);
+  AddTiers(context, stats, reply);
+  for (const Cache::NamespaceView& view : context.cache->Namespaces()) {
+    v1::NamespaceStatus& to = *reply.add_namespaces();
+    to.set_id(view.id);
+    to.set_tenant(view.spec.tenant);
+    to.set_model(view.spec.model);
+    to.set_block_tokens(view.spec.block_tokens);
+    to.set_kv_bytes_per_token(view.spec.kv_bytes_per_token);
+    to.set_checkpoint_bytes(view.spec.checkpoint_bytes);
+    to.set_root_key(view.seed.Hex());
+  }
+  AddCounters(stats, reply);
+  for (const Member& member : context.membership->Members()) {
+    reply.add_members(member.name == member.endpoint ? member.endpoint
+                                                     : member.name + "=" + member.endpoint);
+  }
+  return reply;
+}
+
+std::string Where(const NodeView& view, ObjectKind kind) {
+  const auto k = static_cast<std::size_t>(kind);
+  if (!view.present[k]) {
+    return "";
+  }
+  if (view.on_host[k]) {
+    return view.on_cold[k] ? "host+ssd" : "host";
+  }
+  return view.on_cold[k] ? "ssd" : "writing";
+}
+
+void SetNode(v1::TreeNode& to, const NodeView& from) {
+  to.set_key(from.key.Hex());
+  if (from.depth != 0) {
+    to.set_parent(from.parent.Hex());
+  }
+  to.set_depth(from.depth);
+  to.set_position(from.position);
+  to.set_kv(Where(from, ObjectKind::kKv));
+  to.set_checkpoint(Where(from, ObjectKind::kCheckpoint));
+  to.set_bytes(from.bytes);
+  to.set_children(from.children);
+  to.set_pins(from.pins);
+}
+
+v1::TreeReply Tree(const AdminContext& context, const v1::TreeRequest& request) {
+  const std::size_t limit = request.max_nodes() == 0
+                                ? kDefaultTreeNodes
+                                : std::min<std::size_t>(request.max_nodes(), kMaxTreeNodes);
+  const std::vector<NodeView> views = context.cache->Tree(request.prefix(), limit + 1);
+  v1::TreeReply reply;
+  for (std::size_t i = 0; i < std::min(views.size(), limit); ++i) {
+    SetNode(*reply.add_nodes(), views[i]);
+  }
+  reply.set_truncated(views.size() > limit);
+  return reply;
+}
+
+Result<v1::LookupReply> Lookup(const AdminContext& context, const v1::LookupRequest& request) {
+  const auto view = context.cache->Lookup(request.key());
+  if (!view) {
+    return Fail(view.error());
+  }
+  v1::LookupReply reply;
+  SetNode(*reply.mutable_node(), *view);
+  reply.set_restorable(view->restorable);
+  reply.set_restore_bytes(view->restore_bytes);
+  const auto namespaces = context.cache->Namespaces();
+  if (view->name_space < namespaces.size()) {
+    reply.set_model(namespaces[view->name_space].spec.model);
+  }
+  return reply;
+}
+
+v1::LeasesReply Leases(const AdminContext& context) {
+  v1::LeasesReply reply;
+  for (const LeaseView& from : context.cache->Leases()) {
+    v1::LeaseStatus& to = *reply.add_leases();
+    to.set_lease_id(from.id);
+    to.set_session_id(from.session);
+    to.set_request_id(from.request);
+    to.set_position(from.position);
+    to.set_expires_in_ms(from.expires_in_ms);
+    to.set_kind(from.kind);
+  }
+  return reply;
+}
+
+v1::AdminReply Counted(std::uint64_t objects, std::uint64_t bytes) {
+  v1::AdminReply reply;
+  reply.mutable_count()->set_objects(objects);
+  reply.mutable_count()->set_bytes(bytes);
+  return reply;
+}
+
+Result<v1::AdminReply> CountedIf(const cairn::Status& status) {
+  if (!status) {
+    return Fail(status.error());
+  }
+  return Counted(1, 0);
+}
+
+}  // namespace
+
+Result<v1::AdminReply> HandleAdminRequest(const AdminContext& context,
+                                          const v1::AdminRequest& request) {
+  v1::AdminReply reply;
+  switch (request.body_case()) {
+    case v1::AdminRequest::kStatus: *reply.mutable_status() = Status(context); return reply;
+    case v1::AdminRequest::kTree: *reply.mutable_tree() = Tree(context, request.tree()); return reply;
+    case v1::AdminRequest::kLookup: {
+      auto found = Lookup(context, request.lookup());
+      if (!found) {
+        return Fail(found.error());
+      }
+      *reply.mutable_lookup() = std::move(*found);
+      return reply;
+    }
+    case v1::AdminRequest::kLeases: *reply.mutable_leases() = Leases(context); return reply;
+    case v1::AdminRequest::kPin: return CountedIf(context.cache->PinPrefix(request.pin().key()));
+    case v1::AdminRequest::kUnpin:
+      return CountedIf(context.cache->UnpinPrefix(request.unpin().key()));
+    case v1::AdminRequest::kEvict: {
+      const auto evicted =
+          context.cache->EvictPrefix(request.evict().key(), request.evict().host_only());
+      if (!evicted) {
+        return Fail(evicted.error());
+      }
+      return Counted(evicted->objects, evicted->bytes);
+    }
+    case v1::AdminRequest::kClear: {
+      const Cache::Evicted evicted = context.cache->Clear();
+      return Counted(evicted.objects, evicted.bytes);
+    }
+    case v1::AdminRequest::kDrain: context.drain(); return Counted(0, 0);
+    case v1::AdminRequest::kConfig: {
+      for (const auto& [name, value] : context.config->Shown()) {
+        (*reply.mutable_config()->mutable_values())[name] = value;
+      }
+      return reply;
+    }
+    default: return Fail(ErrorCode::kUnsupported, "this daemon does not know the command");
+  }
+}
+
+}  // namespace cairn::server

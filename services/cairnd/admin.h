@@ -1,0 +1,25 @@
+#pragma once
+
+#include <memory>
+
+#include "cairn/v1/admin.pb.h"
+#include "libcache/cache/cache.h"
+#include "libcache/cluster/membership.h"
+#include "services/cairnd/config.h"
+
+namespace cairn::server {
+
+/// What the admin requests work on. Outlives every request.
+struct AdminContext {
+  Cache* cache = nullptr;
+  const DaemonConfig* config = nullptr;
+  const Membership* membership = nullptr;
+  TimePoint started;
+  std::function<void()> drain;  ///< Begins the shutdown; may be called from any thread.
+};
+
+/// Answers one admin request. Thread-safe.
+Result<v1::AdminReply> HandleAdminRequest(const AdminContext& context,
+                                          const v1::AdminRequest& request);
+
+}  // namespace cairn::server

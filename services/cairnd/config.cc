@@ -1,0 +1,290 @@
+#include "services/cairnd/config.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <sstream>
+#include <thread>
+
+#include <unistd.h>
+
+#include "libcache/base/bytes.h"
+
+namespace cairn::server {
+namespace {
+
+constexpr std::uint64_t kLeastMemory = 32 * kMiB;
+
+/// CLI11 calls this for options of sizes; it turns "4GiB" into a count of bytes.
+std::string SizeToNumber(std::string text) {
+  const auto bytes = ParseBytes(text);
+  if (!bytes) {
+    throw CLI::ValidationError(bytes.error().message);
+  }
+  return std::to_string(*bytes);
+}
+
+void AddSize(CLI::App& app, const std::string& name, std::uint64_t& field,
+             const std::string& text) {
+  app.add_option("--" + name, field, text)
+      ->transform(CLI::Validator([](std::string& value) {
+                    value = SizeToNumber(value);
+                    return std::string();
+                  },
+                                 "SIZE"))
+      ->type_name("SIZE");
+}
+
+void AddOptions(CLI::App& app, DaemonConfig& c) {
+  app.set_config("--config", "", "TOML file with these options as keys", false);
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  app.set_version_flag("--version", std::string("cairnd ") + CAIRN_VERSION);
+  AddSize(app, "memory", c.memory_bytes, "Memory to use, for instance 4GiB; the one needed option");
+  AddSize(app, "index", c.index_bytes, "Memory for the prefix index");
+  AddSize(app, "staging", c.staging_bytes, "Shared memory per writing connection");
+  app.add_option("--huge-pages", c.huge_pages, "Ask for huge pages");
+  app.add_option("--ssd-path", c.ssd_path, "Directory for the SSD tier; without it there is none");
+  AddSize(app, "ssd", c.ssd_bytes, "Disk space to use");
+  AddSize(app, "ssd-write-buffer", c.ssd_write_buffer_bytes, "Memory for writes to SSD");
+  AddSize(app, "ssd-min-free", c.ssd_min_free_bytes, "Leave this much of the disk free");
+  AddSize(app, "ssd-queue", c.ssd_queue_bytes, "Bytes that may wait for the SSD");
+  app.add_option("--ssd-direct-io", c.ssd_direct_io, "Bypass the page cache");
+  app.add_option("--ssd-readers", c.ssd_readers, "Threads that read from SSD");
+  app.add_option("--ssd-flush-ms", c.ssd_flush_ms, "Make SSD writes durable at least this often");
+  app.add_option("--listen-unix", c.listen_unix,
+                 "Unix socket (default /run/cairn/cairn.sock as root, else "
+                 "$XDG_RUNTIME_DIR/cairn.sock)");
+  app.add_option("--listen-tcp", c.listen_tcp, "host:port for engines of other hosts; empty: off");
+  app.add_option("--listen-http", c.listen_http,
+                 "host:port for health and metrics; empty: off");
+  app.add_option("--allow-insecure-tcp", c.allow_insecure_tcp,
+                 "Allow addresses that other hosts reach, in plain text");
+  app.add_option("--planner", c.planner, "Where checkpoints go");
+  app.add_option("--eviction", c.eviction, "value, lru, lfu or w_tinylfu");
+  app.add_option("--members", c.members, "All daemons, comma-separated endpoints");
+  app.add_option("--threads", c.threads, "I/O threads; 0: one per core, at most 4");
+  app.add_option("--workers", c.workers, "Threads that copy and hash");
+  app.add_option("--max-connections", c.max_connections, "More are refused");
+  app.add_option("--lease-ms", c.lease_ms, "Leases end by themselves after this");
+  app.add_option("--drain-ms", c.drain_ms, "Time for running requests after SIGTERM");
+  app.add_option("--log-level", c.log_level, "trace, debug, info, warn, error or off")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}));
+}
+
+std::string VariableName(const std::string& option) {
+  std::string name = "CAIRN_";
+  for (const char c : option) {
+    name.push_back(c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c))));
+  }
+  return name;
+}
+
+/// CLI11 lets the file beat the environment; we promise the reverse. So variables become flags,
+/// where no flag was given.
+std::vector<std::string> WithEnvironment(const CLI::App& app, std::vector<std::string> args,
+                                         const std::map<std::string, std::string>& environment) {
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string name = option->get_single_name();
+    const auto variable = environment.find(VariableName(name));
+    const bool given = std::any_of(args.begin(), args.end(), [&name](const std::string& arg) {
+      return arg == "--" + name || arg.rfind("--" + name + "=", 0) == 0;
+    });
+    if (variable != environment.end() && !given && name != "help" && name != "version") {
+      args.push_back("--" + name + "=" + variable->second);
+    }
+  }
+  return args;
+}
+
+bool IsLoopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0;
+}
+
+std::string DefaultSocket() {
+  const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
+  if (geteuid() == 0 || runtime == nullptr) {
+    return "/run/cairn/cairn.sock";
+  }
+  return std::string(runtime) + "/cairn.sock";
+}
+
+}  // namespace
+
+Status DaemonConfig::Finish() {
+  const auto bad = [](std::string text) {
+    return Fail(ErrorCode::kInvalidArgument, std::move(text));
+  };
+  if (memory_bytes == 0) {
+    return bad("--memory: how much memory may be used? For instance: cairnd --memory 4GiB");
+  }
+  if (memory_bytes < kLeastMemory) {
+    return bad("--memory: " + FormatBytes(memory_bytes) + " is too little; give at least " +
+               FormatBytes(kLeastMemory));
+  }
+  if (index_bytes < kMiB) {
+    return bad("--index: give at least 1MiB");
+  }
+  if (ssd_path.empty() && ssd_bytes != 0) {
+    return bad("--ssd-path: --ssd is given, but not the directory to use");
+  }
+  if (!ssd_path.empty() && ssd_bytes == 0) {
+    return bad("--ssd: how much of the disk under " + ssd_path + " may be used?");
+  }
+  if (listen_unix.empty()) {
+    listen_unix = DefaultSocket();
+  }
+  if (listen_unix.rfind("unix:", 0) == 0) {
+    listen_unix = listen_unix.substr(5);
+  }
+  if (const auto parsed = ParseEndpoint("unix:" + listen_unix); !parsed) {
+    return bad("--listen-unix: " + parsed.error().message);
+  }
+  for (const auto& [flag, text] : {std::pair{"--listen-tcp", &listen_tcp},
+                                   std::pair{"--listen-http", &listen_http}}) {
+    if (text->empty()) {
+      continue;
+    }
+    const auto parsed = ParseEndpoint(*text);
+    if (!parsed || parsed->kind != Endpoint::Kind::kTcp) {
+      return bad(std::string(flag) + ": '" + *text + "' is not host:port");
+    }
+    if (!IsLoopback(parsed->host) && !allow_insecure_tcp) {
+      return bad(std::string(flag) + ": " + *text +
+                 " can be reached by other hosts, and this port has no encryption; use 127.0.0.1, "
+                 "or set --allow-insecure-tcp true on a closed network");
+    }
+  }
+  const auto cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  threads = threads == 0 ? std::min(4, cores) : threads;
+  for (const auto& [flag, value] : {std::pair{"--threads", threads},
+                                    std::pair{"--workers", workers},
+                                    std::pair{"--ssd-readers", ssd_readers}}) {
+    if (value < 1 || value > 256) {
+      return bad(std::string(flag) + ": give 1 to 256");
+    }
+  }
+  if (max_connections == 0 || lease_ms == 0) {
+    return bad("--max-connections and --lease-ms must be positive");
+  }
+  staging_bytes = staging_bytes != 0 ? RoundUp(staging_bytes, 64 * kKiB)
+                                     : std::clamp(memory_bytes / 64, kMiB, 16 * kMiB);
+  if (!ssd_path.empty() && ssd_write_buffer_bytes == 0) {
+    ssd_write_buffer_bytes = std::clamp(memory_bytes / 64, 4 * kMiB, 64 * kMiB);
+  }
+  if (staging_pool_bytes() + 2 * ssd_write_buffer_bytes + 2 * kMiB > memory_bytes) {
+    return bad("--memory: " + FormatBytes(memory_bytes) +
+               " is used up by --staging and --ssd-write-buffer; make those smaller");
+  }
+  if (ssd_queue_bytes == 0) {
+    ssd_queue_bytes = arena_bytes() / 4;
+  }
+  const Status cache = CacheConfig().Validate();
+  if (!cache) {
+    return cache;
+  }
+  if (const auto p = MakePlanner(planner); !p) {
+    return bad("--planner: " + p.error().message);
+  }
+  if (const auto e = MakeEvictionPolicy(eviction); !e) {
+    return bad("--eviction: " + e.error().message);
+  }
+  return {};
+}
+
+std::uint64_t DaemonConfig::staging_pool_bytes() const {
+  return std::max(memory_bytes / 8, staging_bytes);
+}
+
+std::uint64_t DaemonConfig::arena_bytes() const {
+  const std::uint64_t rest =
+      memory_bytes - staging_pool_bytes() - (ssd_path.empty() ? 0 : 2 * ssd_write_buffer_bytes);
+  return rest / (2 * kMiB) * (2 * kMiB);
+}
+
+Cache::Config DaemonConfig::CacheConfig() const {
+  Cache::Config c;
+  c.host_bytes = arena_bytes();
+  c.huge_pages = huge_pages;
+  c.index_bytes = index_bytes;
+  c.planner = planner;
+  c.eviction = eviction;
+  c.lease_time = std::chrono::milliseconds(lease_ms);
+  c.cold_queue_bytes = ssd_queue_bytes;
+  c.cold_flush_every = std::chrono::milliseconds(ssd_flush_ms);
+  c.cold_read_threads = ssd_readers;
+  return c;
+}
+
+SsdConfig DaemonConfig::Ssd() const {
+  SsdConfig c;
+  c.path = ssd_path;
+  c.capacity_bytes = ssd_bytes;
+  c.write_buffer_bytes = ssd_write_buffer_bytes;
+  c.min_free_bytes = ssd_min_free_bytes;
+  c.direct_io = ssd_direct_io;
+  c.read_threads = ssd_readers;
+  return c;
+}
+
+std::map<std::string, std::string> DaemonConfig::Shown() const {
+  const auto yes = [](bool b) { return std::string(b ? "true" : "false"); };
+  return {{"memory", std::to_string(memory_bytes)},
+          {"arena", std::to_string(arena_bytes())},
+          {"staging_pool", std::to_string(staging_pool_bytes())},
+          {"index", std::to_string(index_bytes)},
+          {"staging", std::to_string(staging_bytes)},
+          {"huge-pages", yes(huge_pages)},
+          {"ssd-path", ssd_path},
+          {"ssd", std::to_string(ssd_bytes)},
+          {"ssd-write-buffer", std::to_string(ssd_write_buffer_bytes)},
+          {"ssd-min-free", std::to_string(ssd_min_free_bytes)},
+          {"ssd-queue", std::to_string(ssd_queue_bytes)},
+          {"ssd-direct-io", yes(ssd_direct_io)},
+          {"ssd-readers", std::to_string(ssd_readers)},
+          {"ssd-flush-ms", std::to_string(ssd_flush_ms)},
+          {"listen-unix", listen_unix},
+          {"listen-tcp", listen_tcp},
+          {"listen-http", listen_http},
+          {"allow-insecure-tcp", yes(allow_insecure_tcp)},
+          {"planner", planner},
+          {"eviction", eviction},
+          {"members", members},
+          {"threads", std::to_string(threads)},
+          {"workers", std::to_string(workers)},
+          {"max-connections", std::to_string(max_connections)},
+          {"lease-ms", std::to_string(lease_ms)},
+          {"drain-ms", std::to_string(drain_ms)},
+          {"log-level", log_level}};
+}
+
+ParsedConfig ParseConfig(const std::vector<std::string>& args,
+                         const std::map<std::string, std::string>& environment) {
+  ParsedConfig parsed;
+  CLI::App app("cairnd: keeps checkpoints and KV blocks for language model engines", "cairnd");
+  AddOptions(app, parsed.config);
+  // CLI11 takes its arguments last to first.
+  std::vector<std::string> all = WithEnvironment(app, args, environment);
+  std::reverse(all.begin(), all.end());
+  try {
+    app.parse(all);
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream out;
+    std::ostringstream err;
+    const int code = app.exit(error, out, err);
+    parsed.exit_code = code == 0 ? 0 : 2;
+    parsed.message = out.str() + err.str();
+    if (const auto* unknown = dynamic_cast<const CLI::ConfigError*>(&error)) {
+      parsed.message = std::string("cairnd: configuration file: ") + unknown->what() +
+                       "; the keys are those of cairnd --help\n";
+    }
+    return parsed;
+  }
+  if (const Status finished = parsed.config.Finish(); !finished) {
+    parsed.exit_code = 2;
+    parsed.message = "cairnd: " + finished.error().message + "\n";
+  }
+  return parsed;
+}
+
+}  // namespace cairn::server

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "libcache/base/result.h"
+#include "libcache/cache/cache.h"
+#include "libcache/tier/ssd_tier.h"
+#include "libcache/transport/endpoint.h"
+
+namespace cairn::server {
+
+/// Everything a daemon can be told. Each field is a flag, a CAIRN_* variable and a key of the TOML
+/// file of the same name (docs/operations.md has the table); flag beats variable beats file.
+struct DaemonConfig {
+  // Memory. `memory_bytes` is the one size needed: arena, staging and SSD write buffers share it.
+  std::uint64_t memory_bytes = 0;
+  std::uint64_t index_bytes = 64 * kMiB;
+  std::uint64_t staging_bytes = 0;  ///< Per connection; 0: memory / 64 within [1, 16] MiB.
+  bool huge_pages = true;
+
+  // SSD; off without a path.
+  std::string ssd_path;
+  std::uint64_t ssd_bytes = 0;
+  std::uint64_t ssd_write_buffer_bytes = 0;  ///< 0: memory / 64 within [4, 64] MiB.
+  std::uint64_t ssd_min_free_bytes = 64 * kMiB;
+  bool ssd_direct_io = true;
+  std::uint64_t ssd_queue_bytes = 0;  ///< 0: a quarter of the arena.
+
+  // Listening. Empty: off.
+  std::string listen_unix;
+  std::string listen_tcp = "127.0.0.1:7411";
+  std::string listen_http = "127.0.0.1:7412";
+  bool allow_insecure_tcp = false;
+
+  std::string planner = "turn_end_demand";
+  std::string eviction = "value";
+  std::string members;  ///< Comma-separated endpoints of all daemons, this one included.
+
+  int threads = 0;  ///< I/O threads; 0: one per core, at most 4.
+  int workers = 2;  ///< Threads for copying and hashing.
+  int ssd_readers = 2;
+  std::uint32_t max_connections = 1024;
+  std::uint32_t lease_ms = 30'000;
+  std::uint32_t drain_ms = 5'000;
+  std::uint32_t ssd_flush_ms = 2'000;
+  std::string log_level = "info";
+
+  // Derived by Finish().
+  [[nodiscard]] std::uint64_t staging_pool_bytes() const;
+  [[nodiscard]] std::uint64_t arena_bytes() const;
+  [[nodiscard]] Cache::Config CacheConfig() const;
+  [[nodiscard]] SsdConfig Ssd() const;
+  /// Name -> value, as cairnctl config shows it.
+  [[nodiscard]] std::map<std::string, std::string> Shown() const;
+
+  /// Fills in defaults that depend on others and checks all. Errors: kInvalidArgument naming the
+  /// flag and what to write instead.
+  Status Finish();
+};
+
+struct ParsedConfig {
+  DaemonConfig config;
+  /// Set when the program should print this and end: --help, --version, or a usage error.
+  std::optional<int> exit_code;
+  std::string message;
+};
+
+/// Reads flags, environment and the file named by --config.
+ParsedConfig ParseConfig(const std::vector<std::string>& args,
+                         const std::map<std::string, std::string>& environment);
+
+}  // namespace cairn::server

@@ -1,0 +1,204 @@
+#include "services/cairnd/connection.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
+#include <cerrno>
+#include <cstring>
+#include <tuple>
+#include <utility>
+
+#include "libcache/transport/frame.h"
+
+namespace cairn::server {
+namespace {
+
+// A peer may take this long over the rest of a frame, or to accept an answer.
+constexpr std::chrono::milliseconds kStallLimit{30'000};
+// What is kept between frames; larger frames borrow.
+constexpr std::size_t kBufferBytes = 32 * 1024;
+
+tl::unexpected<Error> Closed(const boost::system::error_code& error) {
+  return Fail(ErrorCode::kUnavailable, error.message());
+}
+
+}  // namespace
+
+Connection::Connection(StreamSocket socket)
+    : socket_(std::move(socket)),
+      watchdog_(socket_.get_executor()),
+      in_(1024),
+      alive_(std::make_shared<bool>(true)) {}
+
+void Connection::Arm(std::chrono::milliseconds limit) {
+  const bool off = limit == std::chrono::milliseconds::zero();
+  if (off && !watching_) {
+    return;
+  }
+  watching_ = !off;
+  const std::uint64_t arming = ++armed_;
+  if (off) {
+    watchdog_.cancel();
+    return;
+  }
+  watchdog_.expires_after(limit);
+  // A weak look at the connection: the timer may fire after it is gone.
+  watchdog_.async_wait([this, arming, weak = std::weak_ptr<bool>(alive_)](
+                           const boost::system::error_code& error) {
+    if (!error && !weak.expired() && arming == armed_) {
+      Close();
+    }
+  });
+}
+
+void Connection::Close() {
+  boost::system::error_code ignored;
+  socket_.shutdown(StreamSocket::shutdown_both, ignored);
+  socket_.close(ignored);
+}
+
+asio::awaitable<Status> Connection::Fill(std::size_t bytes) {
+  if (in_.size() < bytes) {
+    in_.resize(std::max(bytes, std::min(kBufferBytes, in_.size() * 2)));
+  }
+  while (have_ < bytes) {
+    const auto target = asio::buffer(in_.data() + have_, in_.size() - have_);
+    const auto result = co_await socket_.async_read_some(target, kAwait);
+    const auto& [error, got] = result;
+    if (error) {
+      co_return Closed(error);
+    }
+    have_ += got;
+  }
+  co_return Status{};
+}
+
+asio::awaitable<Status> Connection::ReadRequest(v1::Request& request, std::uint32_t max_bytes,
+                                                std::chrono::seconds idle_limit) {
+  if (have_ == 0 && idle_limit != std::chrono::seconds::zero()) {
+    Arm(idle_limit);
+  }
+  const auto first = co_await Fill(1);
+  if (!first) {
+    co_return first;
+  }
+  const bool partial = have_ < FrameHeader::kBytes;
+  if (partial) {
+    Arm(kStallLimit);
+  }
+  const auto head = co_await Fill(FrameHeader::kBytes);
+  if (!head) {
+    co_return head;
+  }
+  const auto header = ParseFrameHeader(std::span(in_).first(FrameHeader::kBytes), max_bytes);
+  if (!header) {
+    co_return Fail(header.error());
+  }
+  const std::size_t frame_bytes = FrameHeader::kBytes + header->payload_bytes;
+  if (have_ < frame_bytes) {
+    Arm(kStallLimit);
+  }
+  const auto body = co_await Fill(frame_bytes);
+  if (!body) {
+    co_return body;
+  }
+  Arm(std::chrono::milliseconds::zero());
+  Status parsed =
+      ParsePayload(std::span(in_).subspan(FrameHeader::kBytes, header->payload_bytes), request);
+  std::memmove(in_.data(), in_.data() + frame_bytes, have_ - frame_bytes);
+  have_ -= frame_bytes;
+  if (in_.size() > kBufferBytes && have_ < kBufferBytes) {
+    in_.resize(kBufferBytes);
+    in_.shrink_to_fit();
+  }
+  co_return parsed;
+}
+
+asio::awaitable<Status> Connection::ReadRaw(std::span<std::byte> target) {
+  const std::size_t buffered = std::min(have_, target.size());
+  std::memcpy(target.data(), in_.data(), buffered);
+  std::memmove(in_.data(), in_.data() + buffered, have_ - buffered);
+  have_ -= buffered;
+  target = target.subspan(buffered);
+  if (target.empty()) {
+    co_return Status{};
+  }
+  Arm(kStallLimit);
+  const auto buffer = asio::buffer(target.data(), target.size());
+  const auto result = co_await asio::async_read(socket_, buffer, kAwait);
+  Arm(std::chrono::milliseconds::zero());
+  const auto& [error, got] = result;
+  if (error) {
+    co_return Closed(error);
+  }
+  co_return Status{};
+}
+
+asio::awaitable<Status> Connection::Write(const v1::Response& response,
+                                          std::span<const std::byte> payload) {
+  out_.clear();
+  Status framed = AppendFrame(response, out_);
+  if (!framed) {
+    co_return framed;
+  }
+  // The usual answer fits the socket's buffer: try at once, without timer or suspension.
+  const iovec pieces[2] = {{out_.data(), out_.size()},
+                           {const_cast<std::byte*>(payload.data()), payload.size()}};
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(pieces);
+  message.msg_iovlen = payload.empty() ? 1 : 2;
+  const ssize_t now = sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  std::size_t done = now > 0 ? static_cast<std::size_t>(now) : 0;
+  if (done == out_.size() + payload.size()) {
+    co_return Status{};
+  }
+  Arm(kStallLimit);
+  const std::size_t from_head = std::min(done, out_.size());
+  done -= from_head;
+  const std::array<asio::const_buffer, 2> buffers = {
+      asio::buffer(out_.data() + from_head, out_.size() - from_head),
+      asio::buffer(payload.data() + done, payload.size() - done)};
+  const auto result = co_await asio::async_write(socket_, buffers, kAwait);
+  Arm(std::chrono::milliseconds::zero());
+  const auto& [error, sent] = result;
+  if (error) {
+    co_return Closed(error);
+  }
+  if (out_.capacity() > kBufferBytes * 4) {
+    out_ = std::string();
+  }
+  co_return Status{};
+}
+
+asio::awaitable<Status> Connection::WriteWithFds(const v1::Response& response,
+                                                 std::span<const int> fds) {
+  out_.clear();
+  Status framed = AppendFrame(response, out_);
+  if (!framed) {
+    co_return framed;
+  }
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(4 * sizeof(int))> control{};
+  iovec piece{out_.data(), out_.size()};
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
+  cmsghdr* const head = CMSG_FIRSTHDR(&message);
+  head->cmsg_level = SOL_SOCKET;
+  head->cmsg_type = SCM_RIGHTS;
+  head->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
+  std::memcpy(CMSG_DATA(head), fds.data(), fds.size() * sizeof(int));
+  // One small message on a connection that has nothing else in flight fits the socket's buffer.
+  const ssize_t sent = sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent != static_cast<ssize_t>(out_.size())) {
+    co_return Fail(ErrorCode::kUnavailable, std::strerror(errno));
+  }
+  co_return Status{};
+}
+
+}  // namespace cairn::server

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "cairn/v1/cache.pb.h"
+#include "libcache/base/result.h"
+#include "services/cairnd/async.h"
+
+namespace cairn::server {
+
+using StreamSocket = asio::generic::stream_protocol::socket;
+
+/// Frames in and out over one socket, with a bound on how long a peer may take over one: a peer
+/// that stalls in the middle of a frame or does not read its answers is cut off, an idle one is
+/// not. Lives on one I/O thread.
+class Connection {
+ public:
+  explicit Connection(StreamSocket socket);
+
+  /// The next request. `idle_limit`: how long to wait for its first byte (zero: for ever).
+  /// Errors: kUnavailable (closed), kDeadlineExceeded, and those of ParseFrameHeader.
+  asio::awaitable<Status> ReadRequest(v1::Request& request, std::uint32_t max_bytes,
+                                      std::chrono::seconds idle_limit);
+  /// Raw bytes that follow a request.
+  asio::awaitable<Status> ReadRaw(std::span<std::byte> target);
+  /// Frames `response`; `payload` follows it.
+  asio::awaitable<Status> Write(const v1::Response& response, std::span<const std::byte> payload);
+  /// As Write, with descriptors on the first byte.
+  asio::awaitable<Status> WriteWithFds(const v1::Response& response, std::span<const int> fds);
+
+  /// Ends pending reads and writes. From its own thread only.
+  void Close();
+  StreamSocket& socket() { return socket_; }
+
+ private:
+  asio::awaitable<Status> Fill(std::size_t bytes);
+  void Arm(std::chrono::milliseconds limit);
+
+  StreamSocket socket_;
+  asio::steady_timer watchdog_;
+  std::vector<std::byte> in_;  // [0, have_) is read and not yet used.
+  std::size_t have_ = 0;
+  std::string out_;
+  std::uint64_t armed_ = 0;
+  bool watching_ = false;
+  std::shared_ptr<bool> alive_;
+};
+
+}  // namespace cairn::server

@@ -1,0 +1,480 @@
+#include "services/cairnd/daemon.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "libcache/cluster/membership.h"
+#include "libcache/transport/socket.h"
+#include "services/cairnd/admin.h"
+#include "services/cairnd/http.h"
+#include "services/cairnd/metrics.h"
+#include "services/cairnd/session.h"
+
+namespace cairn::server {
+namespace {
+
+using tcp = asio::ip::tcp;
+using local = asio::local::stream_protocol;
+
+constexpr std::chrono::milliseconds kSweepEvery{200};
+constexpr std::chrono::seconds kFlushLimit{60};
+
+/// One thread and its event loop. A session that starts here stays here.
+struct IoThread {
+  asio::io_context io{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work{io.get_executor()};
+  std::thread thread;
+};
+
+unsigned PeerUid(int fd) {
+  ucred credentials{};
+  socklen_t size = sizeof(credentials);
+  const bool known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0;
+  return known ? credentials.uid : UINT32_MAX;
+}
+
+/// Removes a socket that a daemon left behind when it was killed. Errors: kUnavailable when one
+/// listens there, kPermissionDenied.
+Status PrepareSocketPath(const std::string& path) {
+  std::error_code error;
+  const auto parent = std::filesystem::path(path).parent_path();
+  if (!parent.empty() && !std::filesystem::exists(parent, error)) {
+    std::filesystem::create_directories(parent, error);
+  }
+  struct stat info {};
+  if (lstat(path.c_str(), &info) != 0) {
+    return {};
+  }
+  if (!S_ISSOCK(info.st_mode)) {
+    return Fail(ErrorCode::kPermissionDenied,
+                "--listen-unix: " + path + " exists and is no socket; choose another path");
+  }
+  const auto alive = Socket::Connect({.kind = Endpoint::Kind::kUnix, .path = path, .host = {}},
+                                     SteadyClock::Instance().Now() + std::chrono::seconds(1));
+  if (alive || alive.error().code == ErrorCode::kDeadlineExceeded) {
+    return Fail(ErrorCode::kUnavailable, "--listen-unix: a daemon listens on " + path +
+                                             " already; stop it or choose another path");
+  }
+  unlink(path.c_str());
+  return {};
+}
+
+class DaemonImpl final : public Daemon {
+ public:
+  explicit DaemonImpl(const DaemonConfig& config)
+      : config_(config), staging_(config.staging_pool_bytes(), config.staging_bytes) {}
+  ~DaemonImpl() override { StopThreads(); }
+
+  Status Start();
+  int Run() override;
+
+ private:
+  Status OpenCache();
+  Status Bind();
+  Status BindUnix();
+  Result<tcp::acceptor> BindTcp(const std::string& flag, const std::string& text);
+  template <class Acceptor>
+  asio::awaitable<void> Accept(Acceptor& acceptor, bool is_local);
+  asio::awaitable<void> AcceptHttp();
+  asio::awaitable<void> Serve(std::shared_ptr<Session> session);
+  asio::awaitable<void> Sweep();
+  asio::awaitable<void> WaitForSignal();
+  asio::awaitable<void> DrainAndStop();
+  void RequestDrain();
+  void CloseSessions();
+  void StopThreads();
+  std::string Metrics();
+
+  const DaemonConfig config_;
+  const TimePoint started_ = SteadyClock::Instance().Now();
+  std::unique_ptr<Cache> cache_;
+  std::unique_ptr<Membership> membership_;
+  StagingPool staging_;
+  TokenRegistry tokens_;
+  AdminContext admin_;
+  SessionContext context_;
+  HttpPages pages_;
+  std::vector<std::unique_ptr<IoThread>> ios_;
+  std::unique_ptr<ThreadPool> workers_;
+  std::unique_ptr<local::acceptor> unix_;
+  std::unique_ptr<tcp::acceptor> tcp_;
+  std::unique_ptr<tcp::acceptor> http_;
+  std::unique_ptr<asio::signal_set> signals_;
+  std::atomic<std::size_t> next_io_{0};
+  std::atomic<std::uint32_t> connections_{0};
+  std::atomic<bool> draining_{false};
+  std::atomic<bool> cut_off_{false};
+  Mutex mu_;
+  std::unordered_map<Session*, std::pair<std::weak_ptr<Session>, asio::io_context*>> sessions_
+      CAIRN_GUARDED_BY(mu_);
+};
+
+Status DaemonImpl::OpenCache() {
+  std::unique_ptr<ColdTier> cold;
+  if (!config_.ssd_path.empty()) {
+    auto opened = OpenSsdTier(config_.Ssd());
+    if (!opened) {
+      return Fail(opened.error().code, "--ssd-path: " + opened.error().message);
+    }
+    if (!opened->quarantined_to.empty()) {
+      spdlog::error("ssd_quarantined path={} moved_to={} reason=\"{}\" effect=\"started cold\"",
+                    config_.ssd_path, opened->quarantined_to, opened->quarantine_reason);
+    }
+    cold = std::move(opened->tier);
+    if (const std::uint64_t lost = cold->Stats().lost_epochs; lost != 0) {
+      spdlog::error("ssd_lost_durable_writes epochs={}", lost);
+    }
+  }
+  auto cache = Cache::Open(config_.CacheConfig(), std::move(cold));
+  if (!cache) {
+    return Fail(cache.error());
+  }
+  cache_ = std::move(*cache);
+  return {};
+}
+
+Status DaemonImpl::BindUnix() {
+  if (const Status prepared = PrepareSocketPath(config_.listen_unix); !prepared) {
+    return prepared;
+  }
+  boost::system::error_code error;
+  unix_ = std::make_unique<local::acceptor>(ios_[0]->io);
+  unix_->open(local(), error);
+  // Between bind and chmod nobody else may connect.
+  const mode_t before = umask(0117);
+  if (!error) {
+    unix_->bind(local::endpoint(config_.listen_unix), error);
+  }
+  umask(before);
+  if (!error) {
+    unix_->listen(asio::socket_base::max_listen_connections, error);
+  }
+  if (error) {
+    return Fail(ErrorCode::kUnavailable, "--listen-unix: cannot listen on " + config_.listen_unix +
+                                             ": " + error.message());
+  }
+  return {};
+}
+
+Result<tcp::acceptor> DaemonImpl::BindTcp(const std::string& flag, const std::string& text) {
+  const auto endpoint = ParseEndpoint(text);
+  boost::system::error_code error;
+  tcp::resolver resolver(ios_[0]->io);
+  const auto addresses =
+      resolver.resolve(endpoint->host, std::to_string(endpoint->port),
+                       tcp::resolver::passive | tcp::resolver::numeric_service, error);
+  tcp::acceptor acceptor(ios_[0]->io);
+  if (!error) {
+    const tcp::endpoint address = addresses.begin()->endpoint();
+    acceptor.open(address.protocol(), error);
+    if (!error) {
+      acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+      acceptor.bind(address, error);
+    }
+    if (!error) {
+      acceptor.listen(asio::socket_base::max_listen_connections, error);
+    }
+  }
+  if (error) {
+    return Fail(ErrorCode::kUnavailable, flag + ": cannot listen on " + text + ": " +
+                                             error.message() +
+                                             "; is another daemon running? Choose another port");
+  }
+  return acceptor;
+}
+
+Status DaemonImpl::Bind() {
+  if (const Status bound = BindUnix(); !bound) {
+    return bound;
+  }
+  for (const auto& [flag, text, target] :
+       {std::tuple{"--listen-tcp", &config_.listen_tcp, &tcp_},
+        std::tuple{"--listen-http", &config_.listen_http, &http_}}) {
+    if (text->empty()) {
+      continue;
+    }
+    auto acceptor = BindTcp(flag, *text);
+    if (!acceptor) {
+      unlink(config_.listen_unix.c_str());
+      return Fail(acceptor.error());
+    }
+    *target = std::make_unique<tcp::acceptor>(std::move(*acceptor));
+  }
+  return {};
+}
+
+Status DaemonImpl::Start() {
+  for (int i = 0; i < config_.threads; ++i) {
+    ios_.push_back(std::make_unique<IoThread>());
+  }
+  // Ports first: a second daemon must not touch the data directory of the first.
+  if (const Status bound = Bind(); !bound) {
+    return bound;
+  }
+  if (const Status opened = OpenCache(); !opened) {
+    unlink(config_.listen_unix.c_str());
+    return opened;
+  }
+  auto membership =
+      MakeStaticMembership(config_.members, {.name = "unix:" + config_.listen_unix,
+                                             .endpoint = "unix:" + config_.listen_unix});
+  if (!membership) {
+    unlink(config_.listen_unix.c_str());
+    return Fail(ErrorCode::kInvalidArgument, "--members: " + membership.error().message);
+  }
+  membership_ = std::move(*membership);
+  workers_ = std::make_unique<ThreadPool>("cairn-worker", config_.workers, 65'536);
+  admin_.cache = cache_.get();
+  admin_.config = &config_;
+  admin_.membership = membership_.get();
+  admin_.started = started_;
+  admin_.drain = [this] { RequestDrain(); };
+  context_.cache = cache_.get();
+  context_.workers = workers_.get();
+  context_.staging = &staging_;
+  context_.tokens = &tokens_;
+  context_.lease_ms = config_.lease_ms;
+  context_.admin = [this](const v1::AdminRequest& request) {
+    return HandleAdminRequest(admin_, request);
+  };
+  pages_.metrics = [this] { return Metrics(); };
+  pages_.ready = [this] { return !draining_; };
+  signals_ = std::make_unique<asio::signal_set>(ios_[0]->io, SIGTERM, SIGINT);
+  return {};
+}
+
+std::string DaemonImpl::Metrics() {
+  ProcessStats process;
+  process.rss_bytes = ResidentBytes();
+  process.uptime_seconds =
+      std::chrono::duration<double>(SteadyClock::Instance().Now() - started_).count();
+  process.connections = connections_;
+  process.refused_frames = context_.refused_frames;
+  return PrometheusText(cache_->Stats(), process);
+}
+
+template <class Acceptor>
+asio::awaitable<void> DaemonImpl::Accept(Acceptor& acceptor, bool is_local) {
+  for (;;) {
+    IoThread& target = *ios_[next_io_++ % ios_.size()];
+    typename Acceptor::protocol_type::socket socket(target.io);
+    const auto accepted = co_await acceptor.async_accept(socket, kAwait);
+    const auto& [error] = accepted;
+    if (error == asio::error::operation_aborted || draining_) {
+      co_return;
+    }
+    if (error) {
+      // Out of descriptors, most likely: wait for some to come back.
+      asio::steady_timer pause(acceptor.get_executor(), std::chrono::milliseconds(100));
+      const auto waited = co_await pause.async_wait(kAwait);
+      static_cast<void>(waited);
+      continue;
+    }
+    if (connections_ >= config_.max_connections) {
+      spdlog::warn("connection_refused reason=max_connections limit={}", config_.max_connections);
+      continue;
+    }
+    connections_ += 1;
+    unsigned uid = UINT32_MAX;
+    if (is_local) {
+      uid = PeerUid(socket.native_handle());
+    } else {
+      const int on = 1;
+      setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    }
+    auto session =
+        std::make_shared<Session>(context_, StreamSocket(std::move(socket)), is_local, uid);
+    {
+      const MutexLock lock(mu_);
+      sessions_.emplace(session.get(), std::pair{std::weak_ptr(session), &target.io});
+    }
+    asio::co_spawn(target.io, Serve(std::move(session)), asio::detached);
+  }
+}
+
+asio::awaitable<void> DaemonImpl::Serve(std::shared_ptr<Session> session) {
+  co_await session->Run();
+  {
+    const MutexLock lock(mu_);
+    sessions_.erase(session.get());
+  }
+  connections_ -= 1;
+}
+
+asio::awaitable<void> DaemonImpl::AcceptHttp() {
+  for (;;) {
+    tcp::socket socket(ios_[0]->io);
+    const auto accepted = co_await http_->async_accept(socket, kAwait);
+    const auto& [error] = accepted;
+    if (error == asio::error::operation_aborted) {
+      co_return;
+    }
+    if (!error) {
+      asio::co_spawn(ios_[0]->io, ServeHttp(std::move(socket), pages_), asio::detached);
+    }
+  }
+}
+
+asio::awaitable<void> DaemonImpl::Sweep() {
+  asio::steady_timer timer(ios_[0]->io);
+  for (;;) {
+    timer.expires_after(kSweepEvery);
+    const auto waited = co_await timer.async_wait(kAwait);
+    static_cast<void>(waited);
+    cache_->SweepExpired();
+  }
+}
+
+asio::awaitable<void> DaemonImpl::WaitForSignal() {
+  const auto received = co_await signals_->async_wait(kAwait);
+  const auto& [error, signal] = received;
+  if (!error) {
+    spdlog::info("signal={} draining", signal);
+    RequestDrain();
+  }
+}
+
+void DaemonImpl::RequestDrain() {
+  if (!draining_.exchange(true)) {
+    cache_->BeginDrain();
+    asio::co_spawn(ios_[0]->io, DrainAndStop(), asio::detached);
+  }
+}
+
+void DaemonImpl::CloseSessions() {
+  const MutexLock lock(mu_);
+  for (const auto& [raw, entry] : sessions_) {
+    asio::post(*entry.second, [weak = entry.first] {
+      if (const auto session = weak.lock()) {
+        session->Close();
+      }
+    });
+  }
+}
+
+asio::awaitable<void> DaemonImpl::DrainAndStop() {
+  boost::system::error_code ignored;
+  unix_->close(ignored);
+  unlink(config_.listen_unix.c_str());
+  if (tcp_ != nullptr) {
+    tcp_->close(ignored);
+  }
+  asio::steady_timer timer(ios_[0]->io);
+  const TimePoint until =
+      SteadyClock::Instance().Now() + std::chrono::milliseconds(config_.drain_ms);
+  for (;;) {
+    const CacheStats stats = cache_->Stats();
+    if (stats.leases + stats.reservations == 0) {
+      break;
+    }
+    if (SteadyClock::Instance().Now() >= until) {
+      spdlog::warn("drain_cut_off leases={} reservations={}", stats.leases, stats.reservations);
+      cut_off_ = true;
+      break;
+    }
+    timer.expires_after(std::chrono::milliseconds(10));
+    const auto waited = co_await timer.async_wait(kAwait);
+    static_cast<void>(waited);
+  }
+  CloseSessions();
+  for (int i = 0; i < 200 && connections_ > 0; ++i) {
+    timer.expires_after(std::chrono::milliseconds(10));
+    const auto waited = co_await timer.async_wait(kAwait);
+    static_cast<void>(waited);
+  }
+  Cache* const cache = cache_.get();
+  const auto flushed = std::make_shared<bool>(false);
+  const std::function<void()> flush = [cache, flushed] {
+    *flushed = cache->FlushCold(SteadyClock::Instance().Now() + kFlushLimit);
+  };
+  co_await RunOn(*workers_, flush);
+  if (!*flushed) {
+    spdlog::warn("ssd_flush_failed effect=\"the last writes may be lost\"");
+    cut_off_ = true;
+  }
+  for (const auto& io : ios_) {
+    io->io.stop();
+  }
+}
+
+void DaemonImpl::StopThreads() {
+  for (const auto& io : ios_) {
+    io->io.stop();
+    if (io->thread.joinable()) {
+      io->thread.join();
+    }
+  }
+  // Work under way posts to the loops, and suspended coroutines hold what belongs to the cache:
+  // workers and readers end first, then the loops go, then the cache.
+  workers_.reset();
+  if (cache_ != nullptr) {
+    cache_->Shutdown();
+  }
+  signals_.reset();
+  unix_.reset();
+  tcp_.reset();
+  http_.reset();
+  ios_.clear();
+}
+
+int DaemonImpl::Run() {
+  asio::io_context& first = ios_[0]->io;
+  asio::co_spawn(first, Accept(*unix_, true), asio::detached);
+  if (tcp_ != nullptr) {
+    asio::co_spawn(first, Accept(*tcp_, false), asio::detached);
+  }
+  if (http_ != nullptr) {
+    asio::co_spawn(first, AcceptHttp(), asio::detached);
+  }
+  asio::co_spawn(first, Sweep(), asio::detached);
+  asio::co_spawn(first, WaitForSignal(), asio::detached);
+  for (std::size_t i = 1; i < ios_.size(); ++i) {
+    ios_[i]->thread = std::thread([this, i] {
+      NameThread("cairn-io");
+      ios_[i]->io.run();
+    });
+  }
+  const auto port = [](const std::unique_ptr<tcp::acceptor>& a) {
+    return a == nullptr ? 0 : a->local_endpoint().port();
+  };
+  spdlog::info("serving version={} unix={} tcp_port={} http_port={} memory={} arena={} ssd={}",
+               CAIRN_VERSION, config_.listen_unix, port(tcp_), port(http_),
+               FormatBytes(config_.memory_bytes), FormatBytes(config_.arena_bytes()),
+               config_.ssd_path.empty() ? "off" : FormatBytes(config_.ssd_bytes));
+  first.run();
+  StopThreads();
+  const CacheStats stats = cache_->Stats();
+  spdlog::info("stopped leases={} reservations={} matches={} commits={}", stats.leases,
+               stats.reservations, stats.matches, stats.commits);
+  return cut_off_ ? 1 : 0;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Daemon>> Daemon::Open(const DaemonConfig& config) {
+  auto daemon = std::make_unique<DaemonImpl>(config);
+  if (const Status started = daemon->Start(); !started) {
+    return Fail(started.error());
+  }
+  return daemon;
+}
+
+}  // namespace cairn::server

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <boost/asio/ip/tcp.hpp>
+#include <functional>
+#include <string>
+
+#include "services/cairnd/async.h"
+
+namespace cairn::server {
+
+/// What the HTTP port answers with. Called on its I/O thread.
+struct HttpPages {
+  std::function<std::string()> metrics;
+  std::function<bool()> ready;
+};
+
+/// Serves /healthz (the event loop turns), /readyz (requests are accepted) and /metrics on one
+/// connection, with a time limit per request.
+asio::awaitable<void> ServeHttp(asio::ip::tcp::socket socket, const HttpPages& pages);
+
+}  // namespace cairn::server

@@ -1,0 +1,179 @@
+#include "services/cairnd/metrics.h"
+
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <utility>
+#include <vector>
+
+namespace cairn::server {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+struct Sample {
+  std::vector<std::pair<std::string, std::string>> labels;
+  double value;
+};
+
+MetricFamily Family(const std::string& name, const std::string& help, MetricType type,
+                    const std::vector<Sample>& samples) {
+  MetricFamily family;
+  family.name = "cairn_" + name;
+  family.help = help;
+  family.type = type;
+  for (const Sample& sample : samples) {
+    ClientMetric metric;
+    for (const auto& [label, value] : sample.labels) {
+      metric.label.push_back({label, value});
+    }
+    if (type == MetricType::Counter) {
+      metric.counter.value = sample.value;
+    } else {
+      metric.gauge.value = sample.value;
+    }
+    family.metric.push_back(std::move(metric));
+  }
+  return family;
+}
+
+class Families {
+ public:
+  template <class T>
+  void Count(const std::string& name, const std::string& help, T value) {
+    Counts(name, help, {{{}, static_cast<double>(value)}});
+  }
+  void Counts(const std::string& name, const std::string& help,
+              const std::vector<Sample>& samples) {
+    all_.push_back(Family(name + "_total", help, MetricType::Counter, samples));
+  }
+  template <class T>
+  void Gauge(const std::string& name, const std::string& help, T value) {
+    Gauges(name, help, {{{}, static_cast<double>(value)}});
+  }
+  void Gauges(const std::string& name, const std::string& help,
+              const std::vector<Sample>& samples) {
+    all_.push_back(Family(name, help, MetricType::Gauge, samples));
+  }
+  [[nodiscard]] const std::vector<MetricFamily>& all() const { return all_; }
+
+ private:
+  std::vector<MetricFamily> all_;
+};
+
+std::vector<Sample> ByTierAndKind(const CacheStats& s, std::array<std::uint64_t, 2> TierUse::*field) {
+  std::vector<Sample> samples;
+  for (const auto& [tier, use] : {std::pair{"host", &s.host}, std::pair{"ssd", &s.cold}}) {
+    samples.push_back({{{"tier", tier}, {"kind", "kv"}}, static_cast<double>((use->*field)[0])});
+    samples.push_back(
+        {{{"tier", tier}, {"kind", "checkpoint"}}, static_cast<double>((use->*field)[1])});
+  }
+  return samples;
+}
+
+void AddRequests(Families& f, const CacheStats& s) {
+  f.Count("matches", "Match requests answered.", s.matches);
+  f.Count("match_hits", "Matches that had a restorable boundary.", s.match_hits);
+  f.Count("restorable_boundaries",
+          "Restorable boundaries returned; divide by matches for the mean per match.",
+          s.boundaries_returned);
+  f.Count("prompt_tokens", "Prompt tokens of all matches.", s.prompt_tokens);
+  f.Count("overlap_tokens", "Prompt tokens in blocks that were seen before, resident or not.",
+          s.overlap_tokens);
+  f.Counts("hit_tokens", "Tokens before the boundaries that were fetched, by slowest tier used.",
+           {{{{"tier", "host"}}, static_cast<double>(s.hit_tokens[1])},
+            {{{"tier", "ssd"}}, static_cast<double>(s.hit_tokens[2])}});
+  f.Count("gap_tokens", "Tokens between boundary and overlap that engines recomputed.",
+          s.gap_tokens);
+  f.Count("lost_tokens",
+          "Tokens whose KV was resident but that no checkpoint made restorable: prefill lost for "
+          "want of a checkpoint.",
+          s.lost_tokens);
+  f.Count("fetches", "Boundaries handed to engines.", s.fetches);
+  f.Count("failed_restores", "Fetched boundaries that an engine could not use.",
+          s.failed_restores);
+  f.Count("commits", "Objects published.", s.commits);
+  f.Count("durable_commits", "Objects whose writer waited for the SSD.", s.durable_commits);
+  f.Count("reserve_refused", "Objects not accepted: present, in progress, no room.",
+          s.reserve_refused);
+  f.Count("aborted_writes", "Reservations that ended without a commit.", s.aborted);
+  f.Count("leases_expired", "Leases that ended by time instead of release.", s.leases_expired);
+}
+
+void AddTiers(Families& f, const CacheStats& s) {
+  f.Gauges("tier_bytes", "Payload bytes by tier and kind.", ByTierAndKind(s, &TierUse::bytes));
+  f.Gauges("tier_objects", "Objects by tier and kind.", ByTierAndKind(s, &TierUse::objects));
+  f.Gauges("tier_capacity_bytes", "Caps.",
+           {{{{"tier", "host"}}, static_cast<double>(s.arena_capacity_bytes)},
+            {{{"tier", "ssd"}}, static_cast<double>(s.cold_store.capacity_bytes)}});
+  f.Gauges("tier_used_bytes", "Bytes taken of the cap, rounding and dead space included.",
+           {{{{"tier", "host"}}, static_cast<double>(s.arena_used_bytes)},
+            {{{"tier", "ssd"}}, static_cast<double>(s.cold_store.disk_bytes)}});
+  std::vector<Sample> evictions;
+  for (std::size_t i = 0; i < kEvictReasons; ++i) {
+    evictions.push_back({{{"reason", std::string(EvictReasonName(static_cast<EvictReason>(i)))}},
+                         static_cast<double>(s.evictions[i])});
+  }
+  f.Counts("evictions", "Objects that left a tier, by reason.", evictions);
+  f.Count("evicted_bytes", "Payload bytes evicted from host memory.", s.evicted_bytes);
+  f.Count("checksum_failures", "Objects whose bytes did not have their digest.",
+          s.checksum_failures);
+  f.Count("promotions", "Objects read from SSD to host memory.", s.promotions);
+  f.Count("promotion_failures", "Reads from SSD that failed.", s.promotion_failures);
+  f.Count("ssd_queue_dropped", "Objects not written to SSD because its queue was full.",
+          s.cold_queue_dropped);
+  f.Gauge("ssd_queue_bytes", "Bytes waiting for the SSD.", s.cold_queue_bytes);
+  f.Count("ssd_written_bytes", "Payload bytes written to SSD.", s.cold_store.written_bytes);
+  f.Count("ssd_device_written_bytes", "Bytes the store wrote to the device in all.",
+          s.cold_store.device_written_bytes);
+  f.Count("ssd_read_bytes", "Payload bytes read from SSD.", s.cold_store.read_bytes);
+  f.Count("ssd_checksum_failures", "Damaged objects found on SSD.",
+          s.cold_store.checksum_failures);
+  f.Count("ssd_write_failures", "Writes the SSD refused.", s.cold_store.write_failures);
+  f.Count("ssd_segments_evicted", "SSD segments freed.", s.cold_store.segments_evicted);
+  f.Gauge("ssd_lost_epochs", "Durable writes that the store had lost at start.",
+          s.cold_store.lost_epochs);
+  f.Gauge("ssd_healthy", "1 while the SSD tier takes writes.",
+          s.has_cold && s.cold_store.state == "ok" ? 1 : 0);
+}
+
+void AddState(Families& f, const CacheStats& s, const ProcessStats& p) {
+  f.Gauges("leases", "Leases held now.",
+           {{{{"kind", "read"}}, static_cast<double>(s.leases)},
+            {{{"kind", "write"}}, static_cast<double>(s.reservations)},
+            {{{"kind", "pin"}}, static_cast<double>(s.pins)}});
+  f.Gauge("sessions", "Engine sessions open now.", s.sessions);
+  f.Gauge("index_nodes", "Prefixes known, ghosts included.", s.nodes);
+  f.Gauge("index_ghosts", "Prefixes remembered after their bytes are gone.", s.ghosts);
+  f.Gauge("index_bytes", "Memory of the prefix index.", s.index_bytes);
+  f.Gauge("resident_bytes", "Resident memory of the daemon.", p.rss_bytes);
+  f.Gauge("uptime_seconds", "Seconds since start.", p.uptime_seconds);
+  f.Gauge("connections", "Connections open now.", p.connections);
+  f.Count("refused_frames", "Connections closed for a malformed or unexpected frame.",
+          p.refused_frames);
+  f.Gauge("draining", "1 while shutting down.", s.draining ? 1 : 0);
+}
+
+}  // namespace
+
+std::uint64_t ResidentBytes() {
+  std::ifstream file("/proc/self/statm");
+  std::uint64_t total = 0;
+  std::uint64_t resident = 0;
+  file >> total >> resident;
+  return file ? resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) : 0;
+}
+
+std::string PrometheusText(const CacheStats& stats, const ProcessStats& process) {
+  Families families;
+  AddRequests(families, stats);
+  AddTiers(families, stats);
+  AddState(families, stats, process);
+  return prometheus::TextSerializer().Serialize(families.all());
+}
+
+}  // namespace cairn::server

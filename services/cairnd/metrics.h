@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "libcache/cache/types.h"
+
+namespace cairn::server {
+
+/// What the daemon knows beside the cache.
+struct ProcessStats {
+  std::uint64_t rss_bytes = 0;
+  double uptime_seconds = 0;
+  std::uint64_t connections = 0;
+  std::uint64_t refused_frames = 0;
+};
+
+/// Resident memory of this process, from /proc/self/statm; 0 if unreadable.
+std::uint64_t ResidentBytes();
+
+/// All metrics in Prometheus text format (docs/metrics.md lists them). Metrics carry no keys,
+/// tokens or addresses.
+std::string PrometheusText(const CacheStats& stats, const ProcessStats& process);
+
+}  // namespace cairn::server

@@ -1,0 +1,255 @@
+#include "services/cairnd/session.h"
+
+#include <openssl/rand.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "libcache/transport/frame.h"
+
+namespace cairn::server {
+namespace {
+
+constexpr std::chrono::seconds kHelloLimit{5};
+constexpr std::chrono::seconds kForEver{0};
+
+void SetError(v1::Response& response, const Error& error) {
+  response.clear_body();
+  response.set_code(static_cast<std::uint32_t>(error.code));
+  response.set_message(error.message);
+}
+
+}  // namespace
+
+std::string TokenRegistry::Issue(SessionId session) {
+  std::string token(16, '\0');
+  // Whoever shows a token reads under that session's leases, so it must not be guessable.
+  CAIRN_CHECK(RAND_bytes(reinterpret_cast<unsigned char*>(token.data()),
+                         static_cast<int>(token.size())) == 1);
+  const MutexLock lock(mu_);
+  sessions_.emplace(token, session);
+  return token;
+}
+
+void TokenRegistry::Revoke(const std::string& token) {
+  const MutexLock lock(mu_);
+  sessions_.erase(token);
+}
+
+std::optional<SessionId> TokenRegistry::Find(const std::string& token) const {
+  const MutexLock lock(mu_);
+  const auto it = sessions_.find(token);
+  return it == sessions_.end() ? std::nullopt : std::optional(it->second);
+}
+
+Session::Session(SessionContext& context, StreamSocket socket, bool local, unsigned peer_uid)
+    : context_(context),
+      connection_(std::move(socket)),
+      local_(local),
+      admin_allowed_(local && (peer_uid == 0 || peer_uid == geteuid())) {}
+
+asio::awaitable<void> Session::Run() {
+  const auto self = shared_from_this();  // Alive until the last co_await below has returned.
+  const auto greeted = co_await Greet();
+  if (!greeted) {
+    connection_.Close();
+    co_return;
+  }
+  if (data_) {
+    co_await ServeData();
+  } else {
+    co_await ServeControl();
+    context_.tokens->Revoke(token_);
+    context_.cache->EndSession(session_);
+  }
+  connection_.Close();
+}
+
+asio::awaitable<Status> Session::Refuse(const v1::Request& request, const Error& error) {
+  v1::Response response;
+  response.set_id(request.id());
+  SetError(response, error);
+  co_return co_await connection_.Write(response, {});
+}
+
+asio::awaitable<bool> Session::Greet() {
+  v1::Request request;
+  const auto read = co_await connection_.ReadRequest(request, kMaxHelloBytes, kHelloLimit);
+  Error error;
+  if (!read) {
+    context_.refused_frames += 1;
+    spdlog::debug("connection refused: {}", ToString(read.error()));
+    if (read.error().code == ErrorCode::kUnavailable) {
+      co_return false;
+    }
+    request.set_id(1);
+    error = read.error();
+  } else if (!request.has_hello()) {
+    error = {ErrorCode::kInvalidArgument, "the first message must be Hello"};
+  } else if (request.hello().protocol_version() != kProtocolVersion) {
+    error = {ErrorCode::kUnsupported,
+             "protocol version " + std::to_string(request.hello().protocol_version()) +
+                 "; this daemon speaks " + std::to_string(kProtocolVersion)};
+  } else if (request.hello().role() == v1::ROLE_DATA) {
+    const auto owner = context_.tokens->Find(request.hello().session_token());
+    data_ = owner.has_value();
+    session_ = owner.value_or(0);
+    if (!data_) {
+      error = {ErrorCode::kPermissionDenied, "no such session token"};
+    }
+  } else if (context_.cache->draining()) {
+    error = {ErrorCode::kUnavailable, "the daemon is draining"};
+  }
+  if (error.code != ErrorCode::kInternal) {
+    const auto refused = co_await Refuse(request, error);
+    static_cast<void>(refused);
+    co_return false;
+  }
+  v1::Response response;
+  response.set_id(request.id());
+  v1::HelloReply& reply = *response.mutable_hello();
+  reply.set_protocol_version(kProtocolVersion);
+  reply.set_server_version(CAIRN_VERSION);
+  reply.set_max_frame_bytes(kMaxFrameBytes);
+  reply.set_lease_ms(context_.lease_ms);
+  if (local_) {
+    reply.add_planes(v1::PLANE_SHARED_MEMORY);
+  }
+  reply.add_planes(v1::PLANE_STREAM);
+  if (!data_) {
+    session_ = context_.cache->BeginSession();
+    token_ = context_.tokens->Issue(session_);
+    reply.set_session_id(session_);
+    reply.set_session_token(token_);
+  }
+  const auto sent = co_await connection_.Write(response, {});
+  if (!sent && !data_) {
+    context_.tokens->Revoke(token_);
+    context_.cache->EndSession(session_);
+  }
+  co_return sent.has_value();
+}
+
+asio::awaitable<void> Session::ServeControl() {
+  v1::Request request;
+  v1::Response response;
+  for (;;) {
+    const auto read = co_await connection_.ReadRequest(request, kMaxFrameBytes, kForEver);
+    if (!read) {
+      if (read.error().code != ErrorCode::kUnavailable) {
+        // Say why before closing: the stream cannot be trusted any more.
+        context_.refused_frames += 1;
+        const auto refused = co_await Refuse(request, read.error());
+        static_cast<void>(refused);
+      }
+      spdlog::debug("session {} closed: {}", session_, ToString(read.error()));
+      co_return;
+    }
+    response.Clear();
+    response.set_id(request.id());
+    if (request.has_attach_shared_memory()) {
+      const auto attached = co_await Attach(request, response);
+      if (!attached) {
+        co_return;
+      }
+      continue;
+    }
+    const auto answered = co_await Answer(request, response);
+    if (!answered) {
+      SetError(response, answered.error());
+    }
+    const auto sent = co_await connection_.Write(response, {});
+    if (!sent) {
+      co_return;
+    }
+  }
+}
+
+asio::awaitable<void> Session::ServeData() {
+  v1::Request request;
+  for (;;) {
+    const auto read = co_await connection_.ReadRequest(request, kMaxHelloBytes, kForEver);
+    if (!read) {
+      co_return;
+    }
+    Status served;
+    if (request.has_stream_get()) {
+      auto out = co_await StreamOut(request);
+      served = std::move(out);
+    } else if (request.has_stream_put()) {
+      auto in = co_await StreamIn(request);
+      served = std::move(in);
+    } else {
+      const Error wrong{ErrorCode::kInvalidArgument, "a data connection carries payload only"};
+      auto refused = co_await Refuse(request, wrong);
+      served = std::move(refused);
+    }
+    if (!served) {
+      co_return;
+    }
+  }
+}
+
+asio::awaitable<Status> Session::Attach(const v1::Request& request, v1::Response& response) {
+  Error error;
+  if (!local_) {
+    error = {ErrorCode::kUnsupported, "shared memory needs the Unix socket"};
+  } else if (staging_ == nullptr) {
+    auto staging = context_.staging->Take();
+    if (staging) {
+      staging_ = std::move(*staging);
+    } else {
+      error = staging.error();
+    }
+  }
+  if (staging_ == nullptr) {
+    co_return co_await Refuse(request, error);
+  }
+  v1::AttachSharedMemoryReply& reply = *response.mutable_attach_shared_memory();
+  reply.set_arena_bytes(context_.cache->arena().capacity_bytes());
+  reply.set_staging_bytes(staging_->memory().size());
+  const std::array<int, 2> fds = {context_.cache->arena().fd(), staging_->fd()};
+  co_return co_await connection_.WriteWithFds(response, fds);
+}
+
+asio::awaitable<Status> Session::StreamOut(const v1::Request& request) {
+  const auto view = context_.cache->FetchedObject(session_, request.stream_get().lease_id(),
+                                                  request.stream_get().index());
+  if (!view) {
+    co_return co_await Refuse(request, view.error());
+  }
+  v1::Response response;
+  response.set_id(request.id());
+  response.mutable_stream_get()->set_bytes(view->bytes);
+  // Straight from the arena. Should the lease end while a slow peer reads, the bytes change under
+  // way and the peer's digest tells.
+  const auto payload = context_.cache->arena().Payload(view->arena_offset).first(view->bytes);
+  co_return co_await connection_.Write(response, payload);
+}
+
+asio::awaitable<Status> Session::StreamIn(const v1::Request& request) {
+  const v1::StreamPut& put = request.stream_put();
+  auto begun =
+      context_.cache->BeginFill(session_, put.token(), put.object_offset(), put.bytes());
+  if (!begun) {
+    // The payload is on its way already and has no frame: the connection cannot be used further.
+    const auto refused = co_await Refuse(request, begun.error());
+    static_cast<void>(refused);
+    co_return Fail(begun.error());
+  }
+  // Shared, since the hashing below may outlive this coroutine at shutdown.
+  const auto filling = std::make_shared<Cache::Filling>(std::move(*begun));
+  const auto received = co_await connection_.ReadRaw(filling->target());
+  if (!received) {
+    co_return received;
+  }
+  const std::function<void()> hash = [filling] { filling->Done(); };
+  co_await RunOn(*context_.workers, hash);
+  v1::Response response;
+  response.set_id(request.id());
+  response.mutable_empty();
+  co_return co_await connection_.Write(response, {});
+}
+
+}  // namespace cairn::server

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "libcache/base/mutex.h"
+#include "libcache/cache/cache.h"
+#include "services/cairnd/connection.h"
+#include "services/cairnd/staging.h"
+
+namespace cairn::server {
+
+/// Which control connection a data connection belongs to. Thread-safe.
+class TokenRegistry {
+ public:
+  /// A fresh random token for `session`.
+  std::string Issue(SessionId session) CAIRN_EXCLUDES(mu_);
+  void Revoke(const std::string& token) CAIRN_EXCLUDES(mu_);
+  [[nodiscard]] std::optional<SessionId> Find(const std::string& token) const CAIRN_EXCLUDES(mu_);
+
+ private:
+  mutable Mutex mu_;
+  std::unordered_map<std::string, SessionId> sessions_ CAIRN_GUARDED_BY(mu_);
+};
+
+/// What all sessions of a daemon share. Outlives them.
+struct SessionContext {
+  Cache* cache = nullptr;
+  ThreadPool* workers = nullptr;
+  StagingPool* staging = nullptr;
+  TokenRegistry* tokens = nullptr;
+  std::uint32_t lease_ms = 0;
+  /// Answers an admin request; called on the workers.
+  std::function<Result<v1::AdminReply>(const v1::AdminRequest&)> admin;
+  std::atomic<std::uint64_t> refused_frames{0};
+};
+
+/// One connection of an engine: control messages, or the payload of the stream plane. A session
+/// stays on its I/O thread; one request is served at a time, so replies are in order. A client that
+/// wants more in flight opens more connections.
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  /// `local`: a Unix socket whose peer runs as `peer_uid`.
+  Session(SessionContext& context, StreamSocket socket, bool local, unsigned peer_uid);
+
+  /// Serves until the peer goes. Leases, reservations and pins of the session end with it.
+  asio::awaitable<void> Run();
+  /// From the session's own thread only.
+  void Close() { connection_.Close(); }
+
+ private:
+  asio::awaitable<bool> Greet();
+  asio::awaitable<void> ServeControl();
+  asio::awaitable<void> ServeData();
+  asio::awaitable<Status> Refuse(const v1::Request& request, const Error& error);
+
+  asio::awaitable<Status> Answer(const v1::Request& request, v1::Response& response);
+  Status AnswerAtOnce(const v1::Request& request, v1::Response& response);
+  asio::awaitable<Status> Attach(const v1::Request& request, v1::Response& response);
+  asio::awaitable<Status> HandleFetch(const v1::Request& request, v1::Response& response);
+  asio::awaitable<Status> HandleWrite(const v1::Write& write);
+  asio::awaitable<Status> HandleCommit(const v1::Request& request, v1::Response& response);
+  asio::awaitable<Status> HandleAdmin(const v1::Request& request, v1::Response& response);
+  Status HandleOpen(const v1::OpenNamespace& open, v1::OpenNamespaceReply& reply);
+  Status HandleMatch(const v1::Match& match, v1::MatchReply& reply);
+  Status HandleReserve(const v1::Reserve& reserve, v1::ReserveReply& reply);
+  Status HandleObserve(const v1::Observe& observe);
+  asio::awaitable<Status> StreamOut(const v1::Request& request);
+  asio::awaitable<Status> StreamIn(const v1::Request& request);
+
+  SessionContext& context_;
+  Connection connection_;
+  const bool local_;
+  const bool admin_allowed_;
+  SessionId session_ = 0;
+  bool data_ = false;
+  std::string token_;
+  std::unique_ptr<Staging> staging_;
+  std::unordered_set<NamespaceId> namespaces_;
+  std::vector<PrefixKey> keys_;  // Reused between matches.
+};
+
+}  // namespace cairn::server
