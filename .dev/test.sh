@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# All tests from nothing. Each step goes on after a failed one; the table at the end has the verdict.
+source .dev/lib.sh
+
+only='' quick=0 fuzz_seconds=20
+while [[ $# -gt 0 ]]; do
+  case $1 in
+    --only)
+      only=${2:-}
+      [[ -n $only ]] || die "--only needs a regular expression" "./dev test --only unit.libcache.base"
+      shift
+      ;;
+    --quick) quick=1 ;;
+    --fuzz-seconds)
+      fuzz_seconds=${2:-}
+      [[ $fuzz_seconds =~ ^[1-9][0-9]*$ ]] || die "--fuzz-seconds needs a number above 0"
+      shift
+      ;;
+    *) die "test knows no option '$1'" "./dev help" ;;
+  esac
+  shift
+done
+
+# With 32 random bits of address space, the sanitizers of g++ 12 and clang 14 cannot always place
+# their shadow memory. Then, where it is allowed, run without randomisation.
+steady=()
+if (($(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 28) > 28)) && setarch -R true 2>/dev/null; then
+  steady=(setarch -R)
+fi
+symbolizer=/usr/bin/llvm-symbolizer-14
+export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:external_symbolizer_path=$symbolizer
+export UBSAN_OPTIONS=print_stacktrace=1:external_symbolizer_path=$symbolizer
+# RocksDB and the other packages are not instrumented; without this flag everything they free or
+# copy on our behalf is a false report. Races in our own code, coroutines included, are still found.
+export TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1:external_symbolizer_path=$symbolizer
+
+run_ctest() {  # run_ctest PRESET [selection]
+  local preset=$1
+  shift
+  "${steady[@]}" ctest --test-dir "build/$preset" --output-on-failure -j2 --no-tests=error "$@"
+}
+build_and() {  # build_and PRESET: its tests make no sense if it does not build.
+  run_step "build $1" .dev/build.sh "$1" && return
+  skip_step "test $1" skipped
+  return 1
+}
+cheap_checks() {
+  local bad=0
+  python3 .dev/check_coroutines.py || bad=1
+  python3 .dev/check_layers.py || bad=1
+  python3 .dev/check_text.py || bad=1
+  python3 tests/unit/dev/check_scripts_test.py || bad=1
+  return $bad
+}
+
+.dev/setup.sh build test
+if [[ ! -d ../shared/traces ]]; then
+  warn "NOTE: ../shared/traces is not there, so the tests that replay real traces will SKIP."
+  warn "      All others run. A clone without that folder is complete; it only tests less."
+fi
+
+if [[ -n $only ]]; then
+  .dev/build.sh release
+  step "Tests matching '$only'"
+  run_ctest release -R "$only" ||
+    die "a matching test failed, or none matches" "ctest --test-dir build/release -N lists the names"
+  finish "The matching tests passed."
+  exit
+fi
+
+run_step "checks of layers, coroutines, sizes" cheap_checks || true
+if build_and release; then
+  run_step "test release (all)" run_ctest release || true
+fi
+if [[ $quick == 0 ]]; then
+  if build_and asan; then
+    run_step "canary asan" .dev/canary.sh asan "${steady[@]}" || true
+    run_step "test asan (unit, property, integration)" run_ctest asan \
+      -L '^(unit|property|integration)$' -LE '^(crash|bench|no_sanitizer)$' || true
+  fi
+  if build_and tsan; then
+    run_step "canary tsan" .dev/canary.sh tsan "${steady[@]}" || true
+    run_step "test tsan (unit, integration)" run_ctest tsan \
+      -L '^(unit|integration)$' -LE '^(crash|bench|no_sanitizer)$' || true
+  fi
+  if build_and fuzz; then
+    run_step "fuzz, $fuzz_seconds s a target" .dev/fuzz.sh "$fuzz_seconds" "${steady[@]}" || true
+  fi
+fi
+
+if steps_table; then
+  finish "All tests passed in $(duration "$(elapsed)")."
+else
+  die "some steps failed (table above)" "./dev test --only NAME repeats one test; under a sanitizer: ctest --test-dir build/asan -R NAME"
+fi
