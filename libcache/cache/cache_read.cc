@@ -355,7 +355,7 @@ Result<std::shared_ptr<Completion>> Cache::StartFetch(SessionId session, LeaseId
 ObjectView Cache::ViewOf(ObjectId id) const {
   const Object& object = index_.object(id);
   const Node& n = index_.node(object.node);
-  const SlotHeader& header = arena_->Header(object.arena_offset);
+  const SlotHeader& header = arena_->Header(object.arena_offset());
   ObjectView view;
   view.kind = object.kind;
   view.position = n.position;
@@ -364,7 +364,7 @@ ObjectView Cache::ViewOf(ObjectId id) const {
                     : 0;
   view.bytes = object.bytes;
   view.digest = {.low = header.digest_low, .high = header.digest_high};
-  view.arena_offset = object.arena_offset;
+  view.arena_offset = object.arena_offset();
   view.generation = header.generation;
   return view;
 }
@@ -417,7 +417,7 @@ Result<ObjectView> Cache::FetchedObject(SessionId session, LeaseId lease_id, std
   const auto& [id, generation] = (*lease)->served[index];
   const Object& object = index_.object(id);
   if (!object.Has(Object::kHost) ||
-      arena_->Header(object.arena_offset).generation != generation) {
+      arena_->Header(object.arena_offset()).generation != generation) {
     return none();
   }
   return ViewOf(id);
@@ -465,7 +465,7 @@ Status Cache::ReportCorrupt(SessionId session, LeaseId lease_id, std::uint32_t i
     const auto& [id, generation] = (*lease)->served[index];
     Object& object = index_.object(id);
     if (!object.Has(Object::kHost) ||
-        arena_->Header(object.arena_offset).generation != generation) {
+        arena_->Header(object.arena_offset()).generation != generation) {
       return {};  // Replaced since; the reader saw a slot change hands.
     }
     if (object.Has(Object::kCold)) {
@@ -505,7 +505,7 @@ Status Cache::Promote(ObjectId id, const std::shared_ptr<Completion>& waiter) {
   object.io_pins += 1;
   const ObjectRecord expected = RecordOf(id);
   const ColdLocation location = object.cold;
-  const std::span<std::byte> target = arena_->Payload(object.arena_offset).first(object.bytes);
+  const std::span<std::byte> target = arena_->Payload(object.arena_offset()).first(object.bytes);
   const bool taken = readers_->Submit([this, id, expected, location, target] {
     PromoteObject(id, expected, location, target);
   });

@@ -139,7 +139,7 @@ Result<Cache::Filling> Cache::BeginFill(SessionId session, std::uint64_t token,
   reservation.filling = true;
   reservation.expires = config_.clock->Now() + config_.lease_time;
   object.io_pins += 1;
-  return Filling(this, token, arena_->Payload(object.arena_offset).subspan(offset, bytes),
+  return Filling(this, token, arena_->Payload(object.arena_offset()).subspan(offset, bytes),
                  reservation.digester);
 }
 
@@ -276,12 +276,12 @@ bool Cache::QueueForCold(ObjectId id, const std::shared_ptr<Completion>& durable
   }
   Object& object = index_.object(id);
   CAIRN_CHECK(object.Has(Object::kHost) && !object.Has(Object::kQueued));
-  const SlotHeader& header = arena_->Header(object.arena_offset);
+  const SlotHeader& header = arena_->Header(object.arena_offset());
   ColdWriter::Entry entry;
   entry.cookie = id;
   entry.record = RecordOf(id);
   entry.record.digest = {.low = header.digest_low, .high = header.digest_high};
-  entry.bytes = arena_->Payload(object.arena_offset).first(object.bytes);
+  entry.bytes = arena_->Payload(object.arena_offset()).first(object.bytes);
   entry.durable = durable;
   if (durable != nullptr) {
     durable->Add(1);

@@ -45,9 +45,11 @@ void HostTier::Refresh(NodeId id) {
       n.Reset(Node::kNeeded);
     }
     if (parent != kNoId) {
-      std::uint32_t& count = c_.index->node(parent).needed_children;
-      CAIRN_CHECK(needed || count != 0);
-      count = needed ? count + 1 : count - 1;
+      Node& above = c_.index->node(parent);
+      CAIRN_CHECK(needed ? above.needed_children < Node::kMaxChildren
+                         : above.needed_children != 0);
+      above.needed_children =
+          (needed ? above.needed_children + 1U : above.needed_children - 1U) & Node::kMaxChildren;
     }
     id = parent;
   }
@@ -129,7 +131,7 @@ Status HostTier::Allocate(ObjectId id, std::uint8_t flag) {
     offset = c_.arena->Allocate(bytes, id);
   }
   --object.io_pins;
-  object.arena_offset = *offset;
+  object.set_arena_offset(*offset);
   object.Set(flag);
   return {};
 }
@@ -139,10 +141,10 @@ void HostTier::Publish(ObjectId id, std::uint8_t flag, const Digest& digest) {
   CAIRN_CHECK(object.Has(flag) && !object.Has(Object::kHost));
   object.Reset(flag);
   object.Set(Object::kHost);
-  SlotHeader& header = c_.arena->Header(object.arena_offset);
+  SlotHeader& header = c_.arena->Header(object.arena_offset());
   header.digest_low = digest.low;
   header.digest_high = digest.high;
-  c_.arena->Publish(object.arena_offset);
+  c_.arena->Publish(object.arena_offset());
   c_.stats->host.bytes[Index(object.kind)] += object.bytes;
   c_.stats->host.objects[Index(object.kind)] += 1;
   Refresh(object.node);
@@ -153,8 +155,8 @@ void HostTier::Abandon(ObjectId id, std::uint8_t flag) {
   Object& object = c_.index->object(id);
   CAIRN_CHECK(object.Has(flag) && !object.Has(Object::kHost));
   object.Reset(flag);
-  c_.arena->Free(object.arena_offset);
-  object.arena_offset = 0;
+  c_.arena->Free(object.arena_offset());
+  object.set_arena_offset(0);
 }
 
 bool HostTier::Drop(ObjectId id, EvictReason reason) {
@@ -164,8 +166,8 @@ bool HostTier::Drop(ObjectId id, EvictReason reason) {
   }
   const NodeId node = object.node;
   object.Reset(Object::kHost);
-  c_.arena->Free(object.arena_offset);
-  object.arena_offset = 0;
+  c_.arena->Free(object.arena_offset());
+  object.set_arena_offset(0);
   c_.stats->host.bytes[Index(object.kind)] -= object.bytes;
   c_.stats->host.objects[Index(object.kind)] -= 1;
   c_.stats->evictions[static_cast<std::size_t>(reason)] += 1;

@@ -14,11 +14,13 @@ using NodeId = std::uint32_t;
 using ObjectId = std::uint32_t;
 inline constexpr std::uint32_t kNoId = UINT32_MAX;
 
-/// Where the bytes of one object are and what is happening to them. 32 bytes.
+/// Where the bytes of one object are and what is happening to them. 28 bytes, which is why the
+/// offset is kept in halves: there is one for every block.
 struct Object {
   NodeId node = kNoId;
   std::uint32_t bytes = 0;
-  std::uint64_t arena_offset = 0;  ///< Valid while kHost, kWriting or kPromoting is set.
+  std::uint32_t arena_offset_low = 0;
+  std::uint32_t arena_offset_high = 0;
   ColdLocation cold;               ///< Valid while kCold is set.
   std::uint16_t io_pins = 0;       ///< Transfers under way inside the daemon; blocks freeing.
   ObjectKind kind = ObjectKind::kKv;
@@ -35,10 +37,18 @@ struct Object {
   [[nodiscard]] bool Has(std::uint8_t flag) const { return (flags & flag) != 0; }
   void Set(std::uint8_t flag) { flags = static_cast<std::uint8_t>(flags | flag); }
   void Reset(std::uint8_t flag) { flags = static_cast<std::uint8_t>(flags & ~flag); }
+  /// Valid while kHost, kWriting or kPromoting is set.
+  [[nodiscard]] std::uint64_t arena_offset() const {
+    return static_cast<std::uint64_t>(arena_offset_high) << 32U | arena_offset_low;
+  }
+  void set_arena_offset(std::uint64_t offset) {
+    arena_offset_low = static_cast<std::uint32_t>(offset);
+    arena_offset_high = static_cast<std::uint32_t>(offset >> 32U);
+  }
   /// Some tier can serve it.
   [[nodiscard]] bool Readable() const { return Has(kHost | kCold); }
 };
-static_assert(sizeof(Object) == 32);
+static_assert(sizeof(Object) == 28);
 
 /// One position of the prefix trie: the end of a whole block, or a place inside the block that
 /// follows its parent (a tail). A node without objects is a ghost: the prefix was seen, its bytes
@@ -55,10 +65,11 @@ struct Node {
   std::uint32_t position = 0;
   ObjectId kv = kNoId;
   ObjectId checkpoint = kNoId;
-  std::uint32_t needed_children = 0;  ///< Children below which a boundary in host memory hangs.
-  std::uint16_t pins = 0;             ///< Leases, reservations and operator pins.
+  std::uint16_t pins = 0;  ///< Leases, reservations and operator pins.
   std::uint16_t name_space = 0;
-  std::uint8_t flags = 0;
+  std::uint32_t flags : 8 = 0;
+  std::uint32_t needed_children : 24 = 0;  ///< Children with a boundary in host memory below them.
+  static constexpr std::uint32_t kMaxChildren = (1U << 24U) - 1;
 
   static constexpr std::uint8_t kTail = 1;
   static constexpr std::uint8_t kNeeded = 2;   ///< Counted in the parent's needed_children.
@@ -71,6 +82,7 @@ struct Node {
   void Set(std::uint8_t flag) { flags = static_cast<std::uint8_t>(flags | flag); }
   void Reset(std::uint8_t flag) { flags = static_cast<std::uint8_t>(flags & ~flag); }
 };
+static_assert(sizeof(Node) == 80);
 
 /// A list of nodes threaded through list_next / list_prev. A node is in one list at most.
 struct NodeList {

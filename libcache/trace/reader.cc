@@ -131,8 +131,10 @@ Status ConvertCairn(const TraceLine& line, TraceRequest& request) {
   return {};
 }
 
-/// The partial last block is kept as a shorter segment: its id is a hash of its tokens, so prompts
-/// that are equal to the end agree in it, and no longer block has that id.
+/// The partial last block is left out, as in block traces of our format. Its id says only whether a
+/// prompt ends in the same tokens; a prompt that goes on behind them has another id in its place.
+/// Kept, it would make every overlap of a growing session look as if it ended before the stored
+/// end.
 Status ConvertMooncake(const TraceLine& line, TraceRequest& request) {
   using enum TraceField;
   if (auto status = Require(line, {kTimestamp, kInputLength, kOutputLength, kHashIds}); !status) {
@@ -156,11 +158,9 @@ Status ConvertMooncake(const TraceLine& line, TraceRequest& request) {
   request.input_tokens = static_cast<std::uint32_t>(line.input_len);
   request.output_tokens = static_cast<std::uint32_t>(line.output_len);
   request.block_tokens = kMooncakeBlockTokens;
-  request.path.reserve(ids);
-  for (std::uint64_t i = 0; i < ids; ++i) {
-    request.path.push_back(
-        {.id = line.hash_ids[i],
-         .tokens = i < whole ? kMooncakeBlockTokens : static_cast<std::uint32_t>(rest)});
+  request.path.reserve(whole);
+  for (std::uint64_t i = 0; i < whole; ++i) {
+    request.path.push_back({.id = line.hash_ids[i], .tokens = kMooncakeBlockTokens});
   }
   return {};
 }

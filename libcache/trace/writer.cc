@@ -111,9 +111,7 @@ void TraceWriter::AppendBlocks(const TraceRequest& request) {
   std::uint64_t chain = 0;
   for (const TraceSegment& segment : request.path) {
     if (!request.exact) {
-      if (segment.tokens == request.block_tokens) {
-        runs.Add(segment.id, 1);
-      }
+      runs.Add(segment.id, 1);
       continue;
     }
     chain = Mix(chain * kGoldenRatio + Mix(segment.id + kGoldenRatio) + segment.tokens);
@@ -135,13 +133,19 @@ Status TraceWriter::Write(const TraceRequest& request) {
                 path_ + ": block_tokens: expected at least 1, found 0");
   }
   std::uint64_t tokens = 0;
+  bool blocks_only = true;
   for (const TraceSegment& segment : request.path) {
     tokens += segment.tokens;
+    blocks_only = blocks_only && segment.tokens == request.block_tokens;
   }
-  if (tokens > request.input_tokens || (request.exact && tokens != request.input_tokens)) {
-    return Fail(ErrorCode::kInvalidArgument, path_ + ": segs: expected " +
-                                                 std::to_string(request.input_tokens) +
-                                                 " tokens, found " + std::to_string(tokens));
+  const std::uint64_t expected =
+      request.exact ? request.input_tokens
+                    : request.input_tokens / request.block_tokens * request.block_tokens;
+  if (tokens != expected || (!request.exact && !blocks_only)) {
+    return Fail(ErrorCode::kInvalidArgument,
+                path_ + ": path: expected " + std::to_string(expected) + " tokens" +
+                    (request.exact ? "" : " in blocks of " + std::to_string(request.block_tokens)) +
+                    ", found " + std::to_string(tokens));
   }
   line_ = "{\"t\":";
   AppendNumber(request.arrival_s, line_);

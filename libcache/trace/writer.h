@@ -16,8 +16,7 @@ namespace cairn {
 /// of the format take back. The bytes depend on the requests alone. Not thread-safe.
 ///
 /// Exact requests carry their blocks too; the ids are given out in order of appearance, 24 bytes of
-/// memory per different segment. Of a block trace whole blocks are written: the shorter last
-/// segment of a Mooncake request is left out.
+/// memory per different segment.
 class TraceWriter {
  public:
   /// gzip when `path` ends in .gz. An existing file is replaced. Errors: kIo, naming the file.
@@ -27,8 +26,8 @@ class TraceWriter {
   TraceWriter(const TraceWriter&) = delete;
   TraceWriter& operator=(const TraceWriter&) = delete;
 
-  /// Errors: kInvalidArgument when the path of an exact request does not add up to its prompt or
-  /// block_tokens is 0; kIo.
+  /// Errors: kInvalidArgument when block_tokens is 0 or the path is not what a reader expects: the
+  /// whole prompt of an exact request, all whole blocks of another; kIo.
   Status Write(const TraceRequest& request);
   /// Writes out what is buffered. Nothing may be written after it. Errors: kIo.
   Status Close();

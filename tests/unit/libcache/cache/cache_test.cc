@@ -1,0 +1,308 @@
+#include "libcache/cache/cache.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/libcache/cache/cache_fixture.h"
+
+namespace cairn {
+namespace {
+
+using CacheTest = CacheFixture;
+
+TEST_F(CacheTest, AnUnknownPromptIsAMissWithAPlanForItsEnd) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(100);
+  const MatchResult match = MatchOf(tokens);
+  EXPECT_EQ(match.state, MatchState::kMiss);
+  EXPECT_EQ(match.lease, 0U);
+  EXPECT_TRUE(match.boundaries.empty());
+  EXPECT_EQ(match.overlap_tokens, 0U);
+  EXPECT_EQ(match.plan, std::vector<std::uint32_t>{100});
+}
+
+TEST_F(CacheTest, ReturnsEveryRestorableBoundaryShallowToDeep) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(100);
+  StoreBoundary(tokens, 32);
+  StoreBoundary(tokens, 70);
+  StoreBoundary(tokens, 96);
+  const MatchResult match = MatchOf(tokens, false);
+  ASSERT_EQ(match.boundaries.size(), 3U);
+  EXPECT_EQ(match.boundaries[0].position, 32U);
+  EXPECT_EQ(match.boundaries[0].bytes, 32 * kKvPerToken + kState);
+  EXPECT_EQ(match.boundaries[1].position, 70U);
+  EXPECT_TRUE(match.boundaries[1].tail);
+  EXPECT_EQ(match.boundaries[1].tail_key, KeyAt(tokens, 70));
+  EXPECT_EQ(match.boundaries[2].position, 96U);
+  EXPECT_EQ(match.best, 2U);
+  EXPECT_EQ(match.state, MatchState::kReady);
+  EXPECT_EQ(match.kv_tokens, 96U);
+  EXPECT_TRUE(FetchAndCheck(tokens, match, 96));
+  EXPECT_TRUE(FetchAndCheck(tokens, match, 70));
+  EXPECT_TRUE(FetchAndCheck(tokens, match, 32));
+  EXPECT_TRUE(cache_->Release(session_, match.lease).has_value());
+}
+
+TEST_F(CacheTest, NeverRestoresAtThePromptsLength) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(96);
+  StoreBoundary(tokens, 48);
+  StoreBoundary(tokens, 96);
+  const MatchResult same = MatchOf(tokens);
+  ASSERT_EQ(same.boundaries.size(), 1U);
+  EXPECT_EQ(same.boundaries[0].position, 48U);
+  EXPECT_EQ(MatchOf(Tokens(97)).boundaries.back().position, 96U);
+}
+
+// KV without a checkpoint restores nothing, a checkpoint without its KV neither.
+TEST_F(CacheTest, ABoundaryNeedsItsStateAndAllKv) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(64);
+  static_cast<void>(MatchOf(tokens));
+  ASSERT_EQ(StoreAt(tokens, ObjectKind::kKv, 16), ErrorCode::kOk);
+  ASSERT_EQ(StoreAt(tokens, ObjectKind::kKv, 48), ErrorCode::kOk);
+  ASSERT_EQ(StoreAt(tokens, ObjectKind::kCheckpoint, 48), ErrorCode::kOk);
+  EXPECT_TRUE(MatchOf(tokens).boundaries.empty()) << "block 2 has no KV";
+  ASSERT_EQ(StoreAt(tokens, ObjectKind::kKv, 32), ErrorCode::kOk);
+  EXPECT_EQ(MatchOf(tokens).boundaries.size(), 1U);
+  EXPECT_EQ(cache_->Stats().lost_tokens, 16U) << "one block of KV had no checkpoint at first";
+}
+
+// The second planner position: where a request left what was seen before, even after eviction.
+TEST_F(CacheTest, PlansAtADivergenceThatWasOnlySeen) {
+  Open(SmallConfig());
+  auto first = Tokens(100);
+  static_cast<void>(MatchOf(first));
+  auto second = Tokens(100);
+  for (std::size_t i = 50; i < second.size(); ++i) {
+    second[i] += 1000;
+  }
+  const MatchResult match = MatchOf(second);
+  EXPECT_EQ(match.overlap_tokens, 48U) << "whole blocks";
+  EXPECT_EQ(match.plan, (std::vector<std::uint32_t>{48, 100}));
+}
+
+TEST_F(CacheTest, NothingIsVisibleBeforeCommitAndTwoWritersAreToldApart) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(40);
+  static_cast<void>(MatchOf(tokens));
+  ReserveItem item{.kind = ObjectKind::kKv,
+                   .key = KeyAt(tokens, 16),
+                   .parent = seed_,
+                   .position = 16,
+                   .bytes = 16 * kKvPerToken};
+  const SessionId other = cache_->BeginSession();
+  const auto mine = cache_->Reserve(session_, 1, space_, {&item, 1});
+  ASSERT_EQ((*mine)[0].code, ErrorCode::kOk);
+  EXPECT_EQ((*cache_->Reserve(other, 1, space_, {&item, 1}))[0].code, ErrorCode::kInProgress);
+  EXPECT_EQ(MatchOf(tokens).kv_tokens, 0U);
+  const auto bytes = BytesFor(item.key, item.kind, item.bytes);
+  ASSERT_TRUE(cache_->Fill(session_, (*mine)[0].token, 0, std::span(bytes).first(100)));
+  EXPECT_EQ(cache_->Fill(session_, (*mine)[0].token, 200, bytes).error().code,
+            ErrorCode::kInvalidArgument)
+      << "stretches come in order";
+  EXPECT_EQ(cache_->Fill(other, (*mine)[0].token, 100, bytes).error().code, ErrorCode::kExpired)
+      << "a token belongs to its session";
+  ASSERT_TRUE(cache_->Fill(session_, (*mine)[0].token, 100, std::span(bytes).subspan(100)));
+  const CommitItem commit{.token = (*mine)[0].token, .digest = DigestOf(bytes)};
+  EXPECT_EQ(cache_->Commit(session_, {&commit, 1}, false).codes[0], ErrorCode::kOk);
+  EXPECT_EQ((*cache_->Reserve(other, 1, space_, {&item, 1}))[0].code, ErrorCode::kExists);
+  EXPECT_EQ(MatchOf(tokens).kv_tokens, 16U);
+  cache_->EndSession(other);
+}
+
+TEST_F(CacheTest, AWrongDigestOrAShortObjectIsNotPublished) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(40);
+  static_cast<void>(MatchOf(tokens));
+  ReserveItem item{.kind = ObjectKind::kKv,
+                   .key = KeyAt(tokens, 16),
+                   .parent = seed_,
+                   .position = 16,
+                   .bytes = 16 * kKvPerToken};
+  const auto bytes = BytesFor(item.key, item.kind, item.bytes);
+  for (const bool whole : {true, false}) {
+    const auto outcome = cache_->Reserve(session_, 1, space_, {&item, 1});
+    ASSERT_EQ((*outcome)[0].code, ErrorCode::kOk);
+    ASSERT_TRUE(cache_->Fill(session_, (*outcome)[0].token, 0,
+                             std::span(bytes).first(whole ? bytes.size() : 10)));
+    const CommitItem commit{.token = (*outcome)[0].token, .digest = {.low = 1, .high = 2}};
+    EXPECT_EQ(cache_->Commit(session_, {&commit, 1}, false).codes[0],
+              whole ? ErrorCode::kCorrupt : ErrorCode::kInvalidArgument);
+  }
+  EXPECT_EQ(MatchOf(tokens).kv_tokens, 0U);
+  EXPECT_EQ(cache_->Stats().checksum_failures, 1U);
+  EXPECT_EQ(cache_->Stats().arena_used_bytes, 0U);
+}
+
+TEST_F(CacheTest, LeasesEndByTimeBySessionAndByRelease) {
+  auto config = SmallConfig();
+  config.lease_time = std::chrono::seconds(10);
+  Open(config);
+  const auto tokens = Tokens(64);
+  StoreBoundary(tokens, 32);
+  const MatchResult a = MatchOf(tokens, false);
+  const SessionId other = cache_->BeginSession();
+  EXPECT_EQ(cache_->Release(other, a.lease).error().code, ErrorCode::kExpired)
+      << "a lease belongs to its session";
+  ASSERT_TRUE(cache_->Match(other, 9, space_, Keys(tokens), 64).has_value());
+  EXPECT_EQ(cache_->Stats().leases, 2U);
+  cache_->EndSession(other);
+  EXPECT_EQ(cache_->Stats().leases, 1U);
+  clock_.Advance(std::chrono::seconds(11));
+  EXPECT_EQ(cache_->StartFetch(session_, a.lease, 32, nullptr, 0).error().code,
+            ErrorCode::kExpired);
+  cache_->SweepExpired();
+  EXPECT_EQ(cache_->Stats().leases, 0U);
+  EXPECT_EQ(cache_->Stats().leases_expired, 1U);
+}
+
+TEST_F(CacheTest, AnAbandonedReservationFreesItself) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(40);
+  static_cast<void>(MatchOf(tokens));
+  ReserveItem item{.kind = ObjectKind::kKv,
+                   .key = KeyAt(tokens, 16),
+                   .parent = seed_,
+                   .position = 16,
+                   .bytes = 16 * kKvPerToken};
+  const SessionId other = cache_->BeginSession();
+  ASSERT_EQ((*cache_->Reserve(other, 1, space_, {&item, 1}))[0].code, ErrorCode::kOk);
+  cache_->EndSession(other);
+  EXPECT_EQ(cache_->Stats().arena_used_bytes, 0U);
+  ASSERT_EQ((*cache_->Reserve(session_, 1, space_, {&item, 1}))[0].code, ErrorCode::kOk);
+  clock_.Advance(std::chrono::minutes(5));
+  cache_->SweepExpired();
+  EXPECT_EQ(cache_->Stats().reservations, 0U);
+  EXPECT_EQ(cache_->Stats().arena_used_bytes, 0U);
+}
+
+TEST_F(CacheTest, RefusesWhatDoesNotFitTheNamespaceAndNamesTheField) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(64);
+  EXPECT_EQ(cache_->Match(session_, 1, space_, {}, 0).error().code, ErrorCode::kInvalidArgument);
+  const auto keys = Keys(tokens);
+  const auto few = cache_->Match(session_, 1, space_, std::span(keys).first(2), 64);
+  ASSERT_FALSE(few.has_value());
+  EXPECT_NE(few.error().message.find("blocks of 16 tokens"), std::string::npos);
+  static_cast<void>(MatchOf(tokens));
+  ReserveItem item{.kind = ObjectKind::kKv,
+                   .key = KeyAt(tokens, 16),
+                   .parent = seed_,
+                   .position = 16,
+                   .bytes = 5};
+  const auto size = cache_->Reserve(session_, 1, space_, {&item, 1});
+  ASSERT_FALSE(size.has_value());
+  EXPECT_NE(size.error().message.find("bytes: 5 given, but KV of 16 tokens"), std::string::npos);
+  item.bytes = 16 * kKvPerToken;
+  item.position = 40;
+  EXPECT_EQ(cache_->Reserve(session_, 1, space_, {&item, 1}).error().code,
+            ErrorCode::kInvalidArgument);
+  NamespaceSpec spec = Spec();
+  spec.block_tokens = 0;
+  EXPECT_NE(cache_->OpenNamespace(spec).error().message.find("block_tokens"), std::string::npos);
+}
+
+TEST_F(CacheTest, DifferentSaltsShareNothing) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(64);
+  StoreBoundary(tokens, 48);
+  NamespaceSpec salted = Spec();
+  salted.salt = "other";
+  const auto opened = cache_->OpenNamespace(salted);
+  ASSERT_TRUE(opened.has_value());
+  EXPECT_NE(opened->seed, seed_);
+  const auto match =
+      cache_->Match(session_, 1, opened->id, BlockKeys(opened->seed, tokens, kBlock), 64);
+  EXPECT_TRUE(match->boundaries.empty());
+  EXPECT_EQ(match->overlap_tokens, 0U);
+}
+
+TEST_F(CacheTest, DrainingRefusesNewWork) {
+  Open(SmallConfig());
+  cache_->BeginDrain();
+  const auto tokens = Tokens(64);
+  EXPECT_EQ(cache_->Match(session_, 1, space_, Keys(tokens), 64).error().code,
+            ErrorCode::kUnavailable);
+  EXPECT_EQ(StoreAt(tokens, ObjectKind::kKv, 16), ErrorCode::kUnavailable);
+}
+
+TEST_F(CacheTest, OperatorsPinEvictAndClear) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(100);
+  StoreBoundary(tokens, 32);
+  StoreBoundary(tokens, 96);
+  const std::string middle = KeyAt(tokens, 32).Hex();
+  EXPECT_TRUE(cache_->Lookup(middle)->restorable);
+  ASSERT_TRUE(cache_->PinPrefix(middle).has_value());
+  EXPECT_EQ(cache_->PinPrefix(middle).error().code, ErrorCode::kExists);
+  EXPECT_EQ(cache_->Stats().pins, 1U);
+  const Cache::Evicted cleared = cache_->Clear();
+  EXPECT_EQ(cleared.objects, 4U + 1U) << "four blocks and a checkpoint behind the pin";
+  EXPECT_EQ(MatchOf(tokens).boundaries.size(), 1U);
+  ASSERT_TRUE(cache_->UnpinPrefix(middle).has_value());
+  EXPECT_EQ(cache_->EvictPrefix(middle.substr(0, 12), false)->objects, 2U);
+  EXPECT_TRUE(MatchOf(tokens).boundaries.empty());
+  EXPECT_EQ(cache_->Lookup("zz").error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST_F(CacheTest, ACorruptReportDropsTheObject) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(64);
+  StoreBoundary(tokens, 32);
+  const MatchResult match = MatchOf(tokens, false);
+  ASSERT_TRUE(FetchAndCheck(tokens, match, 32));
+  ASSERT_TRUE(cache_->ReportCorrupt(session_, match.lease, 2).has_value());
+  EXPECT_EQ(cache_->FetchedObject(session_, match.lease, 2).error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(cache_->Release(session_, match.lease).has_value());
+  EXPECT_TRUE(MatchOf(tokens).boundaries.empty());
+  EXPECT_EQ(cache_->Stats().checksum_failures, 1U);
+}
+
+/// A model without recurrent layers: every block is a boundary.
+class AttentionCacheTest : public CacheFixture {
+ protected:
+  NamespaceSpec Spec() override {
+    NamespaceSpec spec = CacheFixture::Spec();
+    spec.checkpoint_bytes = 0;
+    return spec;
+  }
+};
+
+TEST_F(AttentionCacheTest, EveryBlockWithItsKvIsABoundary) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(64);
+  EXPECT_TRUE(MatchOf(tokens).plan.empty()) << "there are no checkpoints to plan";
+  for (const std::uint32_t at : {16U, 32U, 48U, 64U}) {
+    ASSERT_EQ(StoreAt(tokens, ObjectKind::kKv, at), ErrorCode::kOk);
+  }
+  const MatchResult match = MatchOf(tokens, false);
+  ASSERT_EQ(match.boundaries.size(), 3U) << "64 is the prompt's length";
+  EXPECT_TRUE(FetchAndCheck(tokens, match, 48));
+  EXPECT_TRUE(cache_->Release(session_, match.lease).has_value());
+}
+
+/// A purely recurrent model: no KV at all.
+class RecurrentCacheTest : public CacheFixture {
+ protected:
+  NamespaceSpec Spec() override {
+    NamespaceSpec spec = CacheFixture::Spec();
+    spec.kv_bytes_per_token = 0;
+    return spec;
+  }
+};
+
+TEST_F(RecurrentCacheTest, AStateAloneIsABoundary) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(64);
+  static_cast<void>(MatchOf(tokens));
+  ASSERT_EQ(StoreAt(tokens, ObjectKind::kCheckpoint, 48), ErrorCode::kOk);
+  const MatchResult match = MatchOf(tokens, false);
+  ASSERT_EQ(match.boundaries.size(), 1U);
+  EXPECT_EQ(match.boundaries[0].bytes, kState);
+  EXPECT_TRUE(FetchAndCheck(tokens, match, 48));
+  EXPECT_TRUE(cache_->Release(session_, match.lease).has_value());
+}
+
+}  // namespace
+}  // namespace cairn
