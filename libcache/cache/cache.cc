@@ -140,8 +140,8 @@ Result<Cache::OpenedNamespace> Cache::OpenNamespace(const NamespaceSpec& spec) {
     return bad("model: must not be empty");
   }
   if (spec.block_tokens == 0 || spec.block_tokens > kMaxBlockTokens) {
-    return bad("block_tokens: must be between 1 and " + std::to_string(kMaxBlockTokens) +
-               ", not " + std::to_string(spec.block_tokens));
+    return bad("block_tokens: must be between 1 and " + std::to_string(kMaxBlockTokens) + ", not " +
+               std::to_string(spec.block_tokens));
   }
   if (spec.tp_size == 0 || spec.tp_rank >= spec.tp_size) {
     return bad("tp_rank: must be below tp_size");
@@ -161,8 +161,7 @@ Result<Cache::OpenedNamespace> Cache::OpenNamespace(const NamespaceSpec& spec) {
   {
     const MutexLock lock(mu_);
     const auto known = namespace_by_seed_.find(seed);
-    if (known != namespace_by_seed_.end() &&
-        namespaces_[known->second].spec.model.empty()) {
+    if (known != namespace_by_seed_.end() && namespaces_[known->second].spec.model.empty()) {
       namespaces_[known->second].spec = stored;  // Recovered by seed only.
     }
     if (known == namespace_by_seed_.end() && namespaces_.size() >= kMaxNamespaces) {
@@ -231,9 +230,7 @@ void Cache::SweepExpired() {
   }
 }
 
-bool Cache::FlushCold(TimePoint deadline) {
-  return writer_ == nullptr || writer_->Flush(deadline);
-}
+bool Cache::FlushCold(TimePoint deadline) { return writer_ == nullptr || writer_->Flush(deadline); }
 
 Status Cache::RecoverCold() {
   struct Found {
@@ -250,23 +247,22 @@ Status Cache::RecoverCold() {
     }
   }
   // mu_ is held over the recovery: nobody else knows this cache yet.
-  const Status status = cold_->Recover(
-      [this, &found](const ObjectRecord& record,
-                     ColdLocation location) CAIRN_REQUIRES(mu_) -> std::optional<std::uint32_t> {
-        if (record.bytes == 0 || record.bytes > kMaxObjectBytes) {
-          return std::nullopt;
-        }
-        const ObjectId id = index_.NewObject();
-        found.push_back({record, location, id});
-        return id;
-      });
+  const Status status =
+      cold_->Recover([this, &found](const ObjectRecord& record, ColdLocation location)
+                         CAIRN_REQUIRES(mu_) -> std::optional<std::uint32_t> {
+                           if (record.bytes == 0 || record.bytes > kMaxObjectBytes) {
+                             return std::nullopt;
+                           }
+                           const ObjectId id = index_.NewObject();
+                           found.push_back({record, location, id});
+                           return id;
+                         });
   if (!status) {
     return status;
   }
   // Parents before children: a block's position is beyond its parent's.
-  std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) {
-    return a.record.position < b.record.position;
-  });
+  std::sort(found.begin(), found.end(),
+            [](const Found& a, const Found& b) { return a.record.position < b.record.position; });
   for (const Found& f : found) {
     const ReserveItem item{.kind = f.record.kind,
                            .key = f.record.key,

@@ -93,8 +93,7 @@ class Cache {
                                                  std::uint32_t from_position) CAIRN_EXCLUDES(mu_);
   /// After StartFetch is done: where the bytes are. They stay put until the lease ends. KV blocks
   /// shallow to deep, then the tail's KV, then the checkpoint. Errors: kExpired, kNotFound.
-  Result<std::vector<ObjectView>> FinishFetch(SessionId session, LeaseId lease)
-      CAIRN_EXCLUDES(mu_);
+  Result<std::vector<ObjectView>> FinishFetch(SessionId session, LeaseId lease) CAIRN_EXCLUDES(mu_);
   /// One object of FinishFetch by index, for planes that send bytes. Errors: kExpired, kNotFound.
   Result<ObjectView> FetchedObject(SessionId session, LeaseId lease, std::uint32_t index)
       CAIRN_EXCLUDES(mu_);
@@ -180,7 +179,7 @@ class Cache {
     SessionId session = 0;
     std::uint64_t request = 0;
     TimePoint expires;
-    NodeId deepest = kNoId;  // Of the whole-block path.
+    NodeId deepest = kNoId;           // Of the whole-block path.
     TierKind tier = TierKind::kHost;  // Where `deepest` was when it was matched.
     std::vector<NodeId> pinned;
     std::vector<ObjectId> objects;  // Of the last StartFetch; not held, so looked up again.
@@ -219,22 +218,19 @@ class Cache {
   void WalkPath(Path& path, std::span<const PrefixKey> keys) CAIRN_REQUIRES(mu_);
   void AddBoundary(Path& path, NodeId id, bool tail) const CAIRN_REQUIRES(mu_);
   void AddTails(Path& path, NodeId id) const CAIRN_REQUIRES(mu_);
-  void ChooseBest(const NamespaceState& name_space, MatchResult& result) const
-      CAIRN_REQUIRES(mu_);
+  void ChooseBest(const NamespaceState& name_space, MatchResult& result) const CAIRN_REQUIRES(mu_);
   void LeaseBest(Lease& lease, const MatchResult& result) CAIRN_REQUIRES(mu_);
   [[nodiscard]] std::uint32_t EstimateLoadUs(std::uint64_t bytes, std::uint64_t cold_bytes) const
       CAIRN_REQUIRES(mu_);
   Result<Lease*> FindLease(SessionId session, LeaseId id) CAIRN_REQUIRES(mu_);
   [[nodiscard]] NodeId BoundaryOnPath(const Lease& lease, std::uint32_t position,
                                       const PrefixKey* tail_key) const CAIRN_REQUIRES(mu_);
-  Status CollectObjects(Lease& lease, NodeId node, std::uint32_t from_position)
-      CAIRN_REQUIRES(mu_);
+  Status CollectObjects(Lease& lease, NodeId node, std::uint32_t from_position) CAIRN_REQUIRES(mu_);
   ObjectView ViewOf(ObjectId id) const CAIRN_REQUIRES(mu_);
   Status Promote(ObjectId id, const std::shared_ptr<Completion>& waiter) CAIRN_REQUIRES(mu_);
   void PromoteObject(ObjectId id, ObjectRecord expected, ColdLocation location,
                      std::span<std::byte> target) CAIRN_EXCLUDES(mu_);
-  void FinishPromotion(ObjectId id, const Status& status, const Digest& digest)
-      CAIRN_EXCLUDES(mu_);
+  void FinishPromotion(ObjectId id, const Status& status, const Digest& digest) CAIRN_EXCLUDES(mu_);
   void EndLease(LeaseId id) CAIRN_REQUIRES(mu_);
 
   ReserveOutcome ReserveOne(SessionId session, std::uint64_t request,

@@ -133,8 +133,8 @@ Result<NodeId> Cache::FindByHex(const std::string& key_hex) const {
     }
   });
   if (several) {
-    return Fail(ErrorCode::kInvalidArgument, "several keys start with " + key_hex +
-                                                 "; give more digits");
+    return Fail(ErrorCode::kInvalidArgument,
+                "several keys start with " + key_hex + "; give more digits");
   }
   if (found == kNoId) {
     return Fail(ErrorCode::kNotFound, "no key starts with " + key_hex + "; see cairnctl tree");
@@ -265,8 +265,7 @@ void Cache::EvictBelow(NodeId top, bool host_only, Evicted& evicted,
     // A pin holds the path up to it, so whatever hangs above a pinned node is needed.
     bool held = n.pins != 0;
     for (const NodeId first : {n.first_child, n.first_tail}) {
-      for (NodeId child = first; child != kNoId && !held;
-           child = index_.node(child).next_sibling) {
+      for (NodeId child = first; child != kNoId && !held; child = index_.node(child).next_sibling) {
         held = index_.node(child).Has(Node::kNeeded);
       }
     }

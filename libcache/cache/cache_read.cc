@@ -174,8 +174,9 @@ Result<MatchResult> Cache::Match(SessionId session, std::uint64_t request, Names
                     std::to_string(space.spec.block_tokens) + " tokens");
   }
   if (owner->second.leases >= config_.max_leases_per_session) {
-    return Fail(ErrorCode::kOverloaded, "the session holds " + std::to_string(owner->second.leases) +
-                                            " leases; release some");
+    return Fail(
+        ErrorCode::kOverloaded,
+        "the session holds " + std::to_string(owner->second.leases) + " leases; release some");
   }
   Path path;
   path.name_space = &space;
@@ -296,8 +297,7 @@ Status Cache::CollectObjects(Lease& lease, NodeId node, std::uint32_t from_posit
   if (spec.checkpoint_bytes != 0 && !add(n.checkpoint)) {
     return gone();
   }
-  for (NodeId id = node; spec.kv_bytes_per_token != 0 && id != kNoId;
-       id = index_.node(id).parent) {
+  for (NodeId id = node; spec.kv_bytes_per_token != 0 && id != kNoId; id = index_.node(id).parent) {
     const Node& at = index_.node(id);
     if (at.Has(Node::kRoot) || at.position <= from_position) {
       break;
@@ -321,8 +321,8 @@ Result<std::shared_ptr<Completion>> Cache::StartFetch(SessionId session, LeaseId
   }
   const NodeId node = BoundaryOnPath(**lease, position, tail_key);
   if (node == kNoId) {
-    return Fail(ErrorCode::kNotFound, "no boundary at position " + std::to_string(position) +
-                                          " on the leased prefix");
+    return Fail(ErrorCode::kNotFound,
+                "no boundary at position " + std::to_string(position) + " on the leased prefix");
   }
   if (const Status collected = CollectObjects(**lease, node, from_position); !collected) {
     return Fail(collected.error());
@@ -442,8 +442,7 @@ Status Cache::Observe(NamespaceId name_space, const Observation& observation) {
   stats_.failed_restores += observation.failed ? 1 : 0;
   if (observation.gap_tokens != 0 && observation.recompute_us != 0) {
     double& average = namespaces_[name_space].recompute_us_per_token;
-    const double now =
-        static_cast<double>(observation.recompute_us) / observation.gap_tokens;
+    const double now = static_cast<double>(observation.recompute_us) / observation.gap_tokens;
     average = average == 0 ? now : average + kAverageWeight * (now - average);
   }
   return {};
@@ -506,9 +505,8 @@ Status Cache::Promote(ObjectId id, const std::shared_ptr<Completion>& waiter) {
   const ObjectRecord expected = RecordOf(id);
   const ColdLocation location = object.cold;
   const std::span<std::byte> target = arena_->Payload(object.arena_offset()).first(object.bytes);
-  const bool taken = readers_->Submit([this, id, expected, location, target] {
-    PromoteObject(id, expected, location, target);
-  });
+  const bool taken = readers_->Submit(
+      [this, id, expected, location, target] { PromoteObject(id, expected, location, target); });
   if (!taken) {
     object.io_pins -= 1;
     host_.Abandon(id, Object::kPromoting);

@@ -38,8 +38,7 @@ ColdWriter::~ColdWriter() {
 bool ColdWriter::Push(Entry entry) {
   const MutexLock lock(mu_);
   // One entry larger than the bound still gets through when it is alone.
-  const bool full =
-      queued_bytes_ != 0 && queued_bytes_ + entry.bytes.size() > max_queued_bytes_;
+  const bool full = queued_bytes_ != 0 && queued_bytes_ + entry.bytes.size() > max_queued_bytes_;
   if (stopping_ || full) {
     return false;
   }
@@ -96,8 +95,7 @@ void ColdWriter::Run() {
       }
     }
     if (have_entry) {
-      const Result<ColdLocation> location =
-          tier_->Write(entry.record, entry.bytes, entry.cookie);
+      const Result<ColdLocation> location = tier_->Write(entry.record, entry.bytes, entry.cookie);
       if (!dirty) {
         dirty = true;
         flush_at = SteadyClock::Instance().Now() + flush_every_;

@@ -46,8 +46,7 @@ void HostTier::Refresh(NodeId id) {
     }
     if (parent != kNoId) {
       Node& above = c_.index->node(parent);
-      CAIRN_CHECK(needed ? above.needed_children < Node::kMaxChildren
-                         : above.needed_children != 0);
+      CAIRN_CHECK(needed ? above.needed_children < Node::kMaxChildren : above.needed_children != 0);
       above.needed_children =
           (needed ? above.needed_children + 1U : above.needed_children - 1U) & Node::kMaxChildren;
     }

@@ -26,9 +26,9 @@ std::string_view TierName(TierKind tier);
 /// A position from which a request could resume.
 struct Boundary {
   std::uint32_t position = 0;
-  TierKind tier = TierKind::kNone;     ///< The slowest any byte of it must come from.
-  bool tail = false;                   ///< Inside a block: the caller checks tail_key.
-  std::uint64_t bytes = 0;             ///< Checkpoint and all KV up to it.
+  TierKind tier = TierKind::kNone;  ///< The slowest any byte of it must come from.
+  bool tail = false;                ///< Inside a block: the caller checks tail_key.
+  std::uint64_t bytes = 0;          ///< Checkpoint and all KV up to it.
   std::uint32_t estimated_load_us = 0;
   PrefixKey tail_key;
   NodeId node = kNoId;
@@ -38,9 +38,9 @@ enum class MatchState : std::uint8_t { kMiss = 0, kReady = 1, kPending = 2 };
 
 struct MatchResult {
   MatchState state = MatchState::kMiss;
-  LeaseId lease = 0;                      ///< 0 without a boundary.
-  std::vector<Boundary> boundaries;       ///< Shallow to deep, each below prompt_tokens.
-  std::uint32_t best = 0;                 ///< Index of the one the lease covers.
+  LeaseId lease = 0;                 ///< 0 without a boundary.
+  std::vector<Boundary> boundaries;  ///< Shallow to deep, each below prompt_tokens.
+  std::uint32_t best = 0;            ///< Index of the one the lease covers.
   std::vector<std::uint32_t> plan;
   std::uint32_t overlap_tokens = 0;
   std::uint32_t kv_tokens = 0;
@@ -87,14 +87,14 @@ struct Observation {
 
 /// Bytes and objects of one tier, by kind.
 struct TierUse {
-  std::array<std::uint64_t, 2> bytes{};    // By ObjectKind.
+  std::array<std::uint64_t, 2> bytes{};  // By ObjectKind.
   std::array<std::uint64_t, 2> objects{};
 };
 
 enum class EvictReason : std::uint8_t {
-  kCapacity = 0,   ///< The least valuable boundary made room.
-  kOrphanKv = 1,   ///< KV that no checkpoint made restorable.
-  kFragmented = 2, ///< Stood in the way of a contiguous run.
+  kCapacity = 0,    ///< The least valuable boundary made room.
+  kOrphanKv = 1,    ///< KV that no checkpoint made restorable.
+  kFragmented = 2,  ///< Stood in the way of a contiguous run.
   kOperator = 3,
   kCorrupt = 4,
   kColdSegment = 5,  ///< Its SSD segment was freed.
@@ -106,11 +106,11 @@ std::string_view EvictReasonName(EvictReason reason);
 struct CacheStats {
   // Requests.
   std::uint64_t matches = 0;
-  std::uint64_t match_hits = 0;         ///< Matches with a restorable boundary.
+  std::uint64_t match_hits = 0;  ///< Matches with a restorable boundary.
   std::uint64_t boundaries_returned = 0;
   std::uint64_t prompt_tokens = 0;
   std::uint64_t overlap_tokens = 0;
-  std::uint64_t lost_tokens = 0;        ///< KV was there, a checkpoint was not.
+  std::uint64_t lost_tokens = 0;  ///< KV was there, a checkpoint was not.
   std::uint64_t fetches = 0;
   std::array<std::uint64_t, 3> hit_tokens{};  ///< By TierKind, at Fetch.
   std::uint64_t gap_tokens = 0;

@@ -21,8 +21,8 @@ struct Object {
   std::uint32_t bytes = 0;
   std::uint32_t arena_offset_low = 0;
   std::uint32_t arena_offset_high = 0;
-  ColdLocation cold;               ///< Valid while kCold is set.
-  std::uint16_t io_pins = 0;       ///< Transfers under way inside the daemon; blocks freeing.
+  ColdLocation cold;          ///< Valid while kCold is set.
+  std::uint16_t io_pins = 0;  ///< Transfers under way inside the daemon; blocks freeing.
   ObjectKind kind = ObjectKind::kKv;
   std::uint8_t flags = 0;
 
@@ -72,10 +72,10 @@ struct Node {
   static constexpr std::uint32_t kMaxChildren = (1U << 24U) - 1;
 
   static constexpr std::uint8_t kTail = 1;
-  static constexpr std::uint8_t kNeeded = 2;   ///< Counted in the parent's needed_children.
-  static constexpr std::uint8_t kGhost = 4;    ///< In the ghost list.
-  static constexpr std::uint8_t kOrphan = 8;   ///< In the orphan list.
-  static constexpr std::uint8_t kUnit = 16;    ///< Known to the eviction policy.
+  static constexpr std::uint8_t kNeeded = 2;  ///< Counted in the parent's needed_children.
+  static constexpr std::uint8_t kGhost = 4;   ///< In the ghost list.
+  static constexpr std::uint8_t kOrphan = 8;  ///< In the orphan list.
+  static constexpr std::uint8_t kUnit = 16;   ///< Known to the eviction policy.
   static constexpr std::uint8_t kRoot = 32;
 
   [[nodiscard]] bool Has(std::uint8_t flag) const { return (flags & flag) != 0; }

@@ -181,7 +181,9 @@ Result<v1::AdminReply> HandleAdminRequest(const AdminContext& context,
   v1::AdminReply reply;
   switch (request.body_case()) {
     case v1::AdminRequest::kStatus: *reply.mutable_status() = Status(context); return reply;
-    case v1::AdminRequest::kTree: *reply.mutable_tree() = Tree(context, request.tree()); return reply;
+    case v1::AdminRequest::kTree:
+      *reply.mutable_tree() = Tree(context, request.tree());
+      return reply;
     case v1::AdminRequest::kLookup: {
       auto found = Lookup(context, request.lookup());
       if (!found) {

@@ -28,11 +28,12 @@ std::string SizeToNumber(std::string text) {
 void AddSize(CLI::App& app, const std::string& name, std::uint64_t& field,
              const std::string& text) {
   app.add_option("--" + name, field, text)
-      ->transform(CLI::Validator([](std::string& value) {
-                    value = SizeToNumber(value);
-                    return std::string();
-                  },
-                                 "SIZE"))
+      ->transform(CLI::Validator(
+          [](std::string& value) {
+            value = SizeToNumber(value);
+            return std::string();
+          },
+          "SIZE"))
       ->type_name("SIZE");
 }
 
@@ -56,8 +57,7 @@ void AddOptions(CLI::App& app, DaemonConfig& c) {
                  "Unix socket (default /run/cairn/cairn.sock as root, else "
                  "$XDG_RUNTIME_DIR/cairn.sock)");
   app.add_option("--listen-tcp", c.listen_tcp, "host:port for engines of other hosts; empty: off");
-  app.add_option("--listen-http", c.listen_http,
-                 "host:port for health and metrics; empty: off");
+  app.add_option("--listen-http", c.listen_http, "host:port for health and metrics; empty: off");
   app.add_option("--allow-insecure-tcp", c.allow_insecure_tcp,
                  "Allow addresses that other hosts reach, in plain text");
   app.add_option("--planner", c.planner, "Where checkpoints go");
@@ -140,8 +140,8 @@ Status DaemonConfig::Finish() {
   if (const auto parsed = ParseEndpoint("unix:" + listen_unix); !parsed) {
     return bad("--listen-unix: " + parsed.error().message);
   }
-  for (const auto& [flag, text] : {std::pair{"--listen-tcp", &listen_tcp},
-                                   std::pair{"--listen-http", &listen_http}}) {
+  for (const auto& [flag, text] :
+       {std::pair{"--listen-tcp", &listen_tcp}, std::pair{"--listen-http", &listen_http}}) {
     if (text->empty()) {
       continue;
     }
@@ -157,9 +157,9 @@ Status DaemonConfig::Finish() {
   }
   const auto cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   threads = threads == 0 ? std::min(4, cores) : threads;
-  for (const auto& [flag, value] : {std::pair{"--threads", threads},
-                                    std::pair{"--workers", workers},
-                                    std::pair{"--ssd-readers", ssd_readers}}) {
+  for (const auto& [flag, value] :
+       {std::pair{"--threads", threads}, std::pair{"--workers", workers},
+        std::pair{"--ssd-readers", ssd_readers}}) {
     if (value < 1 || value > 256) {
       return bad(std::string(flag) + ": give 1 to 256");
     }

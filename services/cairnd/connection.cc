@@ -47,12 +47,12 @@ void Connection::Arm(std::chrono::milliseconds limit) {
   }
   watchdog_.expires_after(limit);
   // A weak look at the connection: the timer may fire after it is gone.
-  watchdog_.async_wait([this, arming, weak = std::weak_ptr<bool>(alive_)](
-                           const boost::system::error_code& error) {
-    if (!error && !weak.expired() && arming == armed_) {
-      Close();
-    }
-  });
+  watchdog_.async_wait(
+      [this, arming, weak = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
+        if (!error && !weak.expired() && arming == armed_) {
+          Close();
+        }
+      });
 }
 
 void Connection::Close() {

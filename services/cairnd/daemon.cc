@@ -1,8 +1,8 @@
 #include "services/cairnd/daemon.h"
 
 #include <spdlog/spdlog.h>
-#include <sys/stat.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -168,8 +168,8 @@ Status DaemonImpl::BindUnix() {
     unix_->listen(asio::socket_base::max_listen_connections, error);
   }
   if (error) {
-    return Fail(ErrorCode::kUnavailable, "--listen-unix: cannot listen on " + config_.listen_unix +
-                                             ": " + error.message());
+    return Fail(ErrorCode::kUnavailable,
+                "--listen-unix: cannot listen on " + config_.listen_unix + ": " + error.message());
   }
   return {};
 }
@@ -233,9 +233,9 @@ Status DaemonImpl::Start() {
     unlink(config_.listen_unix.c_str());
     return opened;
   }
-  auto membership =
-      MakeStaticMembership(config_.members, {.name = "unix:" + config_.listen_unix,
-                                             .endpoint = "unix:" + config_.listen_unix});
+  auto membership = MakeStaticMembership(
+      config_.members,
+      {.name = "unix:" + config_.listen_unix, .endpoint = "unix:" + config_.listen_unix});
   if (!membership) {
     unlink(config_.listen_unix.c_str());
     return Fail(ErrorCode::kInvalidArgument, "--members: " + membership.error().message);

@@ -152,8 +152,8 @@ Status Session::HandleReserve(const v1::Reserve& reserve, v1::ReserveReply& repl
       return BadKey("items.key");
     }
   }
-  const auto outcomes = context_.cache->Reserve(session_, reserve.request_id(),
-                                                reserve.namespace_id(), items);
+  const auto outcomes =
+      context_.cache->Reserve(session_, reserve.request_id(), reserve.namespace_id(), items);
   if (!outcomes) {
     return Fail(outcomes.error());
   }
@@ -231,8 +231,8 @@ asio::awaitable<Status> Session::HandleWrite(const v1::Write& write) {
     co_return Fail(ErrorCode::kInvalidArgument,
                    "staging_offset: outside of the staging memory of " + FormatBytes(size));
   }
-  auto begun = context_.cache->BeginFill(session_, write.token(), write.object_offset(),
-                                         write.bytes());
+  auto begun =
+      context_.cache->BeginFill(session_, write.token(), write.object_offset(), write.bytes());
   if (!begun) {
     co_return Fail(begun.error());
   }
@@ -249,13 +249,12 @@ asio::awaitable<Status> Session::HandleWrite(const v1::Write& write) {
   co_return Status{};
 }
 
-asio::awaitable<Status> Session::HandleCommit(const v1::Request& request,
-                                              v1::Response& response) {
+asio::awaitable<Status> Session::HandleCommit(const v1::Request& request, v1::Response& response) {
   std::vector<CommitItem> items;
   items.reserve(static_cast<std::size_t>(request.commit().items_size()));
   for (const v1::CommitItem& from : request.commit().items()) {
-    items.push_back({.token = from.token(),
-                     .digest = {.low = from.digest_low(), .high = from.digest_high()}});
+    items.push_back(
+        {.token = from.token(), .digest = {.low = from.digest_low(), .high = from.digest_high()}});
   }
   const bool durable = request.commit().durable();
   const auto result = context_.cache->Commit(session_, items, durable);
@@ -263,8 +262,7 @@ asio::awaitable<Status> Session::HandleCommit(const v1::Request& request,
     const TimePoint deadline = DeadlineOf(request);
     const auto in_time = co_await WaitDone(result.durable, deadline);
     if (!in_time) {
-      co_return Fail(ErrorCode::kDeadlineExceeded,
-                     "the objects are readable, but not yet durable");
+      co_return Fail(ErrorCode::kDeadlineExceeded, "the objects are readable, but not yet durable");
     }
     if (const ErrorCode failed = result.durable->error(); failed != ErrorCode::kOk) {
       co_return Fail(failed, "the objects are readable, but could not be made durable");

@@ -65,7 +65,8 @@ class Families {
   std::vector<MetricFamily> all_;
 };
 
-std::vector<Sample> ByTierAndKind(const CacheStats& s, std::array<std::uint64_t, 2> TierUse::*field) {
+std::vector<Sample> ByTierAndKind(const CacheStats& s,
+                                  std::array<std::uint64_t, 2> TierUse::*field) {
   std::vector<Sample> samples;
   for (const auto& [tier, use] : {std::pair{"host", &s.host}, std::pair{"ssd", &s.cold}}) {
     samples.push_back({{{"tier", tier}, {"kind", "kv"}}, static_cast<double>((use->*field)[0])});
@@ -94,8 +95,7 @@ void AddRequests(Families& f, const CacheStats& s) {
           "want of a checkpoint.",
           s.lost_tokens);
   f.Count("fetches", "Boundaries handed to engines.", s.fetches);
-  f.Count("failed_restores", "Fetched boundaries that an engine could not use.",
-          s.failed_restores);
+  f.Count("failed_restores", "Fetched boundaries that an engine could not use.", s.failed_restores);
   f.Count("commits", "Objects published.", s.commits);
   f.Count("durable_commits", "Objects whose writer waited for the SSD.", s.durable_commits);
   f.Count("reserve_refused", "Objects not accepted: present, in progress, no room.",
@@ -131,8 +131,7 @@ void AddTiers(Families& f, const CacheStats& s) {
   f.Count("ssd_device_written_bytes", "Bytes the store wrote to the device in all.",
           s.cold_store.device_written_bytes);
   f.Count("ssd_read_bytes", "Payload bytes read from SSD.", s.cold_store.read_bytes);
-  f.Count("ssd_checksum_failures", "Damaged objects found on SSD.",
-          s.cold_store.checksum_failures);
+  f.Count("ssd_checksum_failures", "Damaged objects found on SSD.", s.cold_store.checksum_failures);
   f.Count("ssd_write_failures", "Writes the SSD refused.", s.cold_store.write_failures);
   f.Count("ssd_segments_evicted", "SSD segments freed.", s.cold_store.segments_evicted);
   f.Gauge("ssd_lost_epochs", "Durable writes that the store had lost at start.",

@@ -230,8 +230,7 @@ asio::awaitable<Status> Session::StreamOut(const v1::Request& request) {
 
 asio::awaitable<Status> Session::StreamIn(const v1::Request& request) {
   const v1::StreamPut& put = request.stream_put();
-  auto begun =
-      context_.cache->BeginFill(session_, put.token(), put.object_offset(), put.bytes());
+  auto begun = context_.cache->BeginFill(session_, put.token(), put.object_offset(), put.bytes());
   if (!begun) {
     // The payload is on its way already and has no frame: the connection cannot be used further.
     const auto refused = co_await Refuse(request, begun.error());

@@ -24,8 +24,8 @@ TEST(DigestTest, EmptyInputHasThePublishedValue) {
 
 // Sizes around every switch of the copy: below streaming, one piece, odd ends, odd alignments.
 TEST(DigestTest, CopyAndDigestCopiesAndAgreesWithDigestOf) {
-  for (const std::size_t size : {0U, 1U, 63U, 64U, 65U, 4096U, 131071U, 131072U, 131073U, 200000U,
-                                 1U << 20U}) {
+  for (const std::size_t size :
+       {0U, 1U, 63U, 64U, 65U, 4096U, 131071U, 131072U, 131073U, 200000U, 1U << 20U}) {
     for (const std::size_t shift : {0U, 1U, 17U, 64U}) {
       const auto source = RandomBytes(size);
       std::vector<std::byte> target(size + shift + 64, std::byte{0xEE});

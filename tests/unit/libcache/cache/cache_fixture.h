@@ -85,8 +85,8 @@ class CacheFixture : public ::testing::Test {
   }
 
   /// Stores one object of `tokens` at `position`; the outcome of the first step that failed.
-  ErrorCode StoreAt(std::span<const std::uint32_t> tokens, ObjectKind kind,
-                    std::uint32_t position, bool durable = false) {
+  ErrorCode StoreAt(std::span<const std::uint32_t> tokens, ObjectKind kind, std::uint32_t position,
+                    bool durable = false) {
     const std::uint32_t start = (position - 1) / kBlock * kBlock;
     ReserveItem item;
     item.kind = kind;
@@ -119,8 +119,8 @@ class CacheFixture : public ::testing::Test {
   /// Stores KV up to `position` and the checkpoint there.
   void StoreBoundary(std::span<const std::uint32_t> tokens, std::uint32_t position,
                      bool durable = false) {
-    const auto match = cache_->Match(session_, 1, space_, Keys(tokens),
-                                     static_cast<std::uint32_t>(tokens.size()));
+    const auto match =
+        cache_->Match(session_, 1, space_, Keys(tokens), static_cast<std::uint32_t>(tokens.size()));
     ASSERT_TRUE(match.has_value()) << ToString(match.error());
     if (match->lease != 0) {
       ASSERT_TRUE(cache_->Release(session_, match->lease).has_value());
@@ -136,8 +136,8 @@ class CacheFixture : public ::testing::Test {
   }
 
   MatchResult MatchOf(std::span<const std::uint32_t> tokens, bool release = true) {
-    auto match = cache_->Match(session_, 2, space_, Keys(tokens),
-                               static_cast<std::uint32_t>(tokens.size()));
+    auto match =
+        cache_->Match(session_, 2, space_, Keys(tokens), static_cast<std::uint32_t>(tokens.size()));
     EXPECT_TRUE(match.has_value());
     if (release && match->lease != 0) {
       EXPECT_TRUE(cache_->Release(session_, match->lease).has_value());
