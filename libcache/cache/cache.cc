@@ -63,7 +63,9 @@ Result<std::unique_ptr<Cache>> Cache::Open(const Config& config, std::unique_ptr
     cache->readers_ =
         std::make_unique<ThreadPool>("cairn-reader", config.cold_read_threads, 65'536);
     cache->writer_ = std::make_unique<ColdWriter>(
-        raw->cold_.get(), config.cold_queue_bytes, config.cold_flush_every,
+        raw->cold_.get(),
+        config.cold_queue_bytes != 0 ? config.cold_queue_bytes : config.host_bytes / 4,
+        config.cold_flush_every,
         [raw](const ColdWriter::Entry& entry, const Result<ColdLocation>& location) {
           raw->OnColdWritten(entry, location);
         });

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -43,8 +44,9 @@ class Cache {
     std::chrono::milliseconds lease_time{30'000};
     std::uint32_t max_leases_per_session = 1024;
     std::uint32_t max_reservations_per_session = 16384;
-    std::uint64_t cold_queue_bytes = 256 * kMiB;  ///< Objects waiting for the cold tier; they stay
-                                                  ///< in the arena, so this is not extra memory.
+    /// Objects waiting for the cold tier. They stay in the arena and cannot be evicted meanwhile,
+    /// so this is not extra memory but a bound on how much of the arena it may hold. 0: a quarter.
+    std::uint64_t cold_queue_bytes = 0;
     std::chrono::milliseconds cold_flush_every{2'000};
     int cold_read_threads = 2;
     TenantKey tenant_key;
@@ -249,6 +251,7 @@ class Cache {
   void OnColdWritten(const ColdWriter::Entry& entry, const Result<ColdLocation>& location)
       CAIRN_EXCLUDES(mu_);
   void OnColdGone(std::span<const std::uint32_t> cookies) CAIRN_EXCLUDES(mu_);
+  void QueueDeferred() CAIRN_REQUIRES(mu_);
   void ForgetCold(ObjectId id) CAIRN_REQUIRES(mu_);
   [[nodiscard]] ObjectRecord RecordOf(ObjectId id) const CAIRN_REQUIRES(mu_);
 
@@ -276,6 +279,9 @@ class Cache {
   std::unordered_map<LeaseId, Lease> leases_ CAIRN_GUARDED_BY(mu_);
   std::unordered_map<std::uint64_t, Reservation> reservations_ CAIRN_GUARDED_BY(mu_);
   std::unordered_map<ObjectId, Promotion> promotions_ CAIRN_GUARDED_BY(mu_);
+  // Objects that found the cold queue full, with their slot's generation: they get another chance
+  // when it has room, if they are still in memory.
+  std::deque<std::pair<ObjectId, std::uint64_t>> deferred_ CAIRN_GUARDED_BY(mu_);
   std::uint64_t next_id_ CAIRN_GUARDED_BY(mu_) = 1;
   double cold_bytes_per_us_ CAIRN_GUARDED_BY(mu_);
   mutable CacheStats stats_ CAIRN_GUARDED_BY(mu_);

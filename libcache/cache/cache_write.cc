@@ -9,6 +9,9 @@ namespace {
 
 constexpr std::size_t Index(ObjectKind kind) { return static_cast<std::size_t>(kind); }
 
+// Objects remembered for a later try; 16 bytes each.
+constexpr std::size_t kMaxDeferred = 65'536;
+
 }  // namespace
 
 Result<NodeId> Cache::NodeForWrite(const NamespaceState& name_space, const ReserveItem& item) {
@@ -287,7 +290,11 @@ bool Cache::QueueForCold(ObjectId id, const std::shared_ptr<Completion>& durable
     durable->Add(1);
   }
   if (!writer_->Push(std::move(entry))) {
-    stats_.cold_queue_dropped += 1;
+    if (deferred_.size() < kMaxDeferred) {
+      deferred_.emplace_back(id, header.generation);
+    } else {
+      stats_.cold_queue_dropped += 1;
+    }
     if (durable != nullptr) {
       durable->Done(ErrorCode::kOverloaded);
     }
@@ -297,6 +304,21 @@ bool Cache::QueueForCold(ObjectId id, const std::shared_ptr<Completion>& durable
   object.Reset(Object::kHit);
   object.io_pins += 1;
   return true;
+}
+
+void Cache::QueueDeferred() {
+  while (!deferred_.empty()) {
+    const auto [id, generation] = deferred_.front();
+    deferred_.pop_front();
+    const Object& object = index_.object(id);
+    const bool same = object.Has(Object::kHost) &&
+                      arena_->Header(object.arena_offset()).generation == generation;
+    if (!same) {
+      stats_.cold_queue_dropped += 1;  // It left memory before the SSD had time for it.
+    } else if (!object.Has(Object::kCold | Object::kQueued) && !QueueForCold(id, nullptr)) {
+      return;  // Full again; it went to the back.
+    }
+  }
 }
 
 void Cache::OnColdWritten(const ColdWriter::Entry& entry, const Result<ColdLocation>& location) {
@@ -311,6 +333,7 @@ void Cache::OnColdWritten(const ColdWriter::Entry& entry, const Result<ColdLocat
     stats_.cold.bytes[Index(object.kind)] += object.bytes;
     stats_.cold.objects[Index(object.kind)] += 1;
   }
+  QueueDeferred();
 }
 
 void Cache::ForgetCold(ObjectId id) {

@@ -10,8 +10,9 @@ constexpr std::size_t Index(ObjectKind kind) { return static_cast<std::size_t>(k
 
 // Refusals while looking for a victim: pinned boundaries are few (one per running request).
 constexpr std::size_t kMaxRefused = 4096;
-// A subtree larger than this is not worth clearing for one contiguous run.
-constexpr int kMaxSubtree = 256;
+// A subtree larger than this is not worth clearing for one contiguous run. Every slot of the arena
+// is asked about, so the walk must be short; children that hold nothing count too.
+constexpr int kMaxSubtree = 16;
 
 }  // namespace
 
@@ -254,7 +255,8 @@ bool HostTier::SubtreeFree(NodeId id, int& budget) const {
   }
   for (const NodeId first : {n.first_child, n.first_tail}) {
     for (NodeId child = first; child != kNoId; child = c_.index->node(child).next_sibling) {
-      if (c_.index->node(child).Has(Node::kNeeded) && !SubtreeFree(child, budget)) {
+      const bool needed = c_.index->node(child).Has(Node::kNeeded);
+      if (needed ? !SubtreeFree(child, budget) : --budget < 0) {
         return false;
       }
     }

@@ -32,7 +32,6 @@ struct Object {
   static constexpr std::uint8_t kPromoting = 8;  ///< On its way from the cold tier to host memory.
   static constexpr std::uint8_t kQueued = 16;    ///< Waiting for the cold tier to take it.
   static constexpr std::uint8_t kHit = 32;       ///< Read since the cold tier took it.
-  static constexpr std::uint8_t kDurable = 64;   ///< A writer was told that it survives a crash.
 
   [[nodiscard]] bool Has(std::uint8_t flag) const { return (flags & flag) != 0; }
   void Set(std::uint8_t flag) { flags = static_cast<std::uint8_t>(flags | flag); }

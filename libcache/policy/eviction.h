@@ -40,6 +40,10 @@ class EvictionPolicy {
   /// nullopt when there is none. Does not erase it.
   [[nodiscard]] virtual std::optional<UnitId> PickVictim(
       const std::function<bool(UnitId)>& evictable, std::size_t max_refused) = 0;
+  /// What losing one byte of the unit costs now, for choosing among neighbours when a contiguous
+  /// run must be cleared (Arena::CheapestWindow): times its bytes it is the cost of the unit. Never
+  /// negative, comparable within one policy at one moment only; 0 for unknown ids.
+  [[nodiscard]] virtual double Worth(UnitId id) const = 0;
   [[nodiscard]] virtual std::size_t Size() const = 0;
 };
 

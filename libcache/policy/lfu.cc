@@ -37,6 +37,13 @@ class Lfu final : public EvictionPolicy {
                                                  std::size_t max_refused) override {
     return FirstAccepted(heap_, evictable, max_refused);
   }
+  [[nodiscard]] double Worth(UnitId id) const override {
+    if (!heap_.Contains(id)) {
+      return 0;
+    }
+    const Unit& unit = units_[id];
+    return static_cast<double>(unit.uses) + 1.0 / static_cast<double>(1 + clock_ - unit.last_use);
+  }
   [[nodiscard]] std::size_t Size() const override { return heap_.Size(); }
 
  private:

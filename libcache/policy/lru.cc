@@ -7,7 +7,7 @@
 namespace cairn::internal {
 namespace {
 
-/// Least recently used first; blind to bytes and value. 12 bytes per unit.
+/// Least recently used first; blind to bytes and value. 16 bytes per unit.
 class Lru final : public EvictionPolicy {
  public:
   [[nodiscard]] std::string_view Name() const override { return "lru"; }
@@ -16,12 +16,13 @@ class Lru final : public EvictionPolicy {
     if (id >= units_.size()) {
       units_.resize(std::size_t{id} + 1);
     }
-    CAIRN_CHECK(!units_[id].present);
-    units_[id].present = true;
+    CAIRN_CHECK(!Contains(id));
+    units_[id].last_use = ++clock_;
     order_.PushNewest(id);
   }
   void Touch(UnitId id) override {
     if (Contains(id)) {
+      units_[id].last_use = ++clock_;
       order_.Remove(id);
       order_.PushNewest(id);
     }
@@ -30,7 +31,7 @@ class Lru final : public EvictionPolicy {
   void Erase(UnitId id) override {
     if (Contains(id)) {
       order_.Remove(id);
-      units_[id].present = false;
+      units_[id].last_use = 0;
     }
   }
   [[nodiscard]] std::optional<UnitId> PickVictim(const std::function<bool(UnitId)>& evictable,
@@ -46,20 +47,26 @@ class Lru final : public EvictionPolicy {
     }
     return std::nullopt;
   }
+  [[nodiscard]] double Worth(UnitId id) const override {
+    return Contains(id) ? 1.0 / static_cast<double>(1 + clock_ - units_[id].last_use) : 0.0;
+  }
   [[nodiscard]] std::size_t Size() const override { return order_.Size(); }
 
  private:
   struct Unit {
     IdLink link;
-    bool present = false;
+    std::uint64_t last_use = 0;  // 0: not present.
   };
   struct Links {
     std::vector<Unit>* units;
     IdLink& operator()(UnitId id) const { return (*units)[id].link; }
   };
 
-  [[nodiscard]] bool Contains(UnitId id) const { return id < units_.size() && units_[id].present; }
+  [[nodiscard]] bool Contains(UnitId id) const {
+    return id < units_.size() && units_[id].last_use != 0;
+  }
 
+  std::uint64_t clock_ = 0;  // Calls, not time.
   std::vector<Unit> units_;
   IdList<Links> order_{Links{&units_}};
 };

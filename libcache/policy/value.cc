@@ -76,6 +76,10 @@ class Value final : public EvictionPolicy {
     }
     return victim;
   }
+  /// The credit it has left: what has aged below the price of memory is free.
+  [[nodiscard]] double Worth(UnitId id) const override {
+    return heap_.Contains(id) ? std::max(units_[id].Priority() - inflation_, 0.0) : 0.0;
+  }
   [[nodiscard]] std::size_t Size() const override { return heap_.Size(); }
 
  private:

@@ -35,6 +35,7 @@ class WTinyLfu final : public EvictionPolicy {
     sketch_.Add(unit.key_word);
     units_[id].key_word = unit.key_word;
     units_[id].bytes = unit.bytes;
+    units_[id].last_use = ++clock_;
     Enter(kWindow, id);
     Rebalance();
   }
@@ -46,6 +47,7 @@ class WTinyLfu final : public EvictionPolicy {
       ForgetContest();  // It would now end otherwise.
     }
     sketch_.Add(units_[id].key_word);
+    units_[id].last_use = ++clock_;
     Move(id, units_[id].area == kWindow ? kWindow : kProtected);
     Rebalance();
   }
@@ -72,6 +74,9 @@ class WTinyLfu final : public EvictionPolicy {
   }
   [[nodiscard]] std::optional<UnitId> PickVictim(const std::function<bool(UnitId)>& evictable,
                                                  std::size_t max_refused) override;
+  [[nodiscard]] double Worth(UnitId id) const override {
+    return Contains(id) ? Frequency(id) + 1.0 / (1.0 + (clock_ - units_[id].last_use)) : 0.0;
+  }
   [[nodiscard]] std::size_t Size() const override { return size_; }
 
  private:
@@ -81,6 +86,7 @@ class WTinyLfu final : public EvictionPolicy {
     std::uint64_t key_word = 0;
     std::uint64_t bytes = 0;
     IdLink link;
+    std::uint32_t last_use = 0;
     Area area = kNowhere;
   };
   static_assert(sizeof(Unit) == 32);
@@ -157,6 +163,7 @@ class WTinyLfu final : public EvictionPolicy {
   std::array<std::uint64_t, 4> bytes_{};
   std::size_t size_ = 0;
   std::uint64_t peak_bytes_ = 0;
+  std::uint32_t clock_ = 0;  // Calls, not time; ages survive its wrapping.
   bool full_ = false;        // PickVictim was called.
   UnitId picked_ = kNoUnit;  // The last victim, if it was not a newcomer, and
   UnitId rival_ = kNoUnit;   // the newcomer that it lost against, if any.

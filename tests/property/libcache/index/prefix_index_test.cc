@@ -113,8 +113,7 @@ RC_GTEST_PROP(PrefixIndexProperty, AgreesWithANaiveMap, ()) {
       const ObjectKind kind = what == 4 ? ObjectKind::kCheckpoint : ObjectKind::kKv;
       bool& has = kind == ObjectKind::kKv ? entry.kv : entry.checkpoint;
       if (has) {
-        index.RemoveObject(kind == ObjectKind::kKv ? index.node(id).kv
-                                                   : index.node(id).checkpoint);
+        index.RemoveObject(kind == ObjectKind::kKv ? index.node(id).kv : index.node(id).checkpoint);
       } else {
         index.AddObject(id, kind, 100);
       }

@@ -45,6 +45,7 @@ TEST(EvictionTest, EmptyAndUnknownUnitsAreHarmless) {
     policy->Update(5, {.key_word = 5, .bytes = 1, .saved_tokens = 1});
     policy->Erase(5);
     EXPECT_EQ(policy->PickVictim(Any, 100), std::nullopt) << name;
+    EXPECT_EQ(policy->Worth(5), 0.0) << name;
     policy->Insert(5, {.key_word = 5, .bytes = 1, .saved_tokens = 1});
     policy->Erase(5);
     policy->Erase(5);

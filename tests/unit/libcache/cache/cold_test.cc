@@ -1,0 +1,174 @@
+// The cache with an SSD tier under it: write-behind, restart, promotion, damage.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "libcache/tier/ssd_tier.h"
+#include "tests/unit/libcache/cache/cache_fixture.h"
+
+namespace cairn {
+namespace {
+
+class ColdTest : public CacheFixture {
+ protected:
+  void SetUp() override {
+    std::string pattern = (std::filesystem::temp_directory_path() / "cairn-cold-XXXXXX").string();
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    dir_ = pattern;
+  }
+  void TearDown() override {
+    CacheFixture::TearDown();
+    cache_.reset();
+    std::error_code ignored;
+    std::filesystem::remove_all(dir_, ignored);
+  }
+
+  void OpenCold(std::uint64_t host_bytes = 4 * kMiB, std::uint64_t ssd_bytes = 256 * kMiB) {
+    SsdConfig ssd;
+    ssd.path = dir_ + "/ssd";
+    ssd.capacity_bytes = ssd_bytes;
+    ssd.write_buffer_bytes = 4 * kMiB;
+    auto opened = OpenSsdTier(ssd);
+    ASSERT_TRUE(opened.has_value()) << ToString(opened.error());
+    ASSERT_TRUE(opened->quarantined_to.empty()) << opened->quarantine_reason;
+    Cache::Config config = SmallConfig();
+    config.host_bytes = host_bytes;
+    Open(config, std::move(opened->tier));
+  }
+
+  void Restart() {
+    cache_->EndSession(session_);
+    cache_.reset();
+    OpenCold();
+  }
+
+  std::string dir_;
+};
+
+TEST_F(ColdTest, ARestartServesFromSsdWithTheSameBytes) {
+  OpenCold();
+  const auto tokens = Tokens(200);
+  StoreBoundary(tokens, 64);
+  StoreBoundary(tokens, 150, true);
+  Restart();
+  const MatchResult match = MatchOf(tokens, false);
+  ASSERT_EQ(match.boundaries.size(), 2U);
+  EXPECT_EQ(match.state, MatchState::kPending);
+  EXPECT_EQ(match.boundaries[1].tier, TierKind::kSsd);
+  EXPECT_EQ(match.boundaries[1].bytes, 150 * kKvPerToken + kState);
+  EXPECT_TRUE(FetchAndCheck(tokens, match, 150));
+  EXPECT_TRUE(FetchAndCheck(tokens, match, 64));
+  ASSERT_TRUE(cache_->Release(session_, match.lease).has_value());
+  EXPECT_EQ(cache_->Stats().hit_tokens[2], 214U);
+  const MatchResult again = MatchOf(tokens);
+  EXPECT_EQ(again.boundaries[1].tier, TierKind::kHost) << "it was promoted";
+}
+
+TEST_F(ColdTest, ACleanShutdownKeepsWhatWasNotDurableToo) {
+  OpenCold();
+  for (std::uint32_t i = 0; i < 30; ++i) {
+    StoreBoundary(Tokens(64, i * 1000), 64);
+  }
+  Restart();
+  for (std::uint32_t i = 0; i < 30; ++i) {
+    EXPECT_EQ(MatchOf(Tokens(65, i * 1000)).boundaries.size(), 1U) << i;
+  }
+}
+
+TEST_F(ColdTest, WhatLeavesMemoryIsStillServed) {
+  OpenCold(2 * kMiB);
+  constexpr std::uint32_t kPrompts = 600;  // Four times the arena.
+  for (std::uint32_t i = 0; i < kPrompts; ++i) {
+    StoreBoundary(Tokens(128, i * 1000), 128);
+    if (i % 20 == 19) {  // What outruns the SSD is dropped, not waited for; here all must get there.
+      ASSERT_TRUE(cache_->FlushCold(SteadyClock::Instance().Now() + std::chrono::seconds(30)));
+    }
+  }
+  ASSERT_TRUE(cache_->FlushCold(SteadyClock::Instance().Now() + std::chrono::seconds(30)));
+  std::uint32_t from_ssd = 0;
+  for (std::uint32_t i = 0; i < kPrompts; i += 7) {
+    const auto tokens = Tokens(129, i * 1000);
+    const MatchResult match = MatchOf(tokens, false);
+    ASSERT_EQ(match.boundaries.size(), 1U) << i;
+    from_ssd += match.boundaries[0].tier == TierKind::kSsd ? 1 : 0;
+    ASSERT_TRUE(FetchAndCheck(tokens, match, 128)) << i;
+    ASSERT_TRUE(cache_->Release(session_, match.lease).has_value());
+  }
+  EXPECT_GT(from_ssd, 0U);
+  EXPECT_LE(cache_->Stats().arena_used_bytes, 2 * kMiB);
+}
+
+// Stores that outrun the SSD: none fails, the queue's bound holds, what was dropped is counted.
+TEST_F(ColdTest, AFullQueueDropsAndCountsInsteadOfRefusing) {
+  OpenCold(2 * kMiB);
+  for (std::uint32_t i = 0; i < 600; ++i) {
+    StoreBoundary(Tokens(128, i * 1000), 128);
+    ASSERT_LE(cache_->Stats().cold_queue_bytes, 2 * kMiB / 4);
+  }
+  ASSERT_TRUE(cache_->FlushCold(SteadyClock::Instance().Now() + std::chrono::seconds(30)));
+  const CacheStats stats = cache_->Stats();
+  EXPECT_EQ(stats.cold.objects[0] + stats.cold.objects[1] + stats.cold_queue_dropped, 600U * 9U);
+}
+
+// A lease that is waited for by nobody must not keep its promotion from ending.
+TEST_F(ColdTest, ReleasingDuringPromotionIsHarmless) {
+  OpenCold();
+  for (std::uint32_t i = 0; i < 50; ++i) {
+    StoreBoundary(Tokens(160, i * 1000), 160);
+  }
+  Restart();
+  for (std::uint32_t i = 0; i < 50; ++i) {
+    static_cast<void>(MatchOf(Tokens(161, i * 1000)));  // Leases, starts reading, releases.
+  }
+  for (std::uint32_t i = 0; i < 50; ++i) {
+    const auto tokens = Tokens(161, i * 1000);
+    const MatchResult match = MatchOf(tokens, false);
+    ASSERT_TRUE(FetchAndCheck(tokens, match, 160));
+    ASSERT_TRUE(cache_->Release(session_, match.lease).has_value());
+  }
+}
+
+TEST_F(ColdTest, ClearForgetsTheSsdToo) {
+  OpenCold();
+  StoreBoundary(Tokens(64), 64, true);
+  EXPECT_GT(cache_->Clear().objects, 0U);
+  EXPECT_TRUE(MatchOf(Tokens(65)).boundaries.empty());
+  Restart();
+  EXPECT_TRUE(MatchOf(Tokens(65)).boundaries.empty());
+}
+
+TEST_F(ColdTest, DamagedObjectsAreMissesAndNeverWrong) {
+  OpenCold();
+  for (std::uint32_t i = 0; i < 20; ++i) {
+    StoreBoundary(Tokens(128, i * 1000), 128, true);
+  }
+  cache_->EndSession(session_);
+  cache_.reset();
+  // Flip a bit in the middle of every blob file.
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir_)) {
+    if (entry.path().extension() == ".blob") {
+      std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+      file.seekg(static_cast<std::streamoff>(entry.file_size() / 2));
+      const char byte = static_cast<char>(file.get() ^ 0x10);
+      file.seekp(static_cast<std::streamoff>(entry.file_size() / 2));
+      file.put(byte);
+    }
+  }
+  OpenCold();
+  std::uint32_t misses = 0;
+  for (std::uint32_t i = 0; i < 20; ++i) {
+    const auto tokens = Tokens(129, i * 1000);
+    const MatchResult match = MatchOf(tokens, false);
+    ASSERT_EQ(match.boundaries.size(), 1U);
+    misses += FetchAndCheck(tokens, match, 128) ? 0 : 1;  // Checks the bytes of what is served.
+    ASSERT_TRUE(cache_->Release(session_, match.lease).has_value());
+  }
+  EXPECT_GT(misses, 0U);
+  EXPECT_GT(cache_->Stats().checksum_failures, 0U);
+}
+
+}  // namespace
+}  // namespace cairn
