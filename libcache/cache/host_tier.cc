@@ -1,5 +1,6 @@
 #include "libcache/cache/host_tier.h"
 
+#include <algorithm>
 #include <atomic>
 #include <limits>
 
@@ -13,6 +14,9 @@ constexpr std::size_t kMaxRefused = 4096;
 // A subtree larger than this is not worth clearing for one contiguous run. Every slot of the arena
 // is asked about, so the walk must be short; children that hold nothing count too.
 constexpr int kMaxSubtree = 16;
+// Clearing a run walks the whole arena. It waits until this part of it is free but scattered, since
+// boundaries evicted on the way often leave a run that is long enough.
+constexpr std::uint64_t kScatteredShare = 64;
 
 }  // namespace
 
@@ -122,7 +126,8 @@ Status HostTier::Allocate(ObjectId id, std::uint8_t flag) {
   while (!offset) {
     const std::uint64_t free = c_.arena->capacity_bytes() - c_.arena->used_bytes();
     // Enough is free but scattered: clear the cheapest run instead of evicting on and on.
-    const bool scattered = !cleared && free >= slot + slot / 4;
+    const bool scattered =
+        !cleared && free >= slot + std::max(slot / 4, c_.arena->capacity_bytes() / kScatteredShare);
     cleared = cleared || scattered;  // It walks the arena: once per allocation.
     if (!(scattered && MakeContiguous(bytes)) && !EvictOne()) {
       --object.io_pins;
@@ -239,29 +244,32 @@ bool HostTier::EvictOne() {
   return victim.has_value() && EvictBoundary(*victim, EvictReason::kCapacity);
 }
 
-bool HostTier::SubtreeFree(NodeId id, int& budget) const {
-  if (--budget < 0) {
-    return false;
-  }
+double HostTier::CostBelow(NodeId id, int& budget) const {
+  constexpr double kHeld = std::numeric_limits<double>::infinity();
   const Node& n = c_.index->node(id);
-  if (n.pins != 0) {
-    return false;
+  if (--budget < 0 || n.pins != 0) {
+    return kHeld;
   }
-  for (const ObjectId object : {n.kv, n.checkpoint}) {
-    if (object != kNoId && (c_.index->object(object).io_pins != 0 ||
-                            c_.index->object(object).Has(Object::kWriting | Object::kPromoting))) {
-      return false;
+  double cost = 0;
+  for (const ObjectId object_id : {n.kv, n.checkpoint}) {
+    if (object_id == kNoId) {
+      continue;
     }
+    const Object& object = c_.index->object(object_id);
+    if (object.io_pins != 0 || object.Has(Object::kWriting | Object::kPromoting)) {
+      return kHeld;
+    }
+    // KV that no boundary needs is worth nothing; the policy knows the others.
+    cost += n.Has(Node::kUnit) ? object.bytes * c_.policy->Worth(id) : 0;
   }
   for (const NodeId first : {n.first_child, n.first_tail}) {
     for (NodeId child = first; child != kNoId; child = c_.index->node(child).next_sibling) {
-      const bool needed = c_.index->node(child).Has(Node::kNeeded);
-      if (needed ? !SubtreeFree(child, budget) : --budget < 0) {
-        return false;
+      if (c_.index->node(child).Has(Node::kNeeded)) {
+        cost += CostBelow(child, budget);
       }
     }
   }
-  return true;
+  return cost;
 }
 
 bool HostTier::EvictSubtree(NodeId id, EvictReason reason) {
@@ -285,17 +293,15 @@ bool HostTier::EvictSubtree(NodeId id, EvictReason reason) {
 bool HostTier::MakeContiguous(std::uint64_t bytes) {
   const auto cost = [this](std::uint32_t owner) {
     const Object& object = c_.index->object(owner);
-    if (!object.Has(Object::kHost) || object.io_pins != 0) {
-      return std::numeric_limits<double>::infinity();
-    }
     const Node& n = c_.index->node(object.node);
-    const bool whole_subtree = object.kind == ObjectKind::kKv;
-    int budget = kMaxSubtree;
-    if (n.pins != 0 || (whole_subtree && !SubtreeFree(object.node, budget))) {
+    if (!object.Has(Object::kHost) || object.io_pins != 0 || n.pins != 0) {
       return std::numeric_limits<double>::infinity();
     }
-    // KV takes every boundary below it along.
-    return static_cast<double>(object.bytes) * (whole_subtree ? 1 + n.needed_children : 1);
+    if (object.kind == ObjectKind::kCheckpoint) {
+      return object.bytes * c_.policy->Worth(object.node);
+    }
+    int budget = kMaxSubtree;  // KV takes every boundary below it along.
+    return CostBelow(object.node, budget);
   };
   const auto window = c_.arena->CheapestWindow(bytes, cost);
   if (!window || window->owners.empty()) {

@@ -67,7 +67,7 @@ class HostTier {
   bool EvictOne();
   bool EvictOldestOrphan();
   bool EvictSubtree(NodeId id, EvictReason reason);
-  [[nodiscard]] bool SubtreeFree(NodeId id, int& budget) const;
+  [[nodiscard]] double CostBelow(NodeId id, int& budget) const;
   bool MakeContiguous(std::uint64_t bytes);
   void UpdateUnit(NodeId id);
   void Unneeded(NodeId id);
