@@ -11,6 +11,9 @@ if [[ -z ${HOME:-} || ! -w ${HOME:-/} ]]; then
   export CCACHE_DIR=${CCACHE_DIR:-$PWD/build/ccache}
 fi
 
+# Two checkouts of the same tree share their objects.
+export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$PWD} CCACHE_NOHASHDIR=${CCACHE_NOHASHDIR:-1}
+
 if [[ -t 1 && ${CI:-} != true ]]; then LIVE=1; else LIVE=0; fi
 if [[ $LIVE == 1 && -z ${NO_COLOR:-} ]]; then
   BOLD=$'\e[1m' RED=$'\e[31m' GREEN=$'\e[32m' YELLOW=$'\e[33m' PLAIN=$'\e[0m'

@@ -124,22 +124,15 @@ Result<NodeId> Cache::FindByHex(const std::string& key_hex) const {
     return Fail(ErrorCode::kInvalidArgument,
                 "'" + key_hex + "' is no key; give its first digits in lower-case hex");
   }
-  NodeId found = kNoId;
-  bool several = false;
-  index_.ForEachNode([&](NodeId id) CAIRN_REQUIRES(mu_) {
-    if (index_.node(id).key.Hex().compare(0, key_hex.size(), key_hex) == 0) {
-      several = several || found != kNoId;
-      found = id;
-    }
-  });
-  if (several) {
+  const std::vector<NodeId> found = index_.StartingWith(key_hex, 2);
+  if (found.size() > 1) {
     return Fail(ErrorCode::kInvalidArgument,
                 "several keys start with " + key_hex + "; give more digits");
   }
-  if (found == kNoId) {
+  if (found.empty()) {
     return Fail(ErrorCode::kNotFound, "no key starts with " + key_hex + "; see cairnctl tree");
   }
-  return found;
+  return found.front();
 }
 
 std::vector<NodeView> Cache::Tree(const std::string& key_hex, std::size_t max_nodes) const {
@@ -150,11 +143,7 @@ std::vector<NodeView> Cache::Tree(const std::string& key_hex, std::size_t max_no
       stack.push_back(name_space.root);
     }
   } else {
-    index_.ForEachNode([&](NodeId id) CAIRN_REQUIRES(mu_) {
-      if (index_.node(id).key.Hex().compare(0, key_hex.size(), key_hex) == 0) {
-        stack.push_back(id);
-      }
-    });
+    stack = index_.StartingWith(key_hex, max_nodes);
   }
   std::reverse(stack.begin(), stack.end());
   std::vector<NodeView> views;

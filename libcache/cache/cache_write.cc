@@ -311,8 +311,8 @@ void Cache::QueueDeferred() {
     const auto [id, generation] = deferred_.front();
     deferred_.pop_front();
     const Object& object = index_.object(id);
-    const bool same = object.Has(Object::kHost) &&
-                      arena_->Header(object.arena_offset()).generation == generation;
+    const bool same =
+        object.Has(Object::kHost) && arena_->Header(object.arena_offset()).generation == generation;
     if (!same) {
       stats_.cold_queue_dropped += 1;  // It left memory before the SSD had time for it.
     } else if (!object.Has(Object::kCold | Object::kQueued) && !QueueForCold(id, nullptr)) {

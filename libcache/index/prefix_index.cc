@@ -254,6 +254,19 @@ void PrefixIndex::Remove(NodeList& list, NodeId id, std::uint8_t flag) {
   --list.size;
 }
 
+std::vector<NodeId> PrefixIndex::StartingWith(std::string_view hex, std::size_t limit) const {
+  std::vector<NodeId> found;
+  for (const NodeId id : table_) {
+    if (found.size() >= limit) {
+      break;
+    }
+    if (id != kNoId && nodes_[id].key.Hex().starts_with(hex)) {
+      found.push_back(id);
+    }
+  }
+  return found;
+}
+
 std::uint64_t PrefixIndex::memory_bytes() const {
   return nodes_.memory_bytes() + objects_.memory_bytes() + table_.capacity() * sizeof(NodeId);
 }

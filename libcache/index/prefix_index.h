@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "libcache/base/key.h"
@@ -146,15 +147,8 @@ class PrefixIndex {
   /// Makes a bare node that left the orphan list a ghost.
   void GhostIfBare(NodeId id) { BecomeGhostIfBare(id, false); }
 
-  /// Calls fn(NodeId) for each node; fn must not change the trie.
-  template <class Fn>
-  void ForEachNode(Fn&& fn) const {
-    for (const NodeId id : table_) {
-      if (id != kNoId) {
-        fn(id);
-      }
-    }
-  }
+  /// Nodes whose key in hex starts with `hex`, at most `limit`, in no order. Walks all nodes.
+  [[nodiscard]] std::vector<NodeId> StartingWith(std::string_view hex, std::size_t limit) const;
 
  private:
   [[nodiscard]] std::size_t Slot(const PrefixKey& key) const { return key.Word() & mask_; }
