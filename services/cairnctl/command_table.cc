@@ -1,0 +1,122 @@
+#include "services/cairnctl/command_table.h"
+
+#include <array>
+
+#include "services/cairnctl/commands.h"
+
+namespace cairn::ctl {
+namespace {
+
+// As the daemon limits its answer, so that it stays within a frame.
+constexpr unsigned kMostTreeNodes = 10'000;
+constexpr unsigned kMostTimeoutMs = 3'600'000;
+
+constexpr std::array<OptionSpec, 3> kGlobalOptions = {{
+    {.name = "--connect",
+     .value_name = "ENDPOINT",
+     .kind = ValueKind::kText,
+     .help = "Daemon to ask, as unix:/path or host:port (default: $CAIRN_CONNECT, else "
+             "unix:/run/cairn/cairn.sock as root, else unix:$XDG_RUNTIME_DIR/cairn.sock)"},
+    {.name = "--timeout",
+     .value_name = "MS",
+     .kind = ValueKind::kCount,
+     .help = "Wait at most this many milliseconds for each answer (default: 5000)",
+     .most = kMostTimeoutMs},
+    {.name = "--json", .value_name = "", .help = "Print JSON instead of text; errors too"},
+}};
+
+constexpr std::array<OptionSpec, 3> kTreeOptions = {{
+    {.name = "--prefix",
+     .value_name = "HEX",
+     .kind = ValueKind::kKey,
+     .help = "Only prefixes whose key starts with these digits, and what is below them"},
+    {.name = "--max",
+     .value_name = "N",
+     .kind = ValueKind::kCount,
+     .help = "Show at most N prefixes (default: 1000)",
+     .most = kMostTreeNodes},
+    {.name = "--full", .value_name = "", .help = "Show all 64 digits of each key"},
+}};
+constexpr std::array<OptionSpec, 1> kEvictOptions = {{
+    {.name = "--host-only", .value_name = "", .help = "Keep the copies on SSD"},
+}};
+constexpr std::array<OptionSpec, 1> kClearOptions = {{
+    {.name = "--yes", .value_name = "", .help = "Do not ask"},
+}};
+constexpr std::array<OptionSpec, 1> kDrainOptions = {{
+    {.name = "--wait", .value_name = "", .help = "Return when the daemon has ended"},
+}};
+
+constexpr std::string_view kKeyHelp = "Prefix key in hex; its first digits, if they fit only one";
+constexpr std::array<std::string_view, 3> kShells = {"bash", "zsh", "fish"};
+
+constexpr std::array<CommandSpec, 13> kCommands = {{
+    {.name = "status", .run = RunStatus, .help = "Show how the daemon is and what it did"},
+    {.name = "tiers", .run = RunTiers, .help = "Show each tier: its state, size and content"},
+    {.name = "tree",
+     .run = RunTree,
+     .help = "Show the tree of cached prefixes",
+     .options = kTreeOptions},
+    {.name = "lookup",
+     .run = RunLookup,
+     .help = "Show one prefix and whether a request could resume there",
+     .argument = ValueKind::kKey,
+     .argument_name = "KEY",
+     .argument_help = kKeyHelp},
+    {.name = "leases", .run = RunLeases, .help = "Show leases, reservations and pins"},
+    {.name = "pin",
+     .run = RunPin,
+     .help = "Keep a restorable boundary until it is unpinned or the daemon ends",
+     .argument = ValueKind::kKey,
+     .argument_name = "KEY",
+     .argument_help = kKeyHelp},
+    {.name = "unpin",
+     .run = RunUnpin,
+     .help = "Undo pin",
+     .argument = ValueKind::kKey,
+     .argument_name = "KEY",
+     .argument_help = kKeyHelp},
+    {.name = "evict",
+     .run = RunEvict,
+     .help = "Drop a prefix and all below it; what is pinned or in use stays",
+     .options = kEvictOptions,
+     .argument = ValueKind::kKey,
+     .argument_name = "KEY",
+     .argument_help = kKeyHelp},
+    {.name = "clear",
+     .run = RunClear,
+     .help = "Drop everything that is not pinned or in use, from all tiers",
+     .options = kClearOptions,
+     .question = "Drop everything this daemon has cached, from all tiers?"},
+    {.name = "drain",
+     .run = RunDrain,
+     .help = "Stop the daemon once the requests under way are done",
+     .options = kDrainOptions},
+    {.name = "config", .run = RunConfig, .help = "Show the settings the daemon runs with"},
+    {.name = "version", .run = RunVersion, .help = "Show the versions of cairnctl and the daemon"},
+    {.name = "completion",
+     .run = RunCompletion,
+     .help = "Print the completion script of a shell",
+     .argument = ValueKind::kShell,
+     .argument_name = "SHELL",
+     .argument_help = "bash, zsh or fish"},
+}};
+
+}  // namespace
+
+std::span<const CommandSpec> Commands() { return kCommands; }
+
+const CommandSpec* FindCommand(std::string_view name) {
+  for (const CommandSpec& command : kCommands) {
+    if (command.name == name) {
+      return &command;
+    }
+  }
+  return nullptr;
+}
+
+std::span<const OptionSpec> GlobalOptions() { return kGlobalOptions; }
+
+std::span<const std::string_view> Shells() { return kShells; }
+
+}  // namespace cairn::ctl

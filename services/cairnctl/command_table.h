@@ -1,0 +1,73 @@
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "libcache/base/result.h"
+#include "libcache/transport/endpoint.h"
+
+namespace cairn::ctl {
+
+/// What a value on the command line must look like.
+enum class ValueKind {
+  kNone,  ///< A switch; for an argument: there is none.
+  kText,
+  kKey,    ///< 1 to 64 hex digits, the first of a prefix key; becomes lower case.
+  kCount,  ///< 1 to OptionSpec::most.
+  kShell,  ///< A name of Shells().
+};
+
+struct OptionSpec {
+  std::string_view name;        ///< "--prefix".
+  std::string_view value_name;  ///< "HEX"; empty for a switch.
+  ValueKind kind = ValueKind::kNone;
+  std::string_view help;
+  unsigned most = 0;  ///< kCount.
+};
+
+/// One call of cairnctl, checked.
+struct Invocation {
+  std::string command;
+  std::string argument;
+  std::map<std::string, std::string, std::less<>> values;  ///< By option name, dashes included.
+  std::set<std::string, std::less<>> switches;
+  Endpoint endpoint;
+  std::chrono::milliseconds timeout{5'000};
+  bool json = false;
+
+  [[nodiscard]] bool Has(std::string_view name) const { return switches.contains(name); }
+  [[nodiscard]] std::string Value(std::string_view name, std::string_view otherwise = "") const {
+    const auto found = values.find(name);
+    return found == values.end() ? std::string(otherwise) : found->second;
+  }
+};
+
+/// Does the work and returns what to print on standard output.
+using Handler = Result<std::string> (*)(const Invocation& invocation);
+
+/// The one definition of a command: the parser, the help, the dispatch and the completion scripts
+/// are made from it.
+struct CommandSpec {
+  std::string_view name;
+  Handler run = nullptr;
+  std::string_view help;
+  std::span<const OptionSpec> options = {};
+  ValueKind argument = ValueKind::kNone;
+  std::string_view argument_name = {};
+  std::string_view argument_help = {};
+  /// Not empty: destructive, so it wants --yes, or on a terminal an answer to this question.
+  std::string_view question = {};
+};
+
+std::span<const CommandSpec> Commands();
+/// Nullptr if there is no such command.
+const CommandSpec* FindCommand(std::string_view name);
+/// Options of every command.
+std::span<const OptionSpec> GlobalOptions();
+std::span<const std::string_view> Shells();
+
+}  // namespace cairn::ctl

@@ -1,0 +1,213 @@
+#include "services/cairnctl/json.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+namespace cairn::ctl {
+namespace {
+
+// In the order of writing, which is the order of reading.
+using Json = nlohmann::ordered_json;
+
+// Settings that are text even when they look like a number or a switch.
+constexpr std::array<std::string_view, 8> kTextSettings = {
+    "ssd-path", "listen-unix", "listen-tcp", "listen-http",
+    "planner",  "eviction",    "members",    "log-level"};
+
+std::string Dump(const Json& json, int indent = 2) {
+  // Names come from engines: one bad byte must not cost the answer.
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Json TierJson(const v1::TierStatus& tier) {
+  return {
+      {"name", tier.name()},
+      {"state", tier.state()},
+      {"capacity_bytes", tier.capacity_bytes()},
+      {"used_bytes", tier.used_bytes()},
+      {"kv", {{"bytes", tier.kv_bytes()}, {"objects", tier.kv_objects()}}},
+      {"checkpoint", {{"bytes", tier.checkpoint_bytes()}, {"objects", tier.checkpoint_objects()}}},
+      {"location", tier.location()}};
+}
+
+Json Tiers(const v1::StatusReply& status) {
+  Json tiers = Json::array();
+  for (const v1::TierStatus& tier : status.tiers()) {
+    tiers.push_back(TierJson(tier));
+  }
+  return tiers;
+}
+
+Json Namespaces(const v1::StatusReply& status) {
+  Json namespaces = Json::array();
+  for (const v1::NamespaceStatus& from : status.namespaces()) {
+    namespaces.push_back({{"id", from.id()},
+                          {"tenant", from.tenant()},
+                          {"model", from.model()},
+                          {"block_tokens", from.block_tokens()},
+                          {"kv_bytes_per_token", from.kv_bytes_per_token()},
+                          {"checkpoint_bytes", from.checkpoint_bytes()},
+                          {"root_key", from.root_key()}});
+  }
+  return namespaces;
+}
+
+Json NodeJson(const v1::TreeNode& node) {
+  Json json = {{"key", node.key()}};
+  json["parent"] = node.parent().empty() ? Json(nullptr) : Json(node.parent());
+  json["depth"] = node.depth();
+  json["position"] = node.position();
+  json["kv"] = node.kv();
+  json["checkpoint"] = node.checkpoint();
+  json["bytes"] = node.bytes();
+  json["children"] = node.children();
+  json["pins"] = node.pins();
+  return json;
+}
+
+/// The daemon sends its settings as text; here a number is a number and a switch a boolean.
+Json SettingJson(const std::string& name, const std::string& value) {
+  if (std::find(kTextSettings.begin(), kTextSettings.end(), name) != kTextSettings.end()) {
+    return value;
+  }
+  if (value == "true" || value == "false") {
+    return value == "true";
+  }
+  std::uint64_t number = 0;
+  const char* const end = value.data() + value.size();
+  const auto [stop, error] = std::from_chars(value.data(), end, number);
+  return error == std::errc{} && stop == end ? Json(number) : Json(value);
+}
+
+}  // namespace
+
+std::string StatusJson(const v1::StatusReply& status) {
+  Json json = {{"version", status.version()},
+               {"state", status.state()},
+               {"uptime_seconds", status.uptime_seconds()},
+               {"rss_bytes", status.rss_bytes()},
+               {"index", {{"bytes", status.index_bytes()}, {"nodes", status.index_nodes()}}},
+               {"sessions", status.sessions()},
+               {"leases", status.leases()},
+               {"reservations", status.reservations()},
+               {"planner", status.planner()},
+               {"eviction", status.eviction()}};
+  json["tiers"] = Tiers(status);
+  json["namespaces"] = Namespaces(status);
+  json["counters"] = Json::object();
+  // A protobuf map has no order of its own.
+  std::vector<std::pair<std::string, std::uint64_t>> counters(status.counters().begin(),
+                                                              status.counters().end());
+  std::sort(counters.begin(), counters.end());
+  for (const auto& [name, value] : counters) {
+    json["counters"][name] = value;
+  }
+  json["members"] = Json::array();
+  for (const std::string& member : status.members()) {
+    json["members"].push_back(member);
+  }
+  return Dump(json);
+}
+
+std::string TiersJson(const v1::StatusReply& status) {
+  Json json;
+  json["tiers"] = Tiers(status);
+  return Dump(json);
+}
+
+std::string TreeJson(const v1::TreeReply& tree) {
+  Json json;
+  json["nodes"] = Json::array();
+  for (const v1::TreeNode& node : tree.nodes()) {
+    json["nodes"].push_back(NodeJson(node));
+  }
+  json["truncated"] = tree.truncated();
+  return Dump(json);
+}
+
+std::string LookupJson(const v1::LookupReply& found) {
+  Json json = NodeJson(found.node());
+  json["restorable"] = found.restorable();
+  json["restore_bytes"] = found.restore_bytes();
+  json["model"] = found.model();
+  return Dump(json);
+}
+
+std::string LeasesJson(const v1::LeasesReply& leases) {
+  Json json;
+  json["leases"] = Json::array();
+  for (const v1::LeaseStatus& lease : leases.leases()) {
+    Json& to = json["leases"].emplace_back(Json::object());
+    to["lease_id"] = lease.lease_id();
+    to["kind"] = lease.kind();
+    to["session_id"] = lease.session_id();
+    to["request_id"] = lease.request_id();
+    to["position"] = lease.position();
+    // Negative stands for never: pins end by unpin only.
+    to["expires_in_ms"] = lease.expires_in_ms() < 0 && lease.kind() == "pin"
+                              ? Json(nullptr)
+                              : Json(lease.expires_in_ms());
+  }
+  return Dump(json);
+}
+
+std::string ConfigJson(const v1::ConfigReply& config) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : config.values()) {
+    names.push_back(name);
+  }
+  std::sort(names.begin(), names.end());
+  Json json = Json::object();
+  for (const std::string& name : names) {
+    json[name] = SettingJson(name, config.values().at(name));
+  }
+  return Dump(json);
+}
+
+std::string PinJson(const v1::LookupReply& found, bool pinned) {
+  return Dump({{"key", found.node().key()},
+               {"position", found.node().position()},
+               {"pinned", pinned},
+               {"restore_bytes", found.restore_bytes()}});
+}
+
+std::string EvictedJson(const v1::CountReply& count, std::string_view key, bool host_only) {
+  Json json = Json::object();
+  if (!key.empty()) {
+    json["key"] = key;
+    json["host_only"] = host_only;
+  }
+  json["objects"] = count.objects();
+  json["bytes"] = count.bytes();
+  return Dump(json);
+}
+
+std::string DrainJson(double seconds) {
+  Json json = {{"state", seconds < 0 ? "draining" : "stopped"}};
+  if (seconds >= 0) {
+    json["seconds"] = seconds;
+  }
+  return Dump(json);
+}
+
+std::string VersionJson(std::string_view endpoint, std::string_view daemon, const Error& problem) {
+  Json json = {{"cairnctl", CAIRN_VERSION}};
+  json["cairnd"] = daemon.empty() ? Json(nullptr) : Json(daemon);
+  json["endpoint"] = endpoint;
+  if (daemon.empty()) {
+    json["error"] = {{"code", ErrorName(problem.code)}, {"message", problem.message}};
+  }
+  return Dump(json);
+}
+
+std::string CompletionJson(std::string_view shell, std::string_view script) {
+  return Dump({{"shell", shell}, {"script", script}});
+}
+
+std::string ErrorJson(std::string_view code, std::string_view message) {
+  return Dump({{"error", {{"code", code}, {"message", message}}}}, -1);
+}
+
+}  // namespace cairn::ctl

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "cairn/v1/admin.pb.h"
+#include "libcache/base/result.h"
+
+namespace cairn::ctl {
+
+// What --json prints: one object, indented, with a line end. The field names are an interface
+// (docs/cairnctl.md); they are added to, never renamed. Numbers are numbers; bytes that are not
+// UTF-8 are replaced.
+
+std::string StatusJson(const v1::StatusReply& status);
+std::string TiersJson(const v1::StatusReply& status);
+std::string TreeJson(const v1::TreeReply& tree);
+std::string LookupJson(const v1::LookupReply& found);
+std::string LeasesJson(const v1::LeasesReply& leases);
+std::string ConfigJson(const v1::ConfigReply& config);
+
+/// Of pin and unpin.
+std::string PinJson(const v1::LookupReply& found, bool pinned);
+/// Of evict and clear; `key` is empty for clear.
+std::string EvictedJson(const v1::CountReply& count, std::string_view key, bool host_only);
+/// `seconds` is negative while the daemon has not ended.
+std::string DrainJson(double seconds);
+/// `daemon` is empty if there is none; then `problem` says why.
+std::string VersionJson(std::string_view endpoint, std::string_view daemon, const Error& problem);
+std::string CompletionJson(std::string_view shell, std::string_view script);
+
+/// One line, for standard error. `code` is ErrorName of a code, or "usage".
+std::string ErrorJson(std::string_view code, std::string_view message);
+
+}  // namespace cairn::ctl

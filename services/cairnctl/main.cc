@@ -1,0 +1,99 @@
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "services/cairnctl/command_line.h"
+#include "services/cairnctl/format.h"
+#include "services/cairnctl/json.h"
+
+namespace {
+
+using cairn::ErrorCode;
+using cairn::ctl::CommandSpec;
+using cairn::ctl::Invocation;
+
+constexpr int kFailed = 1;
+constexpr int kWrongUsage = 2;
+
+void PrintError(bool json, std::string_view code, const std::string& message) {
+  const std::string text = json ? cairn::ctl::ErrorJson(code, message)
+                                : "cairnctl: " + cairn::ctl::Printable(message) + "\n";
+  std::fputs(text.c_str(), stderr);
+}
+
+std::map<std::string, std::string> Environment() {
+  std::map<std::string, std::string> variables;
+  for (const char* const name : {"CAIRN_CONNECT", "XDG_RUNTIME_DIR"}) {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): this program has one thread.
+    if (const char* const value = std::getenv(name); value != nullptr) {
+      variables.emplace(name, value);
+    }
+  }
+  return variables;
+}
+
+/// What a destructive command needs before it starts: --yes, or a yes on a terminal. Returns an
+/// exit code if it may not start.
+int Confirm(const CommandSpec& command, const Invocation& invocation) {
+  if (command.question.empty() || invocation.Has("--yes")) {
+    return 0;
+  }
+  if (invocation.json || isatty(STDIN_FILENO) != 1 || isatty(STDERR_FILENO) != 1) {
+    PrintError(invocation.json, "usage",
+               invocation.command + " cannot be undone; add --yes to do it");
+    return kWrongUsage;
+  }
+  std::fprintf(stderr, "%s [y/N] ", std::string(command.question).c_str());
+  const int answer = std::getchar();
+  if (answer == 'y' || answer == 'Y') {
+    return 0;
+  }
+  std::fputs("cairnctl: nothing was done\n", stderr);
+  return kFailed;
+}
+
+int Run(const std::vector<std::string>& args) {
+  const auto line = cairn::ctl::ParseLine(args, Environment(), geteuid() == 0);
+  if (line.exit_code == 0) {
+    std::fputs(line.message.c_str(), stdout);
+    return 0;
+  }
+  if (line.exit_code) {
+    const bool json = std::find(args.begin(), args.end(), "--json") != args.end();
+    PrintError(json, "usage", line.message);
+    return *line.exit_code;
+  }
+  const Invocation& invocation = line.invocation;
+  const CommandSpec& command = *cairn::ctl::FindCommand(invocation.command);
+  if (const int refused = Confirm(command, invocation); refused != 0) {
+    return refused;
+  }
+  const auto done = command.run(invocation);
+  if (!done) {
+    PrintError(invocation.json, cairn::ErrorName(done.error().code), done.error().message);
+    return kFailed;
+  }
+  // A full disk must not look like success.
+  if (std::fputs(done->c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+    std::fputs("cairnctl: the answer could not be written to standard output\n", stderr);
+    return kFailed;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return Run(std::vector<std::string>(argv + 1, argv + argc));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "cairnctl: %s\n", error.what());
+  }
+  return kFailed;
+}
