@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace cairn::bench {
+
+/// What all microbenchmarks take. Each starts a daemon of its own, measures Cairn and the thing it
+/// is compared with by turns in the same run, and leaves nothing behind.
+struct MicroOptions {
+  std::string plane = "shm";         ///< get and put: "shm", or "stream" over loopback TCP.
+  std::vector<std::uint64_t> sizes;  ///< Of objects; empty: those of the benchmark.
+  double seconds = 1;                ///< Spent on each size, about.
+  std::string dir;                   ///< ssd: where its files go; empty: $TMPDIR.
+  bool json = false;
+  bool quiet = false;
+};
+
+/// Each returns the exit code.
+int RunGet(const MicroOptions& options);
+int RunPut(const MicroOptions& options);
+int RunMatch(const MicroOptions& options);
+int RunSsd(const MicroOptions& options);
+int RunRedis(const MicroOptions& options);
+
+}  // namespace cairn::bench

@@ -1,0 +1,205 @@
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <optional>
+
+#include "libcache/base/bytes.h"
+#include "services/cairn-bench/baseline_stream.h"
+#include "services/cairn-bench/daemon_process.h"
+#include "services/cairn-bench/latency.h"
+#include "services/cairn-bench/micro.h"
+#include "services/cairn-bench/micro_objects.h"
+#include "services/cairn-bench/micro_report.h"
+#include "services/cairn-bench/progress.h"
+#include "services/cairn-bench/report.h"
+
+namespace cairn::bench {
+namespace {
+
+/// What the sources of one size have together: more than the caches of a processor hold.
+constexpr std::uint64_t kWorkingSet = 256 * kMiB;
+constexpr std::uint64_t kDaemonMemory = 640 * kMiB;
+constexpr int kLeastRounds = 3;
+/// GETs behind each figure of daemon CPU, at least.
+constexpr std::uint32_t kCpuGets = 200;
+
+struct Figures {
+  std::vector<double> get_us;
+  std::vector<double> load_us;
+  std::vector<double> base_us;
+  double daemon_cpu_us = 0;
+};
+
+std::vector<std::uint64_t> SizesOf(const MicroOptions& options) {
+  if (!options.sizes.empty()) {
+    return options.sizes;
+  }
+  return {64 * kKiB, 256 * kKiB, kMiB, 4 * kMiB, 16 * kMiB, 64 * kMiB};
+}
+
+/// The other side of the comparison, by turns with the GETs: `index` is that of the source.
+using Baseline = std::function<Status(std::uint32_t index, std::span<std::byte> target)>;
+
+Status CheckAndWarm(ObjectStore& store, std::uint32_t count, std::span<std::byte> target) {
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const auto got = store.Get(i, target);
+    if (!got) {
+      return Fail(got.error());
+    }
+    if (!store.IsRight(i, target)) {
+      return Fail(ErrorCode::kCorrupt, "object " + std::to_string(i) +
+                                           " came back with wrong bytes; please report this");
+    }
+  }
+  return {};
+}
+
+Status MeasureSize(const MicroOptions& options, ObjectStore& store, std::uint32_t count,
+                   std::span<std::byte> target, const Baseline& baseline, Figures& figures) {
+  const TimePoint begin = SteadyClock::Instance().Now();
+  const auto enough = [&](int rounds) {
+    const std::chrono::duration<double> spent = SteadyClock::Instance().Now() - begin;
+    return rounds >= kLeastRounds && spent.count() >= options.seconds;
+  };
+  for (int round = 0; !enough(round); ++round) {
+    for (std::uint32_t i = 0; i < count; ++i) {
+      Status base;
+      figures.base_us.push_back(TimeUs([&] { base = baseline(i, target); }));
+      if (!base) {
+        return base;
+      }
+      std::optional<Result<ObjectStore::Got>> got;
+      figures.get_us.push_back(TimeUs([&] { got = store.Get(i, target); }));
+      if (!*got) {
+        return Fail(got->error());
+      }
+      figures.load_us.push_back((*got)->load_us);
+    }
+  }
+  return {};
+}
+
+Status MeasureCpu(const DaemonProcess& daemon, ObjectStore& store, std::uint32_t count,
+                  std::span<std::byte> target, Figures& figures) {
+  const double before = daemon.CpuSeconds();
+  for (std::uint32_t i = 0; i < kCpuGets; ++i) {
+    if (const auto got = store.Get(i % count, target); !got) {
+      return Fail(got.error());
+    }
+  }
+  figures.daemon_cpu_us = (daemon.CpuSeconds() - before) * 1e6 / kCpuGets;
+  return {};
+}
+
+/// Stores the objects of one size, the same bytes as the source area has, and measures.
+Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon,
+                        const Area& source, std::uint64_t size) {
+  if (const Status cleared = daemon.Clear(); !cleared) {
+    return Fail(cleared.error());
+  }
+  const bool stream = options.plane == "stream";
+  const auto store =
+      ObjectStore::Open(stream ? daemon.tcp_endpoint() : daemon.endpoint(), options.plane, size);
+  if (!store) {
+    return Fail(store.error());
+  }
+  const auto count = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, kWorkingSet / size));
+  const auto target = Area::Allocate(size);
+  if (!target) {
+    return Fail(target.error());
+  }
+  (*store)->Prepare(count);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    (*store)->Fill(i, source.Part(i, size));
+    if (const Status put = (*store)->Put(i, source.Part(i, size), false); !put) {
+      return Fail(put.error());
+    }
+  }
+  if (const Status right = CheckAndWarm(**store, count, target->bytes()); !right) {
+    return Fail(right.error());
+  }
+  std::unique_ptr<PlainStream> plain;
+  Baseline baseline = [&](std::uint32_t i, std::span<std::byte> to) {
+    std::memcpy(to.data(), source.Part(i, size).data(), size);
+    return Status();
+  };
+  if (stream) {
+    auto opened = PlainStream::Open(source.bytes().first(count * size), size);
+    if (!opened) {
+      return Fail(opened.error());
+    }
+    plain = std::move(*opened);
+    baseline = [&](std::uint32_t, std::span<std::byte> to) { return plain->Get(to); };
+  }
+  Figures figures;
+  Status status = MeasureSize(options, **store, count, target->bytes(), baseline, figures);
+  if (status) {
+    status = MeasureCpu(daemon, **store, count, target->bytes(), figures);
+  }
+  return status ? Result<Figures>(std::move(figures)) : Result<Figures>(Fail(status.error()));
+}
+
+MicroReport NewReport(bool stream) {
+  using enum MicroReport::Unit;
+  const std::string other = stream ? "plain socket" : "memcpy";
+  return MicroReport(stream ? "get --plane stream" : "get",
+                     stream
+                         ? "GET over loopback TCP against a plain socket that sends the same chunks"
+                         : "GET through shared memory against memcpy from memory of the same size",
+                     {{"object_bytes", "object", kBytes},
+                      {"get_bytes_per_second", "GET", kBytesPerSecond},
+                      {"load_bytes_per_second", "load alone", kBytesPerSecond},
+                      {"base_bytes_per_second", other, kBytesPerSecond},
+                      {"ratio", "GET/" + other, kRatio},
+                      {"load_ratio", "load/" + other, kRatio},
+                      {"get_us", "GET", kMicroseconds},
+                      {"daemon_cpu_us", "daemon CPU/GET", kMicroseconds},
+                      {"gets", "GETs", kCount}});
+}
+
+}  // namespace
+
+int RunGet(const MicroOptions& options) {
+  const bool stream = options.plane == "stream";
+  const auto daemon =
+      DaemonProcess::Start({.memory_bytes = kDaemonMemory, .below = "", .tcp = stream});
+  if (!daemon) {
+    return MicroFailed("get", daemon.error());
+  }
+  const std::vector<std::uint64_t> sizes = SizesOf(options);
+  const std::uint64_t largest = *std::max_element(sizes.begin(), sizes.end());
+  const auto source = Area::Allocate(std::max(kWorkingSet, largest));
+  if (!source) {
+    return MicroFailed("get", source.error());
+  }
+  MicroReport report = NewReport(stream);
+  Progress progress(options.quiet);
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    progress.Update(static_cast<double>(i) / static_cast<double>(sizes.size()),
+                    FormatBytes(sizes[i]));
+    const auto figures = RunSize(options, **daemon, *source, sizes[i]);
+    if (!figures) {
+      return MicroFailed("get", figures.error());
+    }
+    const double get = Median(figures->get_us);
+    const double load = Median(figures->load_us);
+    const double base = Median(figures->base_us);
+    const auto rate = [&](double us) { return static_cast<double>(sizes[i]) / us * 1e6; };
+    report.Add({static_cast<double>(sizes[i]), rate(get), rate(load), rate(base), base / get,
+                base / load, get, figures->daemon_cpu_us,
+                static_cast<double>(figures->get_us.size())});
+  }
+  progress.Clear();
+  report.Note(
+      "GET is match, load and release, with the digest checked; load alone is the engine's "
+      "copy once the match is known. Medians, by turns.");
+  if (stream) {
+    const double iperf = Iperf3BytesPerSecond();
+    report.Note(iperf > 0 ? "iperf3 over loopback in the same run: " + GigabytesPerSecond(iperf)
+                          : "iperf3 is not installed");
+  }
+  report.Print(options.json);
+  return kExitOk;
+}
+
+}  // namespace cairn::bench

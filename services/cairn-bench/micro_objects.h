@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "libcache/connector/client.h"
+
+namespace cairn::bench {
+
+/// Page-aligned memory with every page in place.
+class Area {
+ public:
+  /// Errors: kNoSpace.
+  static Result<Area> Allocate(std::uint64_t bytes);
+  Area(Area&& other) noexcept;
+  Area& operator=(Area&&) = delete;
+  ~Area();
+  [[nodiscard]] std::span<std::byte> bytes() const { return bytes_; }
+  [[nodiscard]] std::span<std::byte> Part(std::uint64_t index, std::uint64_t size) const {
+    return bytes_.subspan(index * size, size);
+  }
+
+ private:
+  explicit Area(std::span<std::byte> bytes) : bytes_(bytes) {}
+  std::span<std::byte> bytes_;
+};
+
+/// Objects of one size in a daemon, numbered: checkpoints of one-block prompts, so that one GET
+/// moves exactly one object. One thread.
+class ObjectStore {
+ public:
+  /// Errors: those of Client.
+  static Result<std::unique_ptr<ObjectStore>> Open(const std::string& endpoint,
+                                                   const std::string& plane,
+                                                   std::uint64_t object_bytes);
+
+  /// Makes the prompts of objects 0 to `count` - 1, so that hashing is not measured.
+  void Prepare(std::uint32_t count);
+  /// Errors: those of Client::Store; kNoSpace if the daemon refused.
+  Status Put(std::uint32_t number, std::span<const std::byte> bytes, bool durable);
+  /// What FillPayload makes of the object's key.
+  void Fill(std::uint32_t number, std::span<std::byte> bytes) const;
+  [[nodiscard]] bool IsRight(std::uint32_t number, std::span<const std::byte> bytes) const;
+
+  struct Got {
+    TierKind tier = TierKind::kNone;
+    double load_us = 0;  ///< Of all: finding and copying, between match and release.
+  };
+  /// Match, load, release. Errors: kNotFound for a miss, those of Client.
+  Result<Got> Get(std::uint32_t number, std::span<std::byte> target);
+  [[nodiscard]] std::uint64_t object_bytes() const { return object_bytes_; }
+
+ private:
+  ObjectStore(std::unique_ptr<Client> client, Client::Handle handle, std::uint64_t object_bytes)
+      : client_(std::move(client)), handle_(handle), object_bytes_(object_bytes) {}
+
+  struct Entry {
+    std::vector<std::uint32_t> tokens;
+    Client::Prompt prompt;
+  };
+  std::unique_ptr<Client> client_;
+  Client::Handle handle_;
+  std::uint64_t object_bytes_;
+  std::vector<std::unique_ptr<Entry>> entries_;
+};
+
+}  // namespace cairn::bench

@@ -1,0 +1,205 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+
+#include "libcache/base/bytes.h"
+#include "services/cairn-bench/daemon_process.h"
+#include "services/cairn-bench/latency.h"
+#include "services/cairn-bench/micro.h"
+#include "services/cairn-bench/micro_objects.h"
+#include "services/cairn-bench/micro_report.h"
+#include "services/cairn-bench/progress.h"
+#include "services/cairn-bench/report.h"
+
+namespace cairn::bench {
+namespace {
+
+/// Stored per size. One read brings an object to host memory, so each is read once.
+constexpr std::uint64_t kBytesPerSize = 512 * kMiB;
+constexpr std::uint64_t kDaemonMemory = 1 * kGiB;
+constexpr std::uint64_t kSpare = 2;  ///< The SSD tier may use this many times what is stored.
+
+/// A file read past the page cache, as a plain program would.
+class PlainFile {
+ public:
+  static Result<std::unique_ptr<PlainFile>> Create(const std::string& path, const Area& source) {
+    const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_DIRECT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+      return Fail(ErrorCode::kIo, path + ": " + std::strerror(errno));
+    }
+    auto file = std::make_unique<PlainFile>(fd);
+    for (std::uint64_t at = 0; at < source.bytes().size();) {
+      const auto rest = source.bytes().subspan(at, std::min(source.bytes().size() - at, 16 * kMiB));
+      const ssize_t wrote = pwrite(fd, rest.data(), rest.size(), static_cast<off_t>(at));
+      if (wrote <= 0) {
+        return Fail(ErrorCode::kIo, path + ": " + std::strerror(errno));
+      }
+      at += static_cast<std::uint64_t>(wrote);
+    }
+    return fsync(fd) == 0 ? Result<std::unique_ptr<PlainFile>>(std::move(file))
+                          : Fail(ErrorCode::kIo, path + ": " + std::strerror(errno));
+  }
+  explicit PlainFile(int fd) : fd_(fd) {}
+  ~PlainFile() { close(fd_); }
+  PlainFile(const PlainFile&) = delete;
+  PlainFile& operator=(const PlainFile&) = delete;
+
+  Status Read(std::uint64_t offset, std::span<std::byte> target) const {
+    for (std::uint64_t done = 0; done < target.size();) {
+      const ssize_t got =
+          pread(fd_, target.data() + done, target.size() - done, static_cast<off_t>(offset + done));
+      if (got <= 0) {
+        return Fail(ErrorCode::kIo, std::string("plain file: ") + std::strerror(errno));
+      }
+      done += static_cast<std::uint64_t>(got);
+    }
+    return {};
+  }
+
+ private:
+  int fd_;
+};
+
+struct Figures {
+  std::vector<double> get_us;
+  std::vector<double> base_us;
+  std::uint64_t from_ssd = 0;
+};
+
+std::uint32_t CountOf(std::uint64_t size) {
+  return static_cast<std::uint32_t>(std::max<std::uint64_t>(1, kBytesPerSize / size));
+}
+
+Status StoreAll(const DaemonProcess& daemon, const Area& source, std::uint64_t size) {
+  const auto store = ObjectStore::Open(daemon.endpoint(), "shm", size);
+  if (!store) {
+    return Fail(store.error());
+  }
+  (*store)->Prepare(CountOf(size));
+  for (std::uint32_t i = 0; i < CountOf(size); ++i) {
+    (*store)->Fill(i, source.Part(i, size));
+    if (Status put = (*store)->Put(i, source.Part(i, size), true); !put) {
+      return put;
+    }
+  }
+  return {};
+}
+
+Result<Figures> ReadAll(const DaemonProcess& daemon, const PlainFile& file, std::uint64_t size) {
+  const auto store = ObjectStore::Open(daemon.endpoint(), "shm", size);
+  const auto target = Area::Allocate(size);
+  if (!store || !target) {
+    return Fail(store ? target.error() : store.error());
+  }
+  (*store)->Prepare(CountOf(size));
+  Figures figures;
+  for (std::uint32_t i = 0; i < CountOf(size); ++i) {
+    Status plain;
+    figures.base_us.push_back(TimeUs([&] { plain = file.Read(i * size, target->bytes()); }));
+    if (!plain) {
+      return Fail(plain.error());
+    }
+    std::optional<Result<ObjectStore::Got>> got;
+    figures.get_us.push_back(TimeUs([&] { got = (*store)->Get(i, target->bytes()); }));
+    if (!*got) {
+      return Fail(got->error());
+    }
+    figures.from_ssd += (*got)->tier == TierKind::kSsd ? 1 : 0;
+    if (!(*store)->IsRight(i, target->bytes())) {
+      return Fail(ErrorCode::kCorrupt, "object " + std::to_string(i) +
+                                           " came back with wrong bytes; please report this");
+    }
+  }
+  return figures;
+}
+
+double Sum(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) {
+    sum += value;
+  }
+  return sum;
+}
+
+Status Run(const MicroOptions& options, const std::vector<std::uint64_t>& sizes,
+           MicroReport& report) {
+  const auto daemon = DaemonProcess::Start({.memory_bytes = kDaemonMemory,
+                                            .ssd_bytes = kSpare * sizes.size() * kBytesPerSize,
+                                            .below = options.dir});
+  if (!daemon) {
+    return Fail(daemon.error());
+  }
+  const std::uint64_t largest = *std::max_element(sizes.begin(), sizes.end());
+  const auto source = Area::Allocate(std::max(kBytesPerSize, largest));
+  if (!source) {
+    return Fail(source.error());
+  }
+  Progress progress(options.quiet);
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    progress.Update(0.7 * static_cast<double>(i) / static_cast<double>(sizes.size()), "writing");
+    if (Status stored = StoreAll(**daemon, *source, sizes[i]); !stored) {
+      return stored;
+    }
+  }
+  const auto written = (*daemon)->Ask();
+  const auto file = PlainFile::Create((*daemon)->dir() + "/plain", *source);
+  if (!file || !written) {
+    return Fail(file ? written.error() : file.error());
+  }
+  // Nothing may be left in host memory.
+  if (Status restarted = (*daemon)->Restart(); !restarted) {
+    return restarted;
+  }
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    progress.Update(0.7 + 0.3 * static_cast<double>(i) / static_cast<double>(sizes.size()),
+                    "reading");
+    const auto figures = ReadAll(**daemon, **file, sizes[i]);
+    if (!figures) {
+      return Fail(figures.error());
+    }
+    const double bytes = static_cast<double>(sizes[i]) * CountOf(sizes[i]);
+    const double get = bytes / Sum(figures->get_us) * 1e6;
+    const double base = bytes / Sum(figures->base_us) * 1e6;
+    report.Add({static_cast<double>(sizes[i]), get, base, get / base, Median(figures->get_us),
+                Median(figures->base_us), static_cast<double>(figures->from_ssd),
+                static_cast<double>(figures->get_us.size())});
+  }
+  const auto count = [&](const char* name) {
+    return static_cast<double>(written->counters().at(name));
+  };
+  report.Note("Write amplification of what was stored: " +
+              Fixed(count("ssd_device_written_bytes") / count("ssd_written_bytes"), 3));
+  return {};
+}
+
+}  // namespace
+
+int RunSsd(const MicroOptions& options) {
+  using enum MicroReport::Unit;
+  MicroReport report("ssd",
+                     "GET from the SSD tier after a restart against reading a plain file with "
+                     "O_DIRECT in the same directory",
+                     {{"object_bytes", "object", kBytes},
+                      {"get_bytes_per_second", "GET", kBytesPerSecond},
+                      {"base_bytes_per_second", "plain file", kBytesPerSecond},
+                      {"ratio", "GET/file", kRatio},
+                      {"get_us", "GET, median", kMicroseconds},
+                      {"base_us", "file, median", kMicroseconds},
+                      {"from_ssd", "from SSD", kCount},
+                      {"gets", "GETs", kCount}});
+  const std::vector<std::uint64_t> sizes =
+      !options.sizes.empty() ? options.sizes
+                             : std::vector<std::uint64_t>{kMiB, 4 * kMiB, 16 * kMiB, 64 * kMiB};
+  if (const Status done = Run(options, sizes, report); !done) {
+    return MicroFailed("ssd", done.error());
+  }
+  report.Note("All objects of a size, one after another, each read once; by turns with the file.");
+  report.Print(options.json);
+  return kExitOk;
+}
+
+}  // namespace cairn::bench

@@ -1,0 +1,173 @@
+#include "services/cairn-bench/replay_target.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "libcache/cache/open_cache.h"
+#include "services/cairn-bench/report.h"
+
+namespace cairn::bench {
+namespace {
+
+constexpr std::chrono::seconds kConnectLimit{5};
+constexpr std::chrono::seconds kStatusLimit{2};
+
+std::uint64_t CountOf(const v1::StatusReply& status, const std::string& name) {
+  const auto it = status.counters().find(name);
+  return it == status.counters().end() ? 0 : it->second;
+}
+
+TargetStatus FromReply(const v1::StatusReply& reply) {
+  TargetStatus status;
+  status.known = true;
+  status.planner = reply.planner();
+  status.eviction = reply.eviction();
+  status.rss_bytes = reply.rss_bytes();
+  status.index_bytes = reply.index_bytes();
+  status.leases = reply.leases() + reply.reservations();
+  status.checksum_failures = CountOf(reply, "checksum_failures");
+  for (const auto& [name, count] : reply.counters()) {
+    status.evicted_objects += name.rfind("evictions_", 0) == 0 ? count : 0;
+  }
+  status.ssd_written_bytes = CountOf(reply, "ssd_written_bytes");
+  status.ssd_device_written_bytes = CountOf(reply, "ssd_device_written_bytes");
+  return status;
+}
+
+}  // namespace
+
+Result<PlaneChoice> ParsePlane(const std::string& name) {
+  if (name == "auto") {
+    return PlaneChoice::kAuto;
+  }
+  if (name == "shm") {
+    return PlaneChoice::kShm;
+  }
+  if (name == "stream") {
+    return PlaneChoice::kStream;
+  }
+  return Fail(ErrorCode::kInvalidArgument, "--plane: '" + name + "' is not auto, shm or stream");
+}
+
+std::uint64_t OwnPeakRssBytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * kKiB;
+}
+
+ReplayTarget::~ReplayTarget() = default;
+
+Result<std::unique_ptr<ReplayTarget>> ReplayTarget::Open(const ReplayOptions& options) {
+  std::unique_ptr<ReplayTarget> target(new ReplayTarget());
+  const auto plane = ParsePlane(options.plane);
+  if (!plane) {
+    return Fail(plane.error());
+  }
+  target->plane_ = *plane;
+  if (options.connect.empty()) {
+    target->name_ = "embedded";
+    if (const Status opened = target->OpenCache(options); !opened) {
+      return Fail(opened.error());
+    }
+    return target;
+  }
+  target->name_ = options.connect;
+  const Status connected = target->MakeClient(0)->Connect(In(kConnectLimit));
+  if (!connected) {
+    return Fail(connected.error().code,
+                "cannot use the daemon at " + options.connect + ": " + connected.error().message);
+  }
+  target->OpenAdmin(options);
+  return target;
+}
+
+Status ReplayTarget::OpenCache(const ReplayOptions& options) {
+  Cache::Config config;
+  config.host_bytes = options.memory_bytes;
+  config.planner = options.planner;
+  config.eviction = options.eviction;
+  config.cold_queue_bytes = options.memory_bytes / 4;
+  auto opened = OpenCacheWithSsd(config, options.ssd_path, options.ssd_bytes);
+  if (!opened) {
+    return Fail(opened.error());
+  }
+  if (!opened->notice.empty()) {
+    Complain(opened->notice);
+  }
+  cache_ = std::move(opened->cache);
+  cap_bytes_ = options.memory_bytes;
+  return {};
+}
+
+void ReplayTarget::OpenAdmin(const ReplayOptions& options) {
+  const std::string endpoint = options.admin.empty() ? options.connect : options.admin;
+  auto admin = AdminClient::Connect(endpoint, In(kConnectLimit));
+  if (!admin) {
+    status_problem_ = admin.error().message;
+    return;
+  }
+  const auto config = admin->Config(In(kStatusLimit));
+  if (!config) {
+    status_problem_ = config.error().message;
+    return;
+  }
+  if (const auto memory = config->find("memory"); memory != config->end()) {
+    cap_bytes_ = ParseBytes(memory->second).value_or(0);
+  }
+  admin_ = std::move(*admin);
+}
+
+std::unique_ptr<Client> ReplayTarget::MakeClient(int number) const {
+  ClientOptions options;
+  options.endpoint = name_;
+  options.cache = cache_;
+  options.plane = plane_;
+  options.name = "cairn-bench/" + std::to_string(number);
+  options.breaker_failures = 0;  // Every request is to be tried; ReplayClient knows when to end.
+  return std::make_unique<Client>(std::move(options));
+}
+
+TargetStatus ReplayTarget::OfCache() const {
+  const CacheStats stats = cache_->Stats();
+  TargetStatus status;
+  status.known = true;
+  status.planner = cache_->planner_name();
+  status.eviction = cache_->config().eviction;
+  status.index_bytes = stats.index_bytes;
+  status.leases = stats.leases + stats.reservations + stats.pins;
+  status.checksum_failures = stats.checksum_failures + stats.cold_store.checksum_failures;
+  for (const std::uint64_t count : stats.evictions) {
+    status.evicted_objects += count;
+  }
+  status.ssd_written_bytes = stats.cold_store.written_bytes;
+  status.ssd_device_written_bytes = stats.cold_store.device_written_bytes;
+  return status;
+}
+
+TargetStatus ReplayTarget::Watch() {
+  if (cache_ != nullptr) {
+    cache_->SweepExpired();
+    TargetStatus status = OfCache();
+    status.rss_bytes = OwnPeakRssBytes();
+    peak_rss_bytes_ = status.rss_bytes;
+    return status;
+  }
+  if (!admin_) {
+    return {};
+  }
+  const auto reply = admin_->Status(In(kStatusLimit));
+  if (!reply) {
+    status_problem_ = reply.error().message;
+    admin_.reset();  // Out of step, or gone with the daemon.
+    return {};
+  }
+  TargetStatus status = FromReply(*reply);
+  peak_rss_bytes_ = std::max(peak_rss_bytes_, status.rss_bytes);
+  return status;
+}
+
+std::uint64_t ReplayTarget::PeakRssBytes() const { return peak_rss_bytes_; }
+
+}  // namespace cairn::bench

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "libcache/base/clock.h"
+#include "libcache/base/result.h"
+#include "libcache/cache/cache.h"
+#include "libcache/connector/client.h"
+#include "services/cairn-bench/admin_client.h"
+#include "services/cairn-bench/replay.h"
+
+namespace cairn::bench {
+
+/// What the cache says about itself.
+struct TargetStatus {
+  bool known = false;  ///< False where the daemon does not answer: then all below is zero.
+  std::string planner;
+  std::string eviction;
+  std::uint64_t rss_bytes = 0;
+  std::uint64_t index_bytes = 0;
+  std::uint64_t leases = 0;
+  std::uint64_t checksum_failures = 0;
+  std::uint64_t evicted_objects = 0;
+  std::uint64_t ssd_written_bytes = 0;         ///< Payload, since the cache started.
+  std::uint64_t ssd_device_written_bytes = 0;  ///< As the store counts them.
+};
+
+/// The cache that a replay drives: a daemon, or one in this process. Watch is called by one thread
+/// at a time; clients may be made and used meanwhile.
+class ReplayTarget {
+ public:
+  /// Errors: those of Cache::Open and Client::Connect, kInvalidArgument.
+  static Result<std::unique_ptr<ReplayTarget>> Open(const ReplayOptions& options);
+  ~ReplayTarget();
+
+  [[nodiscard]] std::unique_ptr<Client> MakeClient(int number) const;
+  /// Status of now. Ends expired leases of an embedded cache, which nobody else does.
+  TargetStatus Watch();
+  /// The largest resident memory seen by Watch; of an embedded cache, of this process at any time.
+  [[nodiscard]] std::uint64_t PeakRssBytes() const;
+  /// Memory the cache was allowed. The prefix index has a limit of its own.
+  [[nodiscard]] std::uint64_t CapBytes() const { return cap_bytes_; }
+  [[nodiscard]] bool embedded() const { return cache_ != nullptr; }
+  /// "embedded", or the endpoint.
+  [[nodiscard]] const std::string& name() const { return name_; }
+  /// Why the status is not known, if it is not.
+  [[nodiscard]] const std::string& status_problem() const { return status_problem_; }
+
+ private:
+  ReplayTarget() = default;
+  Status OpenCache(const ReplayOptions& options);
+  void OpenAdmin(const ReplayOptions& options);
+  [[nodiscard]] TargetStatus OfCache() const;
+
+  std::string name_;
+  PlaneChoice plane_ = PlaneChoice::kAuto;
+  std::shared_ptr<Cache> cache_;
+  std::optional<AdminClient> admin_;
+  std::string status_problem_;
+  std::uint64_t cap_bytes_ = 0;
+  std::uint64_t peak_rss_bytes_ = 0;
+};
+
+/// "auto", "shm" or "stream". Errors: kInvalidArgument.
+Result<PlaneChoice> ParsePlane(const std::string& name);
+
+/// Largest resident memory of this process so far.
+std::uint64_t OwnPeakRssBytes();
+
+}  // namespace cairn::bench

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace cairn::bench {
+
+/// A table for people: columns as wide as they need to be, the first one left-aligned, the others
+/// right-aligned.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> header = {});
+  void Add(std::vector<std::string> row);
+  [[nodiscard]] std::string Text() const;
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+  bool has_header_;
+};
+
+/// "1,234,567".
+std::string Grouped(std::uint64_t count);
+/// "12.3 %".
+std::string Percent(double share);
+/// With that many digits behind the point.
+std::string Fixed(double value, int digits);
+/// Three digits and a unit that fits: "850 ns", "12.3 us", "4.56 ms", "7.8 s".
+std::string Microseconds(double us);
+/// "5.31 GB/s", of 10^9 bytes.
+std::string GigabytesPerSecond(double bytes_per_second);
+
+/// "cairn-bench: <text>" on stderr.
+void Complain(const std::string& text);
+
+/// Exit codes of all commands.
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitUsage = 2;
+
+}  // namespace cairn::bench
