@@ -4,13 +4,20 @@
 #include <utility>
 
 namespace cairn {
+namespace {
+
+tl::unexpected<Error> TooLate() {
+  return Fail(ErrorCode::kDeadlineExceeded, "the deadline was over before the call's turn came");
+}
+
+}  // namespace
 
 Client::Client(ClientOptions options) : options_(std::move(options)) {}
 Client::~Client() = default;
 
 Result<Backend*> Client::Ready(TimePoint deadline) {
   const TimePoint now = SteadyClock::Instance().Now();
-  if (failures_ >= options_.breaker_failures) {
+  if (options_.breaker_failures > 0 && failures_ >= options_.breaker_failures) {
     if (now < probe_at_) {
       return Fail(ErrorCode::kUnavailable, "the daemon failed " + std::to_string(failures_) +
                                                " times in a row; trying again soon");
@@ -23,33 +30,35 @@ Result<Backend*> Client::Ready(TimePoint deadline) {
   backend_.reset();
   if (options_.cache != nullptr) {
     backend_ = EmbeddedBackend(options_.cache);
-    ++epoch_;
-    return backend_.get();
+  } else {
+    const auto endpoint = ParseEndpoint(options_.endpoint);
+    if (!endpoint) {
+      return Fail(endpoint.error());
+    }
+    auto connected = ConnectBackend(*endpoint, options_.plane, options_.name, deadline);
+    if (!connected) {
+      Note(connected.error().code);
+      const MutexLock names(names_mu_);
+      plane_ = "none";
+      return Fail(connected.error());
+    }
+    backend_ = std::move(*connected);
   }
-  const auto endpoint = ParseEndpoint(options_.endpoint);
-  if (!endpoint) {
-    return Fail(endpoint.error());
-  }
-  auto connected = ConnectBackend(*endpoint, options_.plane, options_.name, deadline);
-  if (!connected) {
-    Note(connected.error().code);
-    return Fail(connected.error());
-  }
-  backend_ = std::move(*connected);
   ++epoch_;
+  const MutexLock names(names_mu_);
+  plane_ = backend_->PlaneName();
   return backend_.get();
 }
 
-Result<Backend*> Client::ReadyFor(Handle handle, TimePoint deadline) {
-  if (handle >= namespaces_.size()) {
-    return Fail(ErrorCode::kInvalidArgument, "no such namespace handle");
-  }
-  const auto backend = Ready(deadline);
+Result<Backend*> Client::ReadyFor(Handle handle, const Space& space, TimePoint deadline) {
+  auto backend = Ready(deadline);
   if (!backend) {
     return backend;
   }
-  OpenedSpec& space = namespaces_[handle];
-  if (space.epoch != epoch_) {
+  if (remote_ids_.size() <= handle) {
+    remote_ids_.resize(handle + std::size_t{1});
+  }
+  if (remote_ids_[handle].epoch != epoch_) {
     const auto opened = Noted((*backend)->OpenNamespace(space.spec, deadline));
     if (!opened) {
       return Fail(opened.error());
@@ -58,8 +67,7 @@ Result<Backend*> Client::ReadyFor(Handle handle, TimePoint deadline) {
       // Another daemon with another tenant key: prompts made before have other names there.
       return Fail(ErrorCode::kUnsupported, "the daemon has another tenant key; open it again");
     }
-    space.remote_id = opened->id;
-    space.epoch = epoch_;
+    remote_ids_[handle] = {.id = opened->id, .epoch = epoch_};
   }
   return backend;
 }
@@ -81,21 +89,31 @@ Result<T> Client::Noted(Result<T> result) {
 }
 
 Status Client::Connect(TimePoint deadline) {
-  const MutexLock lock(mu_);
+  const TurnLock turn(turn_, deadline);
+  if (!turn.Taken()) {
+    return TooLate();
+  }
+  const std::uint64_t before = epoch_;
   const auto backend = Ready(deadline);
   if (!backend) {
     return Fail(backend.error());
+  }
+  if (epoch_ != before) {
+    Note(ErrorCode::kOk);
   }
   return {};
 }
 
 std::string Client::PlaneName() const {
-  const MutexLock lock(mu_);
-  return backend_ == nullptr ? "none" : std::string(backend_->PlaneName());
+  const MutexLock lock(names_mu_);
+  return plane_;
 }
 
 Result<Client::Handle> Client::OpenNamespace(const NamespaceSpec& spec, TimePoint deadline) {
-  const MutexLock lock(mu_);
+  const TurnLock turn(turn_, deadline);
+  if (!turn.Taken()) {
+    return TooLate();
+  }
   const auto backend = Ready(deadline);
   if (!backend) {
     return Fail(backend.error());
@@ -104,31 +122,52 @@ Result<Client::Handle> Client::OpenNamespace(const NamespaceSpec& spec, TimePoin
   if (!opened) {
     return Fail(opened.error());
   }
-  OpenedSpec space{.spec = spec, .seed = opened->seed, .remote_id = opened->id, .epoch = epoch_};
-  space.spec.grid_tokens = opened->grid_tokens;
-  namespaces_.push_back(std::move(space));
-  return static_cast<Handle>(namespaces_.size() - 1);
+  auto space = std::make_shared<Space>(Space{.spec = spec, .seed = opened->seed});
+  space->spec.grid_tokens = opened->grid_tokens;
+  const MutexLock lock(names_mu_);
+  spaces_.push_back(std::move(space));
+  remote_ids_.resize(spaces_.size());
+  remote_ids_.back() = {.id = opened->id, .epoch = epoch_};
+  return static_cast<Handle>(spaces_.size() - 1);
+}
+
+Result<std::shared_ptr<const Client::Space>> Client::Find(Handle handle) const {
+  const MutexLock lock(names_mu_);
+  if (handle >= spaces_.size()) {
+    return Fail(ErrorCode::kInvalidArgument, "no such namespace handle");
+  }
+  return spaces_[handle];
+}
+
+Result<std::shared_ptr<const Client::Space>> Client::SpaceOf(const Prompt& prompt) const {
+  auto space = Find(prompt.name_space);
+  if (space && prompt.keys.size() != prompt.tokens.size() / (*space)->spec.block_tokens) {
+    return Fail(ErrorCode::kInvalidArgument, "the prompt was made for another namespace");
+  }
+  return space;
 }
 
 Result<PrefixKey> Client::Seed(Handle handle) const {
-  const MutexLock lock(mu_);
-  if (handle >= namespaces_.size()) {
-    return Fail(ErrorCode::kInvalidArgument, "no such namespace handle");
+  const auto space = Find(handle);
+  if (!space) {
+    return Fail(space.error());
   }
-  return namespaces_[handle].seed;
+  return (*space)->seed;
+}
+
+Result<NamespaceSpec> Client::SpecOf(Handle handle) const {
+  const auto space = Find(handle);
+  if (!space) {
+    return Fail(space.error());
+  }
+  return (*space)->spec;
 }
 
 Result<Client::Prompt> Client::MakePrompt(Handle handle, std::uint64_t request,
                                           std::span<const std::uint32_t> tokens) const {
-  PrefixKey seed;
-  std::uint32_t block_tokens = 0;
-  {
-    const MutexLock lock(mu_);
-    if (handle >= namespaces_.size()) {
-      return Fail(ErrorCode::kInvalidArgument, "no such namespace handle");
-    }
-    seed = namespaces_[handle].seed;
-    block_tokens = namespaces_[handle].spec.block_tokens;
+  const auto space = Find(handle);
+  if (!space) {
+    return Fail(space.error());
   }
   if (tokens.empty()) {
     return Fail(ErrorCode::kInvalidArgument, "the prompt is empty: there is nothing to cache");
@@ -139,11 +178,10 @@ Result<Client::Prompt> Client::MakePrompt(Handle handle, std::uint64_t request,
   return Prompt{.name_space = handle,
                 .request = request,
                 .tokens = tokens,
-                .keys = BlockKeys(seed, tokens, block_tokens)};
+                .keys = BlockKeys((*space)->seed, tokens, (*space)->spec.block_tokens)};
 }
 
-PrefixKey Client::KeyAtLocked(const Prompt& prompt, std::uint32_t position) const {
-  const OpenedSpec& space = namespaces_[prompt.name_space];
+PrefixKey Client::KeyIn(const Space& space, const Prompt& prompt, std::uint32_t position) {
   const std::uint32_t blocks = position / space.spec.block_tokens;
   const PrefixKey& floor = blocks == 0 ? space.seed : prompt.keys[blocks - 1];
   const std::uint32_t start = blocks * space.spec.block_tokens;
@@ -151,39 +189,54 @@ PrefixKey Client::KeyAtLocked(const Prompt& prompt, std::uint32_t position) cons
 }
 
 Result<PrefixKey> Client::KeyAt(const Prompt& prompt, std::uint32_t position) const {
-  const MutexLock lock(mu_);
-  if (prompt.name_space >= namespaces_.size() || position > prompt.tokens.size()) {
+  const auto space = SpaceOf(prompt);
+  if (!space) {
+    return Fail(space.error());
+  }
+  if (position > prompt.tokens.size()) {
     return Fail(ErrorCode::kInvalidArgument, "position beyond the prompt");
   }
-  return KeyAtLocked(prompt, position);
+  return KeyIn(**space, prompt, position);
 }
 
 Result<Client::Hit> Client::Match(const Prompt& prompt, TimePoint deadline) {
-  const MutexLock lock(mu_);
-  const auto backend = ReadyFor(prompt.name_space, deadline);
+  const auto space = SpaceOf(prompt);
+  if (!space) {
+    return Fail(space.error());
+  }
+  const TurnLock turn(turn_, deadline);
+  if (!turn.Taken()) {
+    return TooLate();
+  }
+  const auto backend = ReadyFor(prompt.name_space, **space, deadline);
   if (!backend) {
     return Fail(backend.error());
   }
-  const auto prompt_tokens = static_cast<std::uint32_t>(prompt.tokens.size());
-  auto matched = Noted((*backend)->Match(namespaces_[prompt.name_space].remote_id, prompt.request,
-                                         prompt.keys, prompt_tokens, deadline));
+  const auto matched =
+      Noted((*backend)->Match(remote_ids_[prompt.name_space].id, prompt.request, prompt.keys,
+                              static_cast<std::uint32_t>(prompt.tokens.size()), deadline));
   if (!matched) {
     return Fail(matched.error());
   }
+  return ChooseHit(**backend, **space, prompt, *matched, deadline);
+}
+
+Result<Client::Hit> Client::ChooseHit(Backend& backend, const Space& space, const Prompt& prompt,
+                                      const MatchResult& matched, TimePoint deadline) {
   Hit hit;
-  hit.lease = matched->lease;
+  hit.lease = matched.lease;
   hit.epoch = epoch_;
-  hit.overlap_tokens = matched->overlap_tokens;
+  hit.overlap_tokens = matched.overlap_tokens;
   const Boundary* best = nullptr;
-  for (std::size_t i = 0; i < matched->boundaries.size(); ++i) {
-    const Boundary& b = matched->boundaries[i];
+  for (std::size_t i = 0; i < matched.boundaries.size(); ++i) {
+    const Boundary& b = matched.boundaries[i];
     // The daemon has whole-block keys only: a place inside a block is ours if its key is.
-    if (b.position >= prompt_tokens ||
-        (b.tail && !(KeyAtLocked(prompt, b.position) == b.tail_key))) {
+    if (b.position >= prompt.tokens.size() ||
+        (b.tail && !(KeyIn(space, prompt, b.position) == b.tail_key))) {
       continue;
     }
     hit.boundaries.push_back(b);
-    if (i == matched->best || (b.tail && (best == nullptr || b.position > best->position))) {
+    if (i == matched.best || (b.tail && (best == nullptr || b.position > best->position))) {
       best = &b;
     }
   }
@@ -195,11 +248,11 @@ Result<Client::Hit> Client::Match(const Prompt& prompt, TimePoint deadline) {
     hit.tail_key = best->tail_key;
     hit.overlap_tokens = std::max(hit.overlap_tokens, best->position);
   } else if (hit.lease != 0) {
-    static_cast<void>((*backend)->Release(hit.lease, deadline));  // Only tails of others.
+    static_cast<void>(backend.Release(hit.lease, deadline));  // Only tails of others.
     hit.lease = 0;
   }
-  for (const std::uint32_t position : matched->plan) {
-    if (position > hit.resume_at && position <= prompt_tokens) {
+  for (const std::uint32_t position : matched.plan) {
+    if (position > hit.resume_at && position <= prompt.tokens.size()) {
       hit.plan.push_back(position);
     }
   }
@@ -218,9 +271,12 @@ Client::Hit Client::At(const Hit& hit, const Boundary& boundary) {
 
 Result<Client::Loaded> Client::Load(const Hit& hit, std::uint32_t from_position,
                                     const Target& target, TimePoint deadline) {
-  const MutexLock lock(mu_);
   if (hit.lease == 0 || hit.resume_at == 0) {
     return Fail(ErrorCode::kInvalidArgument, "the match found nothing to load");
+  }
+  const TurnLock turn(turn_, deadline);
+  if (!turn.Taken()) {
+    return TooLate();
   }
   if (backend_ == nullptr || !backend_->Alive() || hit.epoch != epoch_) {
     return Fail(ErrorCode::kExpired, "the lease went with its connection");
@@ -237,9 +293,9 @@ Result<Client::Loaded> Client::Load(const Hit& hit, std::uint32_t from_position,
     const ObjectView& object = (*objects)[i];
     const std::span<std::byte> memory = target(object);
     if (memory.size() != object.bytes) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  "the target for an object of " + std::to_string(object.bytes) + " bytes has " +
-                      std::to_string(memory.size()));
+      return Fail(ErrorCode::kInvalidArgument, "the target for an object of " +
+                                                   std::to_string(object.bytes) + " bytes has " +
+                                                   std::to_string(memory.size()));
     }
     if (SteadyClock::Instance().Now() >= deadline) {
       Note(ErrorCode::kDeadlineExceeded);
@@ -258,9 +314,15 @@ Result<Client::Loaded> Client::Load(const Hit& hit, std::uint32_t from_position,
 }
 
 Status Client::Release(const Hit& hit, TimePoint deadline) {
-  const MutexLock lock(mu_);
-  if (hit.lease == 0 || backend_ == nullptr || hit.epoch != epoch_) {
-    return {};  // Nothing is held: a lost connection's leases ended with it.
+  if (hit.lease == 0) {
+    return {};
+  }
+  const TurnLock turn(turn_, deadline);
+  if (!turn.Taken()) {
+    return TooLate();  // The lease ends by itself.
+  }
+  if (backend_ == nullptr || hit.epoch != epoch_) {
+    return {};  // A lost connection's leases ended with it.
   }
   const Status released = backend_->Release(hit.lease, deadline);
   if (!released) {
@@ -271,10 +333,9 @@ Status Client::Release(const Hit& hit, TimePoint deadline) {
 
 Result<Client::Stored> Client::Store(const Prompt& prompt, std::span<const StoreItem> items,
                                      bool durable, TimePoint deadline) {
-  const MutexLock lock(mu_);
-  const auto backend = ReadyFor(prompt.name_space, deadline);
-  if (!backend) {
-    return Fail(backend.error());
+  const auto space = SpaceOf(prompt);
+  if (!space) {
+    return Fail(space.error());
   }
   for (const StoreItem& item : items) {
     if (item.position == 0 || item.position > prompt.tokens.size()) {
@@ -283,26 +344,33 @@ Result<Client::Stored> Client::Store(const Prompt& prompt, std::span<const Store
                       std::to_string(prompt.tokens.size()) + " tokens");
     }
   }
-  return StoreLocked(**backend, prompt, items, durable, deadline);
+  const TurnLock turn(turn_, deadline);
+  if (!turn.Taken()) {
+    return TooLate();
+  }
+  const auto backend = ReadyFor(prompt.name_space, **space, deadline);
+  if (!backend) {
+    return Fail(backend.error());
+  }
+  return StoreIn(**backend, **space, prompt, items, durable, deadline);
 }
 
-Result<Client::Stored> Client::StoreLocked(Backend& backend, const Prompt& prompt,
-                                           std::span<const StoreItem> items, bool durable,
-                                           TimePoint deadline) {
-  const OpenedSpec& space = namespaces_[prompt.name_space];
+Result<Client::Stored> Client::StoreIn(Backend& backend, const Space& space, const Prompt& prompt,
+                                       std::span<const StoreItem> items, bool durable,
+                                       TimePoint deadline) {
   const std::uint32_t block = space.spec.block_tokens;
   std::vector<ReserveItem> wanted;
   wanted.reserve(items.size());
   for (const StoreItem& item : items) {
     const std::uint32_t parent = (item.position - 1) / block * block;
     wanted.push_back({.kind = item.kind,
-                      .key = KeyAtLocked(prompt, item.position),
-                      .parent = KeyAtLocked(prompt, parent),
+                      .key = KeyIn(space, prompt, item.position),
+                      .parent = KeyIn(space, prompt, parent),
                       .position = item.position,
                       .bytes = item.bytes.size()});
   }
   const auto outcomes =
-      Noted(backend.Reserve(space.remote_id, prompt.request, wanted, deadline));
+      Noted(backend.Reserve(remote_ids_[prompt.name_space].id, prompt.request, wanted, deadline));
   if (!outcomes) {
     return Fail(outcomes.error());
   }
@@ -350,13 +418,20 @@ Result<Client::Stored> Client::StoreLocked(Backend& backend, const Prompt& promp
 }
 
 Status Client::Observe(const Prompt& prompt, const Observation& observation, TimePoint deadline) {
-  const MutexLock lock(mu_);
-  const auto backend = ReadyFor(prompt.name_space, deadline);
+  const auto space = SpaceOf(prompt);
+  if (!space) {
+    return Fail(space.error());
+  }
+  const TurnLock turn(turn_, deadline);
+  if (!turn.Taken()) {
+    return TooLate();
+  }
+  const auto backend = ReadyFor(prompt.name_space, **space, deadline);
   if (!backend) {
     return Fail(backend.error());
   }
-  return (*backend)->Observe(namespaces_[prompt.name_space].remote_id, prompt.request,
-                             observation, deadline);
+  return Noted((*backend)->Observe(remote_ids_[prompt.name_space].id, prompt.request, observation,
+                                   deadline));
 }
 
 }  // namespace cairn

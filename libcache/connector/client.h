@@ -12,6 +12,7 @@
 #include "libcache/base/mutex.h"
 #include "libcache/cache/cache.h"
 #include "libcache/connector/backend.h"
+#include "libcache/connector/turn.h"
 
 namespace cairn {
 
@@ -34,8 +35,10 @@ struct ClientOptions {
 /// Every error is a miss as far as the engine is concerned: it prefills cold. Bytes handed out were
 /// verified; after an error a target buffer's content is undefined.
 ///
-/// Thread-safe, but calls wait for one another (within their deadlines): give each engine thread a
-/// client of its own. Reconnects by itself; leases of a lost connection are gone.
+/// Thread-safe, but calls with a deadline wait for one another (within their deadlines): give each
+/// engine thread a client of its own. Calls without one never wait. Reconnects by itself; leases of
+/// a lost connection are gone. A call whose deadline is over when it begins fails with
+/// kDeadlineExceeded, which the circuit breaker does not count.
 class Client {
  public:
   using Handle = std::uint32_t;
@@ -46,14 +49,16 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   /// Connects if need be. To tell a wrong endpoint early; every other call connects too.
-  Status Connect(TimePoint deadline) CAIRN_EXCLUDES(mu_);
+  Status Connect(TimePoint deadline) CAIRN_EXCLUDES(turn_);
   /// "shm", "stream", "embedded", or "none" while not connected.
-  [[nodiscard]] std::string PlaneName() const CAIRN_EXCLUDES(mu_);
+  [[nodiscard]] std::string PlaneName() const CAIRN_EXCLUDES(names_mu_);
 
   /// A handle that stays valid over reconnects. Errors: kInvalidArgument naming the field.
-  Result<Handle> OpenNamespace(const NamespaceSpec& spec, TimePoint deadline) CAIRN_EXCLUDES(mu_);
+  Result<Handle> OpenNamespace(const NamespaceSpec& spec, TimePoint deadline) CAIRN_EXCLUDES(turn_);
   /// key_0 of an open namespace, to make keys with.
-  [[nodiscard]] Result<PrefixKey> Seed(Handle handle) const CAIRN_EXCLUDES(mu_);
+  [[nodiscard]] Result<PrefixKey> Seed(Handle handle) const CAIRN_EXCLUDES(names_mu_);
+  /// What was opened under `handle`, with the grid that is in force.
+  [[nodiscard]] Result<NamespaceSpec> SpecOf(Handle handle) const CAIRN_EXCLUDES(names_mu_);
 
   /// A prompt as the cache sees it: made once, used by Match and Store.
   struct Prompt {
@@ -64,7 +69,7 @@ class Client {
   };
   /// Computes the keys. Errors: kInvalidArgument for an empty prompt.
   Result<Prompt> MakePrompt(Handle handle, std::uint64_t request,
-                            std::span<const std::uint32_t> tokens) const CAIRN_EXCLUDES(mu_);
+                            std::span<const std::uint32_t> tokens) const CAIRN_EXCLUDES(names_mu_);
 
   struct Hit {
     LeaseId lease = 0;            ///< 0: nothing to resume from. Release it otherwise.
@@ -79,7 +84,7 @@ class Client {
     std::uint32_t overlap_tokens = 0;  ///< Longest prefix seen before that the daemon knows.
   };
   /// Never resumes at the prompt's full length. Errors: see class comment.
-  Result<Hit> Match(const Prompt& prompt, TimePoint deadline) CAIRN_EXCLUDES(mu_);
+  Result<Hit> Match(const Prompt& prompt, TimePoint deadline) CAIRN_EXCLUDES(turn_);
 
   /// Gives memory for an object about to be read: object.bytes of it.
   using Target = std::function<std::span<std::byte>(const ObjectView& object)>;
@@ -91,11 +96,11 @@ class Client {
   /// then the checkpoint, each verified. KV up to `from_position` is left out. All or nothing: on
   /// an error the engine must not use any of it.
   Result<Loaded> Load(const Hit& hit, std::uint32_t from_position, const Target& target,
-                      TimePoint deadline) CAIRN_EXCLUDES(mu_);
+                      TimePoint deadline) CAIRN_EXCLUDES(turn_);
   /// Another boundary of the same hit, if loading the best one is not worth it.
   static Hit At(const Hit& hit, const Boundary& boundary);
 
-  Status Release(const Hit& hit, TimePoint deadline) CAIRN_EXCLUDES(mu_);
+  Status Release(const Hit& hit, TimePoint deadline) CAIRN_EXCLUDES(turn_);
 
   /// One object to store. KV: ends at `position`, begins at the block's start (a whole block, or
   /// the first tokens of one for a tail). Checkpoint: the state at `position`.
@@ -114,45 +119,59 @@ class Client {
   };
   /// Store in order of position. `durable`: return once the objects survive kill -9.
   Result<Stored> Store(const Prompt& prompt, std::span<const StoreItem> items, bool durable,
-                       TimePoint deadline) CAIRN_EXCLUDES(mu_);
+                       TimePoint deadline) CAIRN_EXCLUDES(turn_);
 
   Status Observe(const Prompt& prompt, const Observation& observation, TimePoint deadline)
-      CAIRN_EXCLUDES(mu_);
+      CAIRN_EXCLUDES(turn_);
 
   /// Key of any position of the prompt: a block's, or a tail's.
   [[nodiscard]] Result<PrefixKey> KeyAt(const Prompt& prompt, std::uint32_t position) const
-      CAIRN_EXCLUDES(mu_);
+      CAIRN_EXCLUDES(names_mu_);
 
  private:
-  struct OpenedSpec {
+  // What was opened; never changes. Shared, so that a call may use it while others are opened.
+  struct Space {
     NamespaceSpec spec;
     PrefixKey seed;
-    std::uint32_t remote_id = 0;
-    std::uint64_t epoch = 0;  // Connection for which remote_id holds.
+  };
+  // What the daemon calls it, and on which connection it said so.
+  struct RemoteId {
+    std::uint32_t id = 0;
+    std::uint64_t epoch = 0;
   };
 
-  Result<Backend*> Ready(TimePoint deadline) CAIRN_REQUIRES(mu_);
-  Result<Backend*> ReadyFor(Handle handle, TimePoint deadline) CAIRN_REQUIRES(mu_);
-  void Note(ErrorCode code) CAIRN_REQUIRES(mu_);
+  [[nodiscard]] Result<std::shared_ptr<const Space>> Find(Handle handle) const
+      CAIRN_EXCLUDES(names_mu_);
+  /// Find, and a check that the prompt was made for such a namespace.
+  [[nodiscard]] Result<std::shared_ptr<const Space>> SpaceOf(const Prompt& prompt) const
+      CAIRN_EXCLUDES(names_mu_);
+  Result<Backend*> Ready(TimePoint deadline) CAIRN_REQUIRES(turn_);
+  Result<Backend*> ReadyFor(Handle handle, const Space& space, TimePoint deadline)
+      CAIRN_REQUIRES(turn_);
+  void Note(ErrorCode code) CAIRN_REQUIRES(turn_);
   template <class T>
-  Result<T> Noted(Result<T> result) CAIRN_REQUIRES(mu_);
-  PrefixKey KeyAtLocked(const Prompt& prompt, std::uint32_t position) const CAIRN_REQUIRES(mu_);
-  Result<Stored> StoreLocked(Backend& backend, const Prompt& prompt,
-                             std::span<const StoreItem> items, bool durable, TimePoint deadline)
-      CAIRN_REQUIRES(mu_);
+  Result<T> Noted(Result<T> result) CAIRN_REQUIRES(turn_);
+  static PrefixKey KeyIn(const Space& space, const Prompt& prompt, std::uint32_t position);
+  Result<Hit> ChooseHit(Backend& backend, const Space& space, const Prompt& prompt,
+                        const MatchResult& matched, TimePoint deadline) CAIRN_REQUIRES(turn_);
+  Result<Stored> StoreIn(Backend& backend, const Space& space, const Prompt& prompt,
+                         std::span<const StoreItem> items, bool durable, TimePoint deadline)
+      CAIRN_REQUIRES(turn_);
 
   const ClientOptions options_;
-  mutable Mutex mu_;
-  std::unique_ptr<Backend> backend_ CAIRN_GUARDED_BY(mu_);
-  std::vector<OpenedSpec> namespaces_ CAIRN_GUARDED_BY(mu_);
-  std::uint64_t epoch_ CAIRN_GUARDED_BY(mu_) = 0;
-  int failures_ CAIRN_GUARDED_BY(mu_) = 0;
-  TimePoint probe_at_ CAIRN_GUARDED_BY(mu_);
+  mutable Mutex names_mu_;  // A leaf; may be taken during a turn.
+  std::vector<std::shared_ptr<const Space>> spaces_ CAIRN_GUARDED_BY(names_mu_);
+  std::string plane_ CAIRN_GUARDED_BY(names_mu_) = "none";
+
+  Turn turn_;
+  std::unique_ptr<Backend> backend_ CAIRN_GUARDED_BY(turn_);
+  std::vector<RemoteId> remote_ids_ CAIRN_GUARDED_BY(turn_);  // By handle.
+  std::uint64_t epoch_ CAIRN_GUARDED_BY(turn_) = 0;
+  int failures_ CAIRN_GUARDED_BY(turn_) = 0;
+  TimePoint probe_at_ CAIRN_GUARDED_BY(turn_);
 };
 
 /// The usual deadline: `ms` from now.
-inline TimePoint In(std::chrono::milliseconds ms) {
-  return std::chrono::steady_clock::now() + ms;
-}
+inline TimePoint In(std::chrono::milliseconds ms) { return std::chrono::steady_clock::now() + ms; }
 
 }  // namespace cairn

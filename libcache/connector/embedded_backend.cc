@@ -52,8 +52,7 @@ class Embedded final : public Backend {
               std::span<std::byte> target, TimePoint) override {
     CAIRN_CHECK(target.size() == object.bytes);
     const SlotHeader& header = cache_->arena().Header(object.arena_offset);
-    const std::atomic_ref<std::uint64_t> generation(
-        const_cast<std::uint64_t&>(header.generation));
+    const std::atomic_ref<std::uint64_t> generation(const_cast<std::uint64_t&>(header.generation));
     const Digest digest =
         CopyAndDigest(target, cache_->arena().Payload(object.arena_offset).first(object.bytes));
     std::atomic_thread_fence(std::memory_order_acquire);
@@ -75,8 +74,7 @@ class Embedded final : public Backend {
     return cache_->Reserve(session_, request, name_space, items);
   }
 
-  Result<Digest> Write(std::uint64_t token, std::span<const std::byte> bytes,
-                       TimePoint) override {
+  Result<Digest> Write(std::uint64_t token, std::span<const std::byte> bytes, TimePoint) override {
     if (const Status filled = cache_->Fill(session_, token, 0, bytes); !filled) {
       return Fail(filled.error());
     }

@@ -141,14 +141,14 @@ class Remote final : public Backend {
     std::vector<ObjectView> views;
     views.reserve(static_cast<std::size_t>(response->fetch().objects_size()));
     for (const v1::ObjectRef& from : response->fetch().objects()) {
-      views.push_back({.kind = from.kind() == v1::KIND_KV ? ObjectKind::kKv
-                                                          : ObjectKind::kCheckpoint,
-                       .position = from.position(),
-                       .tokens = from.tokens(),
-                       .bytes = from.bytes(),
-                       .digest = {.low = from.digest_low(), .high = from.digest_high()},
-                       .arena_offset = from.arena_offset(),
-                       .generation = from.generation()});
+      views.push_back(
+          {.kind = from.kind() == v1::KIND_KV ? ObjectKind::kKv : ObjectKind::kCheckpoint,
+           .position = from.position(),
+           .tokens = from.tokens(),
+           .bytes = from.bytes(),
+           .digest = {.low = from.digest_low(), .high = from.digest_high()},
+           .arena_offset = from.arena_offset(),
+           .generation = from.generation()});
     }
     return views;
   }
@@ -202,8 +202,7 @@ class Remote final : public Backend {
     }
     std::vector<ReserveOutcome> outcomes;
     for (const v1::ReserveOutcome& from : response->reserve().outcomes()) {
-      outcomes.push_back(
-          {.code = static_cast<ErrorCode>(from.code()), .token = from.token()});
+      outcomes.push_back({.code = static_cast<ErrorCode>(from.code()), .token = from.token()});
     }
     if (outcomes.size() != items.size()) {
       return Malformed("Reserve");
@@ -252,8 +251,8 @@ class Remote final : public Backend {
     return CallForStatus(request, deadline);
   }
 
-  Status Observe(std::uint32_t name_space, std::uint64_t request_id,
-                 const Observation& observation, TimePoint deadline) override {
+  Status Observe(std::uint32_t name_space, std::uint64_t request_id, const Observation& observation,
+                 TimePoint deadline) override {
     v1::Request request;
     v1::Observe& observe = *request.mutable_observe();
     observe.set_namespace_id(name_space);
@@ -279,8 +278,8 @@ class Remote final : public Backend {
   }
 
   void NotePlane(ErrorCode code) {
-    plane_lost_ = plane_lost_ || code == ErrorCode::kUnavailable ||
-                  code == ErrorCode::kDeadlineExceeded;
+    plane_lost_ =
+        plane_lost_ || code == ErrorCode::kUnavailable || code == ErrorCode::kDeadlineExceeded;
   }
 
   Channel channel_;

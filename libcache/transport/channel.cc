@@ -37,8 +37,7 @@ Result<Channel> Channel::Open(const Endpoint& endpoint, const Greeting& greeting
   return channel;
 }
 
-Status Channel::Send(v1::Request& request, std::span<const std::byte> payload,
-                     TimePoint deadline) {
+Status Channel::Send(v1::Request& request, std::span<const std::byte> payload, TimePoint deadline) {
   if (broken_) {
     return Fail(ErrorCode::kUnavailable, "the connection failed before");
   }

@@ -27,9 +27,9 @@ Result<FrameHeader> ParseFrameHeader(std::span<const std::byte> bytes,
     return Fail(ErrorCode::kCorrupt, "reserved bits set in the frame header");
   }
   if (header.payload_bytes > max_payload_bytes) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "frame of " + std::to_string(header.payload_bytes) + " bytes; the limit is " +
-                    std::to_string(max_payload_bytes));
+    return Fail(ErrorCode::kInvalidArgument, "frame of " + std::to_string(header.payload_bytes) +
+                                                 " bytes; the limit is " +
+                                                 std::to_string(max_payload_bytes));
   }
   return header;
 }
@@ -42,8 +42,7 @@ Status AppendFrame(const google::protobuf::MessageLite& message, std::string& ou
   }
   const std::size_t start = out.size();
   out.resize(start + FrameHeader::kBytes + payload_bytes);
-  const auto header =
-      std::as_writable_bytes(std::span(out.data() + start, FrameHeader::kBytes));
+  const auto header = std::as_writable_bytes(std::span(out.data() + start, FrameHeader::kBytes));
   StoreLe<std::uint32_t>(header, 0, FrameHeader::kMagic);
   StoreLe<std::uint16_t>(header, 4, kProtocolVersion);
   StoreLe<std::uint16_t>(header, 6, 0);

@@ -58,8 +58,8 @@ class ShmPlane final : public DataPlane {
   Status Get(const PlaneObject& object, std::span<std::byte> target, TimePoint) override {
     const std::span<std::byte> arena = arena_.memory();
     if (object.arena_offset < kSlotHeaderBytes || object.arena_offset % kSlotHeaderBytes != 0 ||
-        object.arena_offset > arena.size() ||
-        object.bytes > arena.size() - object.arena_offset || target.size() != object.bytes) {
+        object.arena_offset > arena.size() || object.bytes > arena.size() - object.arena_offset ||
+        target.size() != object.bytes) {
       return Fail(ErrorCode::kCorrupt, "the object does not lie inside the arena");
     }
     auto* const word = reinterpret_cast<std::uint64_t*>(
@@ -68,8 +68,7 @@ class ShmPlane final : public DataPlane {
     if (generation.load(std::memory_order_acquire) != object.generation) {
       return Changed();
     }
-    const Digest digest =
-        CopyAndDigest(target, arena.subspan(object.arena_offset, object.bytes));
+    const Digest digest = CopyAndDigest(target, arena.subspan(object.arena_offset, object.bytes));
     // The copy must be complete before the second look; the lease should have made sure anyway.
     std::atomic_thread_fence(std::memory_order_acquire);
     if (generation.load(std::memory_order_relaxed) != object.generation) {

@@ -41,8 +41,7 @@ class Socket {
   static Result<Socket> Connect(const Endpoint& endpoint, TimePoint deadline);
 
   /// Sends all of both pieces. Errors: kUnavailable (peer gone), kDeadlineExceeded.
-  Status Send(std::span<const std::byte> head, std::span<const std::byte> body,
-              TimePoint deadline);
+  Status Send(std::span<const std::byte> head, std::span<const std::byte> body, TimePoint deadline);
   /// Fills `target`. Errors: kUnavailable (peer gone), kDeadlineExceeded.
   Status Receive(std::span<std::byte> target, TimePoint deadline);
   /// As Receive; descriptors that come along (SCM_RIGHTS) are appended to `fds`.

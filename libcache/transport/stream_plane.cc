@@ -17,8 +17,7 @@ class StreamPlane final : public DataPlane {
 
   [[nodiscard]] std::string_view Name() const override { return "stream"; }
 
-  Status Get(const PlaneObject& object, std::span<std::byte> target,
-             TimePoint deadline) override {
+  Status Get(const PlaneObject& object, std::span<std::byte> target, TimePoint deadline) override {
     v1::Request request;
     request.mutable_stream_get()->set_lease_id(object.lease);
     request.mutable_stream_get()->set_index(object.index);
