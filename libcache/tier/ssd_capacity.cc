@@ -16,7 +16,7 @@ constexpr auto kDeletionPoll = std::chrono::milliseconds(1);
 }  // namespace
 
 std::uint64_t SsdStore::ReserveBytes(std::uint64_t capacity_bytes) {
-  // Two manifests, two logs, option files, and the tables that compaction writes before it may
+  // Two manifests, option files, and the tables that compaction writes before it may
   // delete its inputs: about 1/1000 of the payload for objects of 256 KiB and up.
   return 2 * kMiB + capacity_bytes / 256;
 }
@@ -90,9 +90,7 @@ Status SsdStore::CloseOpenSegment() {
 Status SsdStore::MakeRoom(std::uint64_t room, std::vector<std::uint32_t>& gone) {
   const std::uint64_t limit = config_.capacity_bytes - ReserveBytes(config_.capacity_bytes);
   for (const std::uint32_t segment : std::set<std::uint32_t>(unerased_)) {
-    if (auto erased = EraseSegment(segment); !erased) {
-      return erased;
-    }
+    static_cast<void>(EraseSegment(segment));
   }
   while (SettledBytes() + room > limit) {
     if (RemoveQuarantine()) {
@@ -112,7 +110,9 @@ Status SsdStore::MakeRoom(std::uint64_t room, std::vector<std::uint32_t>& gone) 
       return Fail(ErrorCode::kNoSpace,
                   "nothing left to evict, and no room for " + FormatBytes(room) + " below the cap");
     }
-    if (auto erased = EraseSegment(*victim); !erased) {
+    // Damage keeps the space of one segment, not the tier from going on.
+    if (auto erased = EraseSegment(*victim);
+        !erased && erased.error().code != ErrorCode::kCorrupt) {
       return erased;
     }
   }

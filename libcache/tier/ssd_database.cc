@@ -134,7 +134,6 @@ class SsdDatabase::Impl {
   Status EraseFamily(SsdFamily family, std::uint32_t segment) {
     const auto [first, last] = KeyRange(segment);
     const auto tables = TablesOf(family, first, last);
-    // A damaged table met by compaction would stop all writes until a restart, so look first.
     if (const auto verified = VerifyTables(tables); !verified) {
       if (family == kObjectsFamily || verified.error().code != ErrorCode::kCorrupt) {
         return verified;
@@ -262,6 +261,17 @@ Result<std::string> SsdDatabase::GetMeta(const std::string& key) {
   return value;
 }
 
+Result<std::string> SsdDatabase::GetStoredMeta(const std::string& key) {
+  auto options = ScanOptions();
+  options.read_tier = rocksdb::kPersistedTier;
+  std::string value;
+  const auto status = impl_->db->Get(options, impl_->handles[kMetaFamily], key, &value);
+  if (!status.ok()) {
+    return Fail(FromRocks(status, "reading " + key).error());
+  }
+  return value;
+}
+
 Result<std::vector<std::pair<std::string, std::string>>> SsdDatabase::ListMeta(
     const std::string& prefix) {
   std::vector<std::pair<std::string, std::string>> pairs;
@@ -284,7 +294,16 @@ Status SsdDatabase::FlushAll() {
 }
 
 Status SsdDatabase::CompactSegment(std::uint32_t segment) {
+  const auto [first, last] = KeyRange(segment);
   for (const SsdFamily family : {kKvFamily, kCheckpointFamily}) {
+    const auto tables = impl_->TablesOf(family, first, last);
+    if (tables.size() < 2) {
+      continue;
+    }
+    // A damaged table met by compaction would stop all writes until a restart, so look first.
+    if (auto verified = Impl::VerifyTables(tables); !verified) {
+      return verified;
+    }
     auto compacted = impl_->Compact(family, segment, rocksdb::BottommostLevelCompaction::kSkip);
     if (!compacted) {
       return compacted;

@@ -70,6 +70,8 @@ class SsdDatabase {
 
   Status PutMeta(const std::string& key, const std::string& value);
   Result<std::string> GetMeta(const std::string& key);
+  /// The same, of what is on stable storage only.
+  Result<std::string> GetStoredMeta(const std::string& key);
   /// Pairs whose key starts with `prefix`, the prefix removed.
   Result<std::vector<std::pair<std::string, std::string>>> ListMeta(const std::string& prefix);
 

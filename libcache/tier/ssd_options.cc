@@ -11,9 +11,11 @@
 #include <rocksdb/table_properties.h>
 
 #include <algorithm>
+#include <cstdarg>
 #include <utility>
 
 #include "libcache/base/bytes.h"
+#include "libcache/tier/ssd_files.h"
 #include "libcache/tier/ssd_record.h"
 
 namespace cairn {
@@ -22,7 +24,6 @@ namespace {
 constexpr std::uint64_t kBlockCacheBytes = 8 * kMiB;
 // Payload is read past the store (SsdBlobs), which holds its own files open.
 constexpr int kMaxOpenFiles = 128;
-constexpr std::uint64_t kInfoLogBytes = 128 * kKiB;
 
 class DoomedFilter final : public rocksdb::CompactionFilter {
  public:
@@ -95,6 +96,15 @@ class BlobsCollectorFactory final : public rocksdb::TablePropertiesCollectorFact
   std::shared_ptr<SsdBlobs> blobs_;
 };
 
+/// RocksDB's own log would be a file on the disk that may be full, and Debian's build, which keeps
+/// assertions, aborts the process when such a write fails twice. What matters reaches us as
+/// statuses.
+class SilentLogger final : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char* /*format*/, va_list /*arguments*/) override {}
+};
+
 class HealthListener final : public rocksdb::EventListener {
  public:
   explicit HealthListener(std::shared_ptr<SsdHealth> health) : health_(std::move(health)) {}
@@ -148,8 +158,10 @@ SsdShared MakeSsdShared(const SsdDatabase::Config& config) {
   shared.statistics = rocksdb::CreateDBStatistics();
   shared.statistics->set_stats_level(rocksdb::StatsLevel::kExceptHistogramOrTimers);
   shared.files.reset(rocksdb::NewSstFileManager(rocksdb::Env::Default()));
-  // The tier keeps the cap; this is the second line, should its count be wrong.
-  shared.files->SetMaxAllowedSpaceUsage(config.capacity_bytes);
+  // The tier keeps the cap; this is the second line, should its count be wrong. A store from before
+  // the cap was lowered must still be able to compact, or it could not shrink.
+  shared.files->SetMaxAllowedSpaceUsage(
+      std::max(config.capacity_bytes, DirectoryBytes(config.path) + config.capacity_bytes / 4));
   shared.cache = rocksdb::NewLRUCache(kBlockCacheBytes);
   return shared;
 }
@@ -173,9 +185,7 @@ rocksdb::DBOptions MakeDbOptions(const SsdDatabase::Config& config, const SsdSha
   options.manifest_preallocation_size = 4 * kKiB;
   // A new manifest starts with a list of all files, so it must outgrow that by far.
   options.max_manifest_file_size = std::max(128 * kKiB, config.capacity_bytes / 4096);
-  options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
-  options.max_log_file_size = kInfoLogBytes;
-  options.keep_log_file_num = 2;
+  options.info_log = std::make_shared<SilentLogger>();
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
   options.statistics = shared.statistics;

@@ -254,7 +254,7 @@ TEST(SsdTierTest, ManyThreadsAtOnceNeverReadWrongBytes) {
     threads.emplace_back([&, reader] {
       std::mt19937 random(reader);
       while (!stop) {
-        const std::uint32_t id = random() % kObjects;
+        const auto id = static_cast<std::uint32_t>(random() % kObjects);
         if (const std::uint64_t at = slots[id].place; at != 0) {
           const ColdLocation location{.segment = static_cast<std::uint32_t>(at >> 32U),
                                       .ordinal = static_cast<std::uint32_t>(at)};
