@@ -4,13 +4,14 @@
 #include <cstdlib>
 
 /// Programmer errors stop the process, in release builds too: a cache that goes on after a broken
-/// invariant serves wrong bytes. Never put on input of a peer, a file or a user: those get an Error.
-#define CAIRN_CHECK(cond)                                                                       \
-  do {                                                                                          \
-    if (!(cond)) {                                                                              \
-      std::fprintf(stderr, "%s:%d: CAIRN_CHECK(%s) failed\n", __FILE__, __LINE__, #cond);       \
-      std::abort();                                                                             \
-    }                                                                                           \
+/// invariant serves wrong bytes. Never put on input of a peer, a file or a user: those get an
+/// Error.
+#define CAIRN_CHECK(cond)                                                                 \
+  do {                                                                                    \
+    if (!(cond)) {                                                                        \
+      std::fprintf(stderr, "%s:%d: CAIRN_CHECK(%s) failed\n", __FILE__, __LINE__, #cond); \
+      std::abort();                                                                       \
+    }                                                                                     \
   } while (false)
 
 #ifdef NDEBUG

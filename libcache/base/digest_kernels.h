@@ -95,9 +95,8 @@ inline void CopyAndUpdateKernel(void* state, std::byte* target, const std::byte*
 #endif
 }
 
-constexpr DigestKernels kKernels = {.digest = DigestKernel,
-                                    .update = UpdateKernel,
-                                    .copy_and_update = CopyAndUpdateKernel};
+constexpr DigestKernels kKernels = {
+    .digest = DigestKernel, .update = UpdateKernel, .copy_and_update = CopyAndUpdateKernel};
 
 }  // namespace
 }  // namespace cairn::internal

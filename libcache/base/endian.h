@@ -16,8 +16,7 @@ static_assert(std::endian::native == std::endian::little,
 
 /// Reads an integer of a format at `offset`. The caller has checked the length.
 template <class T>
-  requires std::is_integral_v<T>
-T LoadLe(std::span<const std::byte> bytes, std::size_t offset) {
+requires std::is_integral_v<T> T LoadLe(std::span<const std::byte> bytes, std::size_t offset) {
   CAIRN_CHECK(offset + sizeof(T) <= bytes.size());
   T value;
   std::memcpy(&value, bytes.data() + offset, sizeof(T));
@@ -25,7 +24,7 @@ T LoadLe(std::span<const std::byte> bytes, std::size_t offset) {
 }
 
 template <class T>
-  requires std::is_integral_v<T>
+requires std::is_integral_v<T>
 void StoreLe(std::span<std::byte> bytes, std::size_t offset, T value) {
   CAIRN_CHECK(offset + sizeof(T) <= bytes.size());
   std::memcpy(bytes.data() + offset, &value, sizeof(T));

@@ -67,7 +67,7 @@ Result<std::unique_ptr<Cache>> Cache::Open(const Config& config, std::unique_ptr
         config.cold_queue_bytes != 0 ? config.cold_queue_bytes : config.host_bytes / 4,
         config.cold_flush_every,
         [raw](const ColdWriter::Entry& entry, const Result<ColdLocation>& location) {
-          raw->OnColdWritten(entry, location);
+          return raw->OnColdWritten(entry, location);
         });
     cache->cold_->SetGoneListener(
         [raw](std::span<const std::uint32_t> cookies) { raw->OnColdGone(cookies); });
@@ -159,7 +159,6 @@ Result<Cache::OpenedNamespace> Cache::OpenNamespace(const NamespaceSpec& spec) {
   stored.grid_tokens = spec.grid_tokens == 0 ? spec.block_tokens : spec.grid_tokens;
   const PrefixKey seed = NamespaceSeed(config_.tenant_key, stored);
   OpenedNamespace opened;
-  bool added = false;
   {
     const MutexLock lock(mu_);
     const auto known = namespace_by_seed_.find(seed);
@@ -169,18 +168,36 @@ Result<Cache::OpenedNamespace> Cache::OpenNamespace(const NamespaceSpec& spec) {
     if (known == namespace_by_seed_.end() && namespaces_.size() >= kMaxNamespaces) {
       return Fail(ErrorCode::kOverloaded, "too many namespaces; restart the daemon to forget them");
     }
-    added = known == namespace_by_seed_.end();
+    const bool added = known == namespace_by_seed_.end();
     opened.id = added ? AddNamespace(stored, seed) : known->second;
     // The grid restricts placement only, so the latest opener's wish is as good as any.
     namespaces_[opened.id].spec.grid_tokens = stored.grid_tokens;
   }
   opened.seed = seed;
   opened.grid_tokens = stored.grid_tokens;
-  if (added && cold_ != nullptr) {
-    // A failure only means that this namespace starts cold after a restart.
-    static_cast<void>(cold_->PutNamespace(seed, CanonicalNamespace(stored)));
-  }
+  // A failure is made up for before anything in it is called durable.
+  static_cast<void>(StoreNamespace(opened.id));
   return opened;
+}
+
+Status Cache::StoreNamespace(NamespaceId id) {
+  PrefixKey seed;
+  std::string canonical;
+  {
+    const MutexLock lock(mu_);
+    const NamespaceState& state = namespaces_[id];
+    if (cold_ == nullptr || state.on_cold) {
+      return {};
+    }
+    seed = state.seed;
+    canonical = CanonicalNamespace(state.spec);
+  }
+  Status put = cold_->PutNamespace(seed, canonical);
+  if (put) {
+    const MutexLock lock(mu_);
+    namespaces_[id].on_cold = true;
+  }
+  return put;
 }
 
 NamespaceId Cache::AddNamespace(const NamespaceSpec& spec, const PrefixKey& seed) {
@@ -245,7 +262,7 @@ Status Cache::RecoverCold() {
   for (const auto& [seed, canonical] : cold_->Namespaces()) {
     const auto spec = ParseCanonicalNamespace(canonical);
     if (spec && namespaces_.size() < kMaxNamespaces) {
-      AddNamespace(*spec, seed);
+      namespaces_[AddNamespace(*spec, seed)].on_cold = true;
     }
   }
   // mu_ is held over the recovery: nobody else knows this cache yet.

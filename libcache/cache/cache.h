@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "libcache/base/clock.h"
@@ -174,6 +175,7 @@ class Cache {
     NamespaceSpec spec;
     PrefixKey seed;
     NodeId root = kNoId;
+    bool on_cold = false;  // The cold tier knows it, so what it holds of it can be recovered.
     // Moving averages that calibrate load-or-recompute; start values in cache_read.cc.
     double recompute_us_per_token = 0;
   };
@@ -214,6 +216,7 @@ class Cache {
         std::unique_ptr<EvictionPolicy> policy, std::unique_ptr<Planner> planner);
 
   Status RecoverCold() CAIRN_EXCLUDES(mu_);
+  Status StoreNamespace(NamespaceId id) CAIRN_EXCLUDES(mu_);
   NamespaceId AddNamespace(const NamespaceSpec& spec, const PrefixKey& seed) CAIRN_REQUIRES(mu_);
 
   struct Path;
@@ -243,12 +246,17 @@ class Cache {
   void EndFill(std::uint64_t token, std::uint64_t bytes, const Digester& digester)
       CAIRN_EXCLUDES(mu_);
   ErrorCode CommitOne(SessionId session, const CommitItem& item,
-                      const std::shared_ptr<Completion>& durable) CAIRN_REQUIRES(mu_);
+                      const std::shared_ptr<Completion>& durable, NodeId& node) CAIRN_REQUIRES(mu_);
+  /// Queues what of the path down to `node` is only in memory: without it, an object at `node`
+  /// could not be found again. Stops at nodes of `seen`. False when a part cannot be had.
+  bool QueuePath(NodeId node, std::unordered_set<NodeId>& seen,
+                 const std::shared_ptr<Completion>& durable) CAIRN_REQUIRES(mu_);
   void EndReservation(std::uint64_t token) CAIRN_REQUIRES(mu_);
   void FreeReserved(ObjectId id) CAIRN_REQUIRES(mu_);
   /// True when the writer took it; `durable` gets one more piece then.
   bool QueueForCold(ObjectId id, const std::shared_ptr<Completion>& durable) CAIRN_REQUIRES(mu_);
-  void OnColdWritten(const ColdWriter::Entry& entry, const Result<ColdLocation>& location)
+  /// Errors: the entry's namespace could not be stored.
+  Status OnColdWritten(const ColdWriter::Entry& entry, const Result<ColdLocation>& location)
       CAIRN_EXCLUDES(mu_);
   void OnColdGone(std::span<const std::uint32_t> cookies) CAIRN_EXCLUDES(mu_);
   void QueueDeferred() CAIRN_REQUIRES(mu_);

@@ -180,8 +180,18 @@ Cache::CommitResult Cache::Commit(SessionId session, std::span<const CommitItem>
   }
   {
     const MutexLock lock(mu_);
-    for (const CommitItem& item : items) {
-      result.codes.push_back(CommitOne(session, item, result.durable));
+    std::vector<NodeId> nodes(items.size(), kNoId);
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      result.codes.push_back(CommitOne(session, items[i], result.durable, nodes[i]));
+    }
+    // What was there before may have been stored in haste. Deepest first: one walk does for all.
+    std::unordered_set<NodeId> seen;
+    bool whole = true;
+    for (std::size_t i = items.size(); durable && i-- > 0;) {
+      if (result.codes[i] == ErrorCode::kOk) {
+        whole = QueuePath(nodes[i], seen, result.durable) && whole;
+        result.codes[i] = whole ? ErrorCode::kOk : ErrorCode::kOverloaded;
+      }
     }
   }
   if (result.durable != nullptr) {
@@ -190,8 +200,31 @@ Cache::CommitResult Cache::Commit(SessionId session, std::span<const CommitItem>
   return result;
 }
 
+bool Cache::QueuePath(NodeId node, std::unordered_set<NodeId>& seen,
+                      const std::shared_ptr<Completion>& durable) {
+  for (bool first = true; node != kNoId && !index_.node(node).Has(Node::kRoot); first = false) {
+    if (!seen.insert(node).second) {
+      return true;
+    }
+    const Node& n = index_.node(node);
+    if (!first && n.kv == kNoId && namespaces_[n.name_space].spec.kv_bytes_per_token != 0) {
+      return false;
+    }
+    for (const ObjectId id : {n.kv, first ? n.checkpoint : kNoId}) {
+      if (id == kNoId || index_.object(id).Has(Object::kCold | Object::kQueued)) {
+        continue;
+      }
+      if (!index_.object(id).Has(Object::kHost) || !QueueForCold(id, durable)) {
+        return false;
+      }
+    }
+    node = n.parent;
+  }
+  return true;
+}
+
 ErrorCode Cache::CommitOne(SessionId session, const CommitItem& item,
-                           const std::shared_ptr<Completion>& durable) {
+                           const std::shared_ptr<Completion>& durable, NodeId& node) {
   const auto it = reservations_.find(item.token);
   if (it == reservations_.end() || it->second.session != session || it->second.aborted) {
     return ErrorCode::kExpired;
@@ -209,7 +242,7 @@ ErrorCode Cache::CommitOne(SessionId session, const CommitItem& item,
     EndReservation(item.token);
     return ErrorCode::kCorrupt;
   }
-  const NodeId node = object.node;
+  node = object.node;
   sessions_.at(session).reservations -= 1;
   reservations_.erase(it);
   host_.Publish(id, Object::kWriting, digest);
@@ -321,19 +354,24 @@ void Cache::QueueDeferred() {
   }
 }
 
-void Cache::OnColdWritten(const ColdWriter::Entry& entry, const Result<ColdLocation>& location) {
-  const MutexLock lock(mu_);
-  Object& object = index_.object(entry.cookie);
-  CAIRN_CHECK(object.Has(Object::kQueued) && object.io_pins > 0);
-  object.io_pins -= 1;
-  object.Reset(Object::kQueued);
-  if (location && !object.Has(Object::kCold)) {
-    object.cold = *location;
-    object.Set(Object::kCold);
-    stats_.cold.bytes[Index(object.kind)] += object.bytes;
-    stats_.cold.objects[Index(object.kind)] += 1;
+Status Cache::OnColdWritten(const ColdWriter::Entry& entry, const Result<ColdLocation>& location) {
+  NamespaceId name_space = 0;
+  {
+    const MutexLock lock(mu_);
+    Object& object = index_.object(entry.cookie);
+    CAIRN_CHECK(object.Has(Object::kQueued) && object.io_pins > 0);
+    name_space = index_.node(object.node).name_space;
+    object.io_pins -= 1;
+    object.Reset(Object::kQueued);
+    if (location && !object.Has(Object::kCold)) {
+      object.cold = *location;
+      object.Set(Object::kCold);
+      stats_.cold.bytes[Index(object.kind)] += object.bytes;
+      stats_.cold.objects[Index(object.kind)] += 1;
+    }
+    QueueDeferred();
   }
-  QueueDeferred();
+  return location ? StoreNamespace(name_space) : Status();
 }
 
 void Cache::ForgetCold(ObjectId id) {

@@ -101,13 +101,13 @@ void ColdWriter::Run() {
         flush_at = SteadyClock::Instance().Now() + flush_every_;
       }
       const std::uint64_t size = entry.bytes.size();
-      written_(entry, location);
+      const Status findable = written_(entry, location);
       if (entry.durable != nullptr) {
-        if (location) {
+        if (location && findable) {
           waiting.push_back(entry.durable);
           flush_at = std::min(flush_at, SteadyClock::Instance().Now() + kDurableDelay);
         } else {
-          entry.durable->Done(location.error().code);
+          entry.durable->Done(location ? findable.error().code : location.error().code);
         }
       }
       const MutexLock lock(mu_);

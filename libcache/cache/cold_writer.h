@@ -27,8 +27,9 @@ class ColdWriter {
     /// Done once the entry survives kill -9 and power loss; may be null.
     std::shared_ptr<Completion> durable;
   };
-  /// Called on the writer's thread for every entry that was taken, in order.
-  using Written = std::function<void(const Entry&, const Result<ColdLocation>&)>;
+  /// Called on the writer's thread for every entry that was taken, in order. An error means that
+  /// the entry, though written, could not be found again after a restart.
+  using Written = std::function<Status(const Entry&, const Result<ColdLocation>&)>;
 
   ColdWriter(ColdTier* tier, std::uint64_t max_queued_bytes, std::chrono::milliseconds flush_every,
              Written written);

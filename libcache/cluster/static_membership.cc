@@ -32,9 +32,8 @@ Result<std::unique_ptr<Membership>> MakeStaticMembership(const std::string& text
       return Fail(ErrorCode::kInvalidArgument,
                   "members: '" + text + "' has an empty entry; write a=host:port,b=host:port");
     }
-    const bool repeated = std::any_of(members.begin(), members.end(), [&member](const Member& m) {
-      return m.name == member.name;
-    });
+    const bool repeated = std::any_of(members.begin(), members.end(),
+                                      [&member](const Member& m) { return m.name == member.name; });
     if (repeated) {
       return Fail(ErrorCode::kInvalidArgument, "members: two are named '" + member.name + "'");
     }

@@ -97,6 +97,22 @@ std::vector<std::string> WithEnvironment(const CLI::App& app, std::vector<std::s
   return args;
 }
 
+/// "--name=value" in two: CLI11 takes "--name=" for a flag without its value and eats the next one,
+/// but an empty value is how a listener is switched off.
+std::vector<std::string> SplitAtEquals(const std::vector<std::string>& args) {
+  std::vector<std::string> split;
+  for (const std::string& arg : args) {
+    const std::size_t equals = arg.find('=');
+    if (arg.rfind("--", 0) == 0 && equals != std::string::npos) {
+      split.push_back(arg.substr(0, equals));
+      split.push_back(arg.substr(equals + 1));
+    } else {
+      split.push_back(arg);
+    }
+  }
+  return split;
+}
+
 bool IsLoopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0;
 }
@@ -264,7 +280,7 @@ ParsedConfig ParseConfig(const std::vector<std::string>& args,
   CLI::App app("cairnd: keeps checkpoints and KV blocks for language model engines", "cairnd");
   AddOptions(app, parsed.config);
   // CLI11 takes its arguments last to first.
-  std::vector<std::string> all = WithEnvironment(app, args, environment);
+  std::vector<std::string> all = SplitAtEquals(WithEnvironment(app, args, environment));
   std::reverse(all.begin(), all.end());
   try {
     app.parse(all);

@@ -62,10 +62,11 @@ void Connection::Close() {
 }
 
 asio::awaitable<Status> Connection::Fill(std::size_t bytes) {
-  if (in_.size() < bytes) {
-    in_.resize(std::max(bytes, std::min(kBufferBytes, in_.size() * 2)));
-  }
   while (have_ < bytes) {
+    // Grows with what has come, not with what a header promises.
+    if (have_ == in_.size()) {
+      in_.resize(std::min(std::max(bytes, kBufferBytes), in_.size() * 2));
+    }
     const auto target = asio::buffer(in_.data() + have_, in_.size() - have_);
     const auto result = co_await socket_.async_read_some(target, kAwait);
     const auto& [error, got] = result;
@@ -86,8 +87,9 @@ asio::awaitable<Status> Connection::ReadRequest(v1::Request& request, std::uint3
   if (!first) {
     co_return first;
   }
-  const bool partial = have_ < FrameHeader::kBytes;
-  if (partial) {
+  // A peer that is given a limit to begin with has no more for the whole frame.
+  const bool stall_counts = idle_limit == std::chrono::seconds::zero();
+  if (stall_counts && have_ < FrameHeader::kBytes) {
     Arm(kStallLimit);
   }
   const auto head = co_await Fill(FrameHeader::kBytes);
@@ -99,7 +101,7 @@ asio::awaitable<Status> Connection::ReadRequest(v1::Request& request, std::uint3
     co_return Fail(header.error());
   }
   const std::size_t frame_bytes = FrameHeader::kBytes + header->payload_bytes;
-  if (have_ < frame_bytes) {
+  if (stall_counts && have_ < frame_bytes) {
     Arm(kStallLimit);
   }
   const auto body = co_await Fill(frame_bytes);

@@ -24,7 +24,8 @@ class Connection {
  public:
   explicit Connection(StreamSocket socket);
 
-  /// The next request. `idle_limit`: how long to wait for its first byte (zero: for ever).
+  /// The next request. `idle_limit`: how long the whole of it may take from now on (zero: its first
+  /// byte may take for ever).
   /// Errors: kUnavailable (closed), kDeadlineExceeded, and those of ParseFrameHeader.
   asio::awaitable<Status> ReadRequest(v1::Request& request, std::uint32_t max_bytes,
                                       std::chrono::seconds idle_limit);

@@ -36,6 +36,11 @@ using local = asio::local::stream_protocol;
 
 constexpr std::chrono::milliseconds kSweepEvery{200};
 constexpr std::chrono::seconds kFlushLimit{60};
+// After a failed accept; it would fail again at once.
+constexpr std::chrono::milliseconds kAcceptPause{100};
+// Scrapers and probes are few. Those beyond are closed, so that they cannot take the descriptors
+// that engines need.
+constexpr int kMaxHttpConnections = 64;
 
 /// One thread and its event loop. A session that starts here stays here.
 struct IoThread {
@@ -94,6 +99,7 @@ class DaemonImpl final : public Daemon {
   template <class Acceptor>
   asio::awaitable<void> Accept(Acceptor& acceptor, bool is_local);
   asio::awaitable<void> AcceptHttp();
+  asio::awaitable<void> ServePages(tcp::socket socket);
   asio::awaitable<void> Serve(std::shared_ptr<Session> session);
   asio::awaitable<void> Sweep();
   asio::awaitable<void> WaitForSignal();
@@ -120,6 +126,7 @@ class DaemonImpl final : public Daemon {
   std::unique_ptr<asio::signal_set> signals_;
   std::atomic<std::size_t> next_io_{0};
   std::atomic<std::uint32_t> connections_{0};
+  int http_connections_ = 0;  // On the first I/O thread only.
   std::atomic<bool> draining_{false};
   std::atomic<bool> cut_off_{false};
   Mutex mu_;
@@ -283,7 +290,7 @@ asio::awaitable<void> DaemonImpl::Accept(Acceptor& acceptor, bool is_local) {
     }
     if (error) {
       // Out of descriptors, most likely: wait for some to come back.
-      asio::steady_timer pause(acceptor.get_executor(), std::chrono::milliseconds(100));
+      asio::steady_timer pause(acceptor.get_executor(), kAcceptPause);
       const auto waited = co_await pause.async_wait(kAwait);
       static_cast<void>(waited);
       continue;
@@ -327,10 +334,22 @@ asio::awaitable<void> DaemonImpl::AcceptHttp() {
     if (error == asio::error::operation_aborted) {
       co_return;
     }
-    if (!error) {
-      asio::co_spawn(ios_[0]->io, ServeHttp(std::move(socket), pages_), asio::detached);
+    if (error) {
+      asio::steady_timer pause(ios_[0]->io, kAcceptPause);
+      const auto waited = co_await pause.async_wait(kAwait);
+      static_cast<void>(waited);
+      continue;
+    }
+    if (http_connections_ < kMaxHttpConnections) {
+      http_connections_ += 1;
+      asio::co_spawn(ios_[0]->io, ServePages(std::move(socket)), asio::detached);
     }
   }
+}
+
+asio::awaitable<void> DaemonImpl::ServePages(tcp::socket socket) {
+  co_await ServeHttp(std::move(socket), pages_);
+  http_connections_ -= 1;
 }
 
 asio::awaitable<void> DaemonImpl::Sweep() {

@@ -1,0 +1,174 @@
+// A full disk: reads go on, stores are taken in memory, durable ones are refused aloud, and all
+// comes back by itself once there is room.
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+#include <vector>
+
+#include "tests/integration/daemon_fixture.h"
+#include "tests/integration/latency.h"
+
+namespace cairn::test {
+namespace {
+
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+/// A tmpfs that only this process and its children see; it goes with them.
+class SmallDisk {
+ public:
+  SmallDisk(const std::string& path, const std::string& size) : path_(path) {
+    std::filesystem::create_directories(path);
+    // A mount namespace of our own: nothing stays mounted, not even after kill -9.
+    mounted_ = unshare(CLONE_NEWNS) == 0 &&
+               mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+               mount("tmpfs", path.c_str(), "tmpfs", 0, ("size=" + size).c_str()) == 0;
+    error_ = std::strerror(errno);
+  }
+  ~SmallDisk() {
+    if (mounted_) {
+      umount2(path_.c_str(), MNT_DETACH);
+    }
+  }
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+
+  [[nodiscard]] bool mounted() const { return mounted_; }
+  [[nodiscard]] const std::string& error() const { return error_; }
+  [[nodiscard]] std::string filler() const { return path_ + "/filler"; }
+  /// Leaves about `spare` bytes.
+  void FillUp(std::uint64_t spare) const {
+    std::ofstream file(filler(), std::ios::binary);
+    const std::string piece(64 * kKiB, 'x');
+    while (std::filesystem::space(path_).available > spare &&
+           file.write(piece.data(), static_cast<std::streamsize>(piece.size())).flush()) {
+    }
+  }
+  void Free() const { std::filesystem::remove(filler()); }
+
+ private:
+  std::string path_;
+  bool mounted_ = false;
+  std::string error_;
+};
+
+NamespaceSpec Model(const char* name) {
+  NamespaceSpec spec = SmallModel();
+  spec.model = name;
+  spec.checkpoint_bytes = 256 * kKiB;
+  return spec;
+}
+
+/// What the daemon keeps free; 0 lets the disk run full under RocksDB.
+class EnospcTest : public DaemonTest, public ::testing::WithParamInterface<const char*> {
+ protected:
+  void CheckAll(Engine& engine, std::uint64_t from, std::uint64_t to, const char* when) {
+    for (std::uint64_t p = from; p < to; ++p) {
+      const auto read = engine.Load(Tokens(p, 40));
+      ASSERT_TRUE(read.has_value()) << when << ": " << Why(read);
+      EXPECT_EQ(read->wrong, 0U) << when << ", prefix " << p;
+      EXPECT_EQ(read->resume_at, 32U) << when << ", prefix " << p;
+    }
+  }
+};
+
+TEST_P(EnospcTest, FullDiskCostsDurabilityOnlyAndOnlyForATime) {
+  SmallDisk disk(dir_ / "disk", "128m");
+  if (!disk.mounted()) {
+    GTEST_SKIP() << "NOT TESTED: a tmpfs cannot be mounted here (" << disk.error()
+                 << "); run as root to test a full disk";
+  }
+  DaemonProcess::Options options;
+  options.flags = {"--ssd-path=" + (dir_ / "disk/ssd"), "--ssd=96MiB", "--ssd-flush-ms=500",
+                   std::string("--ssd-min-free=") + GetParam()};
+  ASSERT_TRUE(StartDaemon(options));
+  Engine engine(daemon().UnixEndpoint(), PlaneChoice::kAuto, Model("first"));
+  ASSERT_TRUE(engine.Open());
+  constexpr std::uint64_t kBefore = 40;
+  for (std::uint64_t p = 0; p < kBefore; ++p) {
+    const auto stored = engine.Store(Tokens(p, 40), {32}, true);
+    ASSERT_TRUE(stored.has_value()) << Why(stored);
+    ASSERT_EQ(stored->refused, 0U);
+  }
+  // Some that nobody waits for: their flush meets the full disk.
+  constexpr std::uint64_t kHasty = 8;
+  for (std::uint64_t p = kBefore; p < kBefore + kHasty; ++p) {
+    ASSERT_TRUE(engine.Store(Tokens(p, 40), {32}));
+  }
+  disk.FillUp(0);
+  std::this_thread::sleep_for(milliseconds(800));
+  Report("SSD tier with a full disk: " + daemon().Status().tiers(1).state());
+
+  // Until the disk is noticed a few may still fit; then each durable store must say no.
+  std::uint64_t next = kBefore + kHasty;
+  std::uint64_t refusals = 0;
+  std::vector<std::uint64_t> acknowledged;
+  for (; next < kBefore + kHasty + 40; ++next) {
+    const auto stored = engine.Store(Tokens(next, 40), {32}, true);
+    if (stored && stored->refused == 0) {
+      acknowledged.push_back(next);
+      continue;
+    }
+    ++refusals;
+    if (!stored) {
+      EXPECT_TRUE(stored.error().code == ErrorCode::kNoSpace ||
+                  stored.error().code == ErrorCode::kIo ||
+                  stored.error().code == ErrorCode::kOverloaded)
+          << Why(stored);
+      EXPECT_NE(stored.error().message.find("durable"), std::string::npos) << Why(stored);
+    }
+  }
+  EXPECT_GT(refusals, 20U) << "the disk was full, and durable stores were acknowledged";
+  CheckAll(engine, 0, next, "disk full: all of it is in memory or on disk");
+  Engine late(daemon().UnixEndpoint(), PlaneChoice::kAuto, Model("opened while full"));
+  ASSERT_TRUE(late.Open());
+  ASSERT_TRUE(late.Store(Tokens(1, 40), {32})) << "memory still takes stores";
+
+  disk.Free();
+  const auto freed = Clock::now();
+  bool durable = false;
+  for (; !durable && Clock::now() - freed < std::chrono::seconds(20); ++next) {
+    const auto stored = engine.Store(Tokens(next, 40), {32}, true);
+    durable = stored && stored->refused == 0;
+    std::this_thread::sleep_for(milliseconds(durable ? 0 : 100));
+  }
+  const auto took = std::chrono::duration<double>(Clock::now() - freed).count();
+  Report("min free " + std::string(GetParam()) + ": durable again " + std::to_string(took) +
+         " s after space came back; refused while full: " + std::to_string(refusals) + " of 40");
+  EXPECT_TRUE(durable);
+  EXPECT_LE(took, 10.0);
+  acknowledged.push_back(next - 1);
+  const auto in_late = late.Store(Tokens(2, 40), {32}, true);
+  ASSERT_TRUE(in_late.has_value()) << Why(in_late);
+  EXPECT_EQ(in_late->refused, 0U);
+
+  // What was acknowledged, before or after, survives a kill; nothing is wrong.
+  daemon().Kill();
+  ASSERT_TRUE(daemon().Start());
+  EXPECT_EQ(daemon().Log().find("quarantined"), std::string::npos) << daemon().Log();
+  Engine again(daemon().UnixEndpoint(), PlaneChoice::kAuto, Model("first"));
+  ASSERT_TRUE(again.Open());
+  CheckAll(again, 0, kBefore, "after a restart");
+  for (const std::uint64_t p : acknowledged) {
+    CheckAll(again, p, p + 1, "acknowledged, after a restart");
+  }
+  Engine late_again(daemon().UnixEndpoint(), PlaneChoice::kAuto, Model("opened while full"));
+  ASSERT_TRUE(late_again.Open());
+  CheckAll(late_again, 2, 3, "namespace that was opened while the disk was full");
+}
+
+INSTANTIATE_TEST_SUITE_P(MinFree, EnospcTest, ::testing::Values("0", "8MiB"),
+                         [](const auto& min_free) {
+                           return std::string("keeps_") + min_free.param;
+                         });
+
+}  // namespace
+}  // namespace cairn::test
