@@ -160,7 +160,9 @@ int Main(int argc, char** argv) {
   AddMicro(app, "ssd", "Reading objects from SSD, against a plain file", micro, job, RunSsd);
   AddMicro(app, "redis", "Reading objects, against redis-server", micro, job, RunRedis);
   const std::string command = argc > 1 ? argv[1] : "";
-  if (!command.empty() && command[0] != '-' && app.get_subcommand_no_throw(command) == nullptr) {
+  const auto known =
+      app.get_subcommands([&command](const CLI::App* c) { return c->get_name() == command; });
+  if (!command.empty() && command[0] != '-' && known.empty()) {
     Complain("there is no command '" + command + "'; cairn-bench --help lists them");
     return kExitUsage;
   }

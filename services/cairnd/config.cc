@@ -15,6 +15,7 @@ namespace cairn::server {
 namespace {
 
 constexpr std::uint64_t kLeastMemory = 32 * kMiB;
+constexpr std::uint64_t kLeastSsd = 16 * kMiB;
 
 /// CLI11 calls this for options of sizes; it turns "4GiB" into a count of bytes.
 std::string SizeToNumber(std::string text) {
@@ -146,6 +147,14 @@ Status DaemonConfig::Finish() {
   }
   if (!ssd_path.empty() && ssd_bytes == 0) {
     return bad("--ssd: how much of the disk under " + ssd_path + " may be used?");
+  }
+  if (!ssd_path.empty() && ssd_bytes < kLeastSsd) {
+    return bad("--ssd: " + FormatBytes(ssd_bytes) + " is too little; give at least " +
+               FormatBytes(kLeastSsd));
+  }
+  if (ssd_write_buffer_bytes != 0 &&
+      (ssd_write_buffer_bytes < kMiB || ssd_write_buffer_bytes > kGiB)) {
+    return bad("--ssd-write-buffer: give 1MiB to 1GiB, not " + FormatBytes(ssd_write_buffer_bytes));
   }
   if (listen_unix.empty()) {
     listen_unix = DefaultSocket();
