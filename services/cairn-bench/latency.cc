@@ -32,4 +32,8 @@ double Median(std::vector<double> values) {
   return At(values, 0.5);
 }
 
+double Best(const std::vector<double>& values) {
+  return values.empty() ? 0 : *std::min_element(values.begin(), values.end());
+}
+
 }  // namespace cairn::bench

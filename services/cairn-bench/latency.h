@@ -26,5 +26,7 @@ class LatencyRecorder {
 
 /// The middle of `values`, 0 if there are none.
 double Median(std::vector<double> values);
+/// The least of `values`, 0 if there are none: what is possible when nothing else runs.
+double Best(const std::vector<double>& values);
 
 }  // namespace cairn::bench

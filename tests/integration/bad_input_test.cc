@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "libcache/transport/data_plane.h"
 #include "tests/integration/daemon_fixture.h"
 #include "tests/integration/http_client.h"
 #include "tests/integration/raw_peer.h"
@@ -386,7 +387,7 @@ TEST_F(BadInputTest, HttpGarbage) {
         "GET /" + std::string(100'000, 'a') + " HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\nX: " + std::string(100'000, 'b') + "\r\n\r\n",
         "GET /metrics HTTP/9.9\r\n\r\n" + std::string(1000, '\0'),
-        "POST /metrics HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\nabc"}) {
+        std::string("POST /metrics HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\nabc")}) {
     RawPeer peer("127.0.0.1:" + std::to_string(port));
     static_cast<void>(peer.Send(request));
     EXPECT_TRUE(peer.ClosedWithin(milliseconds(15'000))) << request.substr(0, 40);

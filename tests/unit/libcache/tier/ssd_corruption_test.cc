@@ -156,16 +156,16 @@ ScratchDirectory* SsdCorruptionTest::pristine_ = nullptr;
 std::map<std::uint64_t, ColdLocation>* SsdCorruptionTest::locations_ = nullptr;
 
 TEST_F(SsdCorruptionTest, Tables) {
-  DamageAll([](const std::string& name) { return EndsWith(name, ".sst"); }, 6);
+  DamageAll([](const std::string& name) { return EndsWith(name, ".sst"); }, 4);
 }
 TEST_F(SsdCorruptionTest, Blobs) {
-  DamageAll([](const std::string& name) { return EndsWith(name, ".blob"); }, 5);
+  DamageAll([](const std::string& name) { return EndsWith(name, ".blob"); }, 4);
 }
 TEST_F(SsdCorruptionTest, Manifest) {
-  DamageAll([](const std::string& name) { return name.starts_with("MANIFEST"); }, 4);
+  DamageAll([](const std::string& name) { return name.starts_with("MANIFEST"); }, 3);
 }
 TEST_F(SsdCorruptionTest, Current) {
-  DamageAll([](const std::string& name) { return name == "CURRENT"; }, 2);
+  DamageAll([](const std::string& name) { return name == "CURRENT"; }, 1);
 }
 TEST_F(SsdCorruptionTest, OptionsIdentityAndLog) {
   DamageAll(

@@ -73,10 +73,10 @@ TEST_P(SsdOverloadTest, StaysBelowTheCapWithLittleWriteAmplification) {
 
 INSTANTIATE_TEST_SUITE_P(
     Loads, SsdOverloadTest,
-    testing::Values(Overload{"states", 32 * kMiB, 8 * kMiB, {2 * kMiB + 100, 600'000}, 0},
+    testing::Values(Overload{"states", 24 * kMiB, 6 * kMiB, {2 * kMiB + 100, 600'000}, 0},
                     Overload{"small", 16 * kMiB, 4 * kMiB, {20'000, 5'000, 60'000}, 0},
                     Overload{"durable", 16 * kMiB, 4 * kMiB, {500'000}, 3},
-                    Overload{"larger than a segment", 40 * kMiB, 4 * kMiB, {7 * kMiB, 300'000}, 0}),
+                    Overload{"larger than a segment", 28 * kMiB, 4 * kMiB, {7 * kMiB, 300'000}, 0}),
     [](const auto& tested) { return "Load" + std::to_string(tested.index); });
 
 }  // namespace
