@@ -1,5 +1,6 @@
 // What operators ask: statistics, the tree, pins, eviction.
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 #include "libcache/cache/cache.h"
@@ -144,6 +145,15 @@ std::vector<NodeView> Cache::Tree(const std::string& key_hex, std::size_t max_no
     }
   } else {
     stack = index_.StartingWith(key_hex, max_nodes);
+    // What hangs below another match is reached from there.
+    const std::unordered_set<NodeId> matches(stack.begin(), stack.end());
+    std::erase_if(stack, [&](NodeId id) CAIRN_REQUIRES(mu_) {
+      NodeId up = index_.node(id).parent;
+      while (up != kNoId && !matches.contains(up)) {
+        up = index_.node(up).parent;
+      }
+      return up != kNoId;
+    });
   }
   std::reverse(stack.begin(), stack.end());
   std::vector<NodeView> views;

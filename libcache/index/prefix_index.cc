@@ -1,6 +1,9 @@
 #include "libcache/index/prefix_index.h"
 
 #include <algorithm>
+#include <cstring>
+
+#include "libcache/base/bytes.h"
 
 namespace cairn {
 
@@ -255,12 +258,23 @@ void PrefixIndex::Remove(NodeList& list, NodeId id, std::uint8_t flag) {
 }
 
 std::vector<NodeId> PrefixIndex::StartingWith(std::string_view hex, std::size_t limit) const {
+  // An odd last digit leaves half a byte to compare.
+  const auto even = FromHex(hex.substr(0, hex.size() / 2 * 2));
+  const auto odd =
+      FromHex(hex.size() % 2 == 0 ? "" : std::string(hex.substr(hex.size() - 1)) + "0");
   std::vector<NodeId> found;
+  if (!even || !odd || hex.size() > 2 * PrefixKey::kBytes) {
+    return found;
+  }
   for (const NodeId id : table_) {
     if (found.size() >= limit) {
       break;
     }
-    if (id != kNoId && nodes_[id].key.Hex().starts_with(hex)) {
+    if (id == kNoId || std::memcmp(nodes_[id].key.bytes.data(), even->data(), even->size()) != 0) {
+      continue;
+    }
+    if (odd->empty() ||
+        (nodes_[id].key.bytes[even->size()] & std::byte{0xF0}) == std::byte((*odd)[0])) {
       found.push_back(id);
     }
   }

@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <string_view>
 #include <utility>
 
 #include "services/cairn-bench/admin_client.h"
@@ -41,7 +42,7 @@ sigset_t EndingSignals() {
 }
 
 /// Between fork and exec: only calls that are safe there.
-[[noreturn]] void BecomeChild(char* const* argv, const char* log) {
+[[noreturn]] void BecomeChild(char* const* argv, char* const* environment, const char* log) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   const sigset_t ending = EndingSignals();
   sigprocmask(SIG_UNBLOCK, &ending, nullptr);
@@ -50,7 +51,7 @@ sigset_t EndingSignals() {
     dup2(out, STDOUT_FILENO);
     dup2(out, STDERR_FILENO);
   }
-  execvp(argv[0], argv);
+  execve(argv[0], argv, environment);
   _exit(127);
 }
 
@@ -88,12 +89,19 @@ Result<std::unique_ptr<ChildProcess>> ChildProcess::Start(const std::vector<std:
     argv.push_back(word.data());
   }
   argv.push_back(nullptr);
+  std::vector<char*> variables;  // CAIRN_* would configure a daemon of ours.
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    if (std::string_view(*entry).substr(0, 6) != "CAIRN_") {
+      variables.push_back(*entry);
+    }
+  }
+  variables.push_back(nullptr);
   const pid_t pid = fork();
   if (pid < 0) {
     return Fail(ErrorCode::kIo, "cannot start " + command[0] + ": " + Why());
   }
   if (pid == 0) {
-    BecomeChild(argv.data(), log.c_str());
+    BecomeChild(argv.data(), variables.data(), log.c_str());
   }
   return std::unique_ptr<ChildProcess>(new ChildProcess(pid));
 }

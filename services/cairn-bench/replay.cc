@@ -95,6 +95,7 @@ class Replay {
   TraceReader& reader_;
   WorkQueue queue_;
   std::vector<std::unique_ptr<ReplayClient>> clients_;
+  std::string plane_;
   TimePoint started_;
   double seconds_ = 0;
   TargetStatus before_;
@@ -106,7 +107,7 @@ class Replay {
   std::atomic<bool> ended_{false};
   std::atomic<bool> stopped_{false};
   mutable Mutex mu_;
-  std::optional<Error> failure_;
+  std::optional<Error> failure_ CAIRN_GUARDED_BY(mu_);
 };
 
 Status Replay::Open(const NamespaceSpec& spec) {
@@ -119,6 +120,7 @@ Status Replay::Open(const NamespaceSpec& spec) {
       return opened;
     }
   }
+  plane_ = clients_.front()->PlaneName();
   before_ = target_.Watch();
   return {};
 }
@@ -162,9 +164,10 @@ void Replay::Feed(TraceRequest first) {
     const auto [read, all] = reader_.Progress();
     share_fed_ = all == 0 ? 0 : static_cast<double>(read) / static_cast<double>(all);
     auto result = reader_.Next();
-    if (!result) {
-      FailWith(result.error());
-      return;
+    if (!result) {  // What was read before is still served.
+      const MutexLock lock(mu_);
+      failure_ = failure_ ? failure_ : result.error();
+      break;
     }
     next = std::move(*result);
   }
@@ -220,7 +223,7 @@ void Replay::Run(TraceRequest first) {
 
 void Replay::Report(ReplayReport& report) const {
   report.target = target_.name();
-  report.plane = clients_.front()->PlaneName();
+  report.plane = plane_;
   for (const auto& client : clients_) {
     report.tally.Add(client->tally());
   }
@@ -297,8 +300,9 @@ int RunReplay(const ReplayOptions& options) {
   }
   replay.Run(std::move(**first));
   replay.Report(report);
-  const int code = Judge(report, replay.failure());
-  if (replay.failure()) {
+  const auto failure = replay.failure();
+  const int code = Judge(report, failure);
+  if (failure) {
     std::fprintf(stderr, "\nUntil then:\n%s", ReplayText(report).c_str());
     return code;
   }

@@ -133,6 +133,13 @@ std::span<std::byte> ReplayClient::Room(std::uint64_t bytes) {
   return room;
 }
 
+void ReplayClient::GrowTo(std::uint64_t bytes) {
+  if (bytes > buffer_.size()) {
+    buffer_.clear();  // Nothing in it is needed, so nothing need be copied.
+    buffer_.resize(bytes);
+  }
+}
+
 /// Compares all that was read since the last time with what it must be, and makes room.
 void ReplayClient::CheckPending(const Client::Prompt& prompt) {
   for (const Pending& pending : pending_) {
@@ -188,8 +195,7 @@ Status ReplayClient::Load(const Client::Prompt& prompt, const Client::Hit& hit,
       // All objects before this one have been read and found to have their digests.
       const TimePoint begin = SteadyClock::Instance().Now();
       CheckPending(prompt);
-      buffer_.resize(std::max<std::uint64_t>(
-          {buffer_.size(), object.bytes, std::min(hit.bytes, kBufferBytes)}));
+      GrowTo(std::max<std::uint64_t>(object.bytes, std::min(hit.bytes, kBufferBytes)));
       checking_us += MicrosecondsSince(begin);
     }
     const std::span<std::byte> room = Room(object.bytes);
@@ -298,7 +304,7 @@ Status ReplayClient::StoreBatch(const Client::Prompt& prompt,
     bytes += SizeOf(item);
   }
   used_ = 0;
-  buffer_.resize(std::max<std::size_t>(buffer_.size(), bytes));
+  GrowTo(bytes);
   std::vector<Client::StoreItem> filled(items.begin(), items.end());
   for (Client::StoreItem& item : filled) {
     const std::span<std::byte> room = Room(SizeOf(item));

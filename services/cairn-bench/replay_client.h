@@ -78,6 +78,7 @@ class ReplayClient {
   void CheckPending(const Client::Prompt& prompt);
   void NoteWrong(std::string what);
   [[nodiscard]] bool CoversPrefix(const Client::Hit& hit) const;
+  void GrowTo(std::uint64_t bytes);
   std::span<std::byte> Room(std::uint64_t bytes);
 
   Status Store(const Client::Prompt& prompt, const Client::Hit& hit);

@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "libcache/cache/open_cache.h"
+#include "libcache/placement/planner.h"
+#include "libcache/policy/eviction.h"
 #include "services/cairn-bench/report.h"
 
 namespace cairn::bench {
@@ -13,6 +15,7 @@ namespace {
 
 constexpr std::chrono::seconds kConnectLimit{5};
 constexpr std::chrono::seconds kStatusLimit{2};
+constexpr std::uint64_t kLeastMemory = 2 * kMiB;
 
 std::uint64_t CountOf(const v1::StatusReply& status, const std::string& name) {
   const auto it = status.counters().find(name);
@@ -84,6 +87,25 @@ Result<std::unique_ptr<ReplayTarget>> ReplayTarget::Open(const ReplayOptions& op
 }
 
 Status ReplayTarget::OpenCache(const ReplayOptions& options) {
+  const auto bad = [](std::string message) {
+    return Fail(ErrorCode::kInvalidArgument, std::move(message));
+  };
+  if (options.ssd_bytes != 0 && options.ssd_path.empty()) {
+    return bad("--ssd-path: --ssd is given, but not the directory to use");
+  }
+  if (options.ssd_bytes == 0 && !options.ssd_path.empty()) {
+    return bad("--ssd: how much of the disk under " + options.ssd_path + " may be used?");
+  }
+  if (options.memory_bytes < kLeastMemory) {
+    return bad("--memory: " + FormatBytes(options.memory_bytes) + " is too little; give at least " +
+               FormatBytes(kLeastMemory));
+  }
+  if (const auto planner = MakePlanner(options.planner); !planner) {
+    return bad("--policy: " + planner.error().message);
+  }
+  if (const auto eviction = MakeEvictionPolicy(options.eviction); !eviction) {
+    return bad("--eviction: " + eviction.error().message);
+  }
   Cache::Config config;
   config.host_bytes = options.memory_bytes;
   config.planner = options.planner;

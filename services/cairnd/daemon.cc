@@ -36,6 +36,7 @@ using local = asio::local::stream_protocol;
 
 constexpr std::chrono::milliseconds kSweepEvery{200};
 constexpr std::chrono::seconds kFlushLimit{60};
+constexpr std::chrono::milliseconds kLastAnswers{50};
 // After a failed accept; it would fail again at once.
 constexpr std::chrono::milliseconds kAcceptPause{100};
 // Scrapers and probes are few. Those beyond are closed, so that they cannot take the descriptors
@@ -413,6 +414,10 @@ asio::awaitable<void> DaemonImpl::DrainAndStop() {
     const auto waited = co_await timer.async_wait(kAwait);
     static_cast<void>(waited);
   }
+  // Answers on their way, the one to the drain request itself among them, get out first.
+  timer.expires_after(kLastAnswers);
+  const auto answered = co_await timer.async_wait(kAwait);
+  static_cast<void>(answered);
   CloseSessions();
   for (int i = 0; i < 200 && connections_ > 0; ++i) {
     timer.expires_after(std::chrono::milliseconds(10));

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
+
 #include "tests/unit/libcache/cache/cache_fixture.h"
 
 namespace cairn {
@@ -244,6 +247,22 @@ TEST_F(CacheTest, OperatorsPinEvictAndClear) {
   EXPECT_EQ(cache_->EvictPrefix(middle.substr(0, 12), false)->objects, 2U);
   EXPECT_TRUE(MatchOf(tokens).boundaries.empty());
   EXPECT_EQ(cache_->Lookup("zz").error().code, ErrorCode::kInvalidArgument);
+}
+
+// A prefix that fits a node and nodes below it shows each once.
+TEST_F(CacheTest, TreeShowsEveryNodeOnce) {
+  Open(SmallConfig());
+  StoreBoundary(Tokens(640), 640);
+  for (const char digit : std::string("0123456789abcdef")) {
+    std::set<std::string> keys;
+    const auto views = cache_->Tree(std::string(1, digit), 1000);
+    for (const NodeView& view : views) {
+      EXPECT_TRUE(keys.insert(view.key.Hex()).second) << view.key.Hex();
+    }
+  }
+  const std::string key = KeyAt(Tokens(640), 320).Hex();
+  EXPECT_EQ(cache_->Tree(key.substr(0, 31), 1000).size(), 21U) << "20 blocks on, and itself";
+  EXPECT_TRUE(cache_->Tree("xyz", 1000).empty());
 }
 
 TEST_F(CacheTest, ACorruptReportDropsTheObject) {
