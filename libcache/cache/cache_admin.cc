@@ -144,16 +144,18 @@ std::vector<NodeView> Cache::Tree(const std::string& key_hex, std::size_t max_no
       stack.push_back(name_space.root);
     }
   } else {
-    stack = index_.StartingWith(key_hex, max_nodes);
-    // What hangs below another match is reached from there.
-    const std::unordered_set<NodeId> matches(stack.begin(), stack.end());
-    std::erase_if(stack, [&](NodeId id) CAIRN_REQUIRES(mu_) {
+    const std::vector<NodeId> matches = index_.StartingWith(key_hex, max_nodes);
+    const std::unordered_set<NodeId> known(matches.begin(), matches.end());
+    for (const NodeId id : matches) {
+      // What hangs below another match is reached from there.
       NodeId up = index_.node(id).parent;
-      while (up != kNoId && !matches.contains(up)) {
+      while (up != kNoId && !known.contains(up)) {
         up = index_.node(up).parent;
       }
-      return up != kNoId;
-    });
+      if (up == kNoId) {
+        stack.push_back(id);
+      }
+    }
   }
   std::reverse(stack.begin(), stack.end());
   std::vector<NodeView> views;
