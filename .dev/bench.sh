@@ -1,120 +1,157 @@
 #!/usr/bin/env bash
-# bench.sh [NAME]: measures one thing, prints a table, keeps the JSON in build/bench/NAME.json.
+# Measures what docs/benchmarks.md reports. `./dev bench [NAME]` calls it after the build; without a
+# name it lists the names. BIN is where the programs are; figures go to build/bench/NAME.json.
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 source .dev/lib.sh
 
-bin=build/release/bin
-out=build/bench
-names='get stream put match ssd redis replay rss micro'
+BIN=${BIN:-build/release/bin}
+OUT=${OUT:-build/bench}
+TRACES=${CAIRN_TRACES:-../shared/traces}
+NAMES=(get put match ssd redis stream replay rss micro)
 
-usage() {
+list() {
   cat <<'TEXT'
-./dev bench NAME measures:
-  get      reading from shared memory against memcpy, and the daemon's CPU per read
-  stream   reading by TCP over loopback against plain sockets (and iperf3)
-  put      storing through shared memory against memcpy
-  match    daemon CPU per match, matches per second and core
-  ssd      reading from the SSD tier against a plain file with O_DIRECT
-  redis    reading 1 to 16 MiB against Redis
-  replay   a trace through a daemon
+Usage: ./dev bench NAME
+
+  get      reading objects through shared memory, against memcpy
+  put      writing objects through shared memory, against memcpy
+  match    the daemon's CPU time per match
+  ssd      reading objects from SSD, against a plain file (writes 4 GiB below $TMPDIR)
+  redis    reading objects, against redis-server
+  stream   reading and writing objects over loopback TCP, against plain sockets and iperf3
+  replay   traces through a daemon with SSD: share of prefill saved, latencies, write amplification
   rss      peak memory of a daemon at ten times its cap
-  micro    Google Benchmark of arena, eviction and match
-  all      all of them
+  micro    parts of the library (Google Benchmark)
+  all      all of these
 TEXT
 }
 
-# Both forms of one run: the table on the terminal, the object in a file. The tool prints one of
-# them per run, so it runs twice; the table's run is the warm-up.
-both() {  # both NAME ARGUMENTS...
-  local name=$1
-  shift
-  "$bin/cairn-bench" "$@"
-  "$bin/cairn-bench" "$@" --json >"$out/$name.json"
-  note "as JSON: $out/$name.json"
+DIR='' DAEMON=''
+clean_up() {
+  local status=$?
+  trap - EXIT INT TERM
+  if [[ -n $DAEMON ]]; then
+    kill "$DAEMON" 2>/dev/null || true
+    wait "$DAEMON" 2>/dev/null || true
+  fi
+  [[ -z $DIR ]] || rm -rf "$DIR"
+  exit "$status"
 }
+trap clean_up EXIT
+trap 'exit 130' INT TERM
 
-with_daemon() {  # with_daemon NAME MEMORY SSD REPLAY-ARGUMENTS...
-  local name=$1 memory=$2 ssd=$3 dir daemon status=0
-  shift 3
-  dir=$(mktemp -d "${TMPDIR:-/tmp}/cairn-bench.XXXXXX")
-  "$bin/cairnd" --memory "$memory" --ssd-path "$dir/ssd" --ssd "$ssd" \
-    --listen-unix "$dir/cairn.sock" --listen-tcp "" --listen-http "" >"$dir/log" 2>&1 &
-  daemon=$!
-  for _ in $(seq 100); do
-    [[ ! -S $dir/cairn.sock ]] || break
+start_daemon() {  # start_daemon FLAG...
+  "$BIN/cairnd" --listen-unix "$DIR/cairn.sock" --listen-tcp "" --listen-http "" "$@" \
+    >>"$DIR/cairnd.log" 2>&1 &
+  DAEMON=$!
+  local tries=0
+  until [[ -S $DIR/cairn.sock ]]; do
+    kill -0 "$DAEMON" 2>/dev/null || die "the daemon did not start: $(tail -n 3 "$DIR/cairnd.log")"
+    ((++tries < 200)) || die "the daemon does not listen after 20 s"
     sleep 0.1
   done
-  "$bin/cairn-bench" replay --connect "unix:$dir/cairn.sock" "$@" --json >"$out/$name.json" ||
-    status=$?
-  kill -TERM "$daemon" 2>/dev/null || true
-  wait "$daemon" || status=$?
-  rm -rf "$dir"
-  python3 -m json.tool "$out/$name.json"
-  return "$status"
+}
+stop_daemon() {
+  kill "$DAEMON"
+  wait "$DAEMON" || die "the daemon did not stop in order: $(tail -n 3 "$DIR/cairnd.log")"
+  DAEMON=''
+}
+fresh_dir() {
+  [[ -z $DIR ]] || rm -rf "$DIR"
+  DIR=$(mktemp -d "${TMPDIR:-/tmp}/cairn-dev-bench.XXXXXX")
+}
+figure() {  # figure FILE FIELD
+  awk -v field="\"$2\":" '$1 == field { sub(/,$/, "", $2); print $2; exit }' "$1"
+}
+# The traces to replay: real ones where they are, else one that is made up.
+traces() {
+  local name
+  if [[ -d $TRACES ]]; then
+    for name in "$@"; do
+      [[ ! -r $TRACES/$name.public.jsonl.gz ]] || echo "$TRACES/$name.public.jsonl.gz"
+    done
+  else
+    "$BIN/cairn-bench" generate --scenario mixed --requests 1000 --out "$DIR/mixed.jsonl.gz" --quiet
+    echo "$DIR/mixed.jsonl.gz"
+  fi
+}
+replay() {  # replay TRACE NAME FLAG...
+  local trace=$1 name=$2
+  shift 2
+  "$BIN/cairn-bench" replay --trace "$trace" --connect "unix:$DIR/cairn.sock" \
+    --model qwen3.5-27b --clients 4 --save "$OUT/$name.json" "$@"
 }
 
-trace() {
-  local real=../shared/traces/$1.public.jsonl.gz
-  if [[ -f $real ]]; then
-    echo "$real"
+bench_replay() {
+  local trace name written
+  fresh_dir
+  for trace in $(traces taubench qmsum mooncake-conv claude-code); do
+    name=replay-$(basename "$trace" | cut -d. -f1)
+    start_daemon --memory 1GiB --ssd 8GiB --ssd-path "$DIR/ssd"
+    replay "$trace" "$name" --bytes-scale 0.002 --limit 2000
+    stop_daemon
+    written=$(figure "$OUT/$name.json" ssd_written_bytes)
+    if ((written > 0)); then
+      echo "write amplification: $(awk -v d="$(figure "$OUT/$name.json" ssd_device_written_bytes)" \
+        -v w="$written" 'BEGIN { printf "%.3f", d / w }')"
+    fi
+    echo
+    rm -rf "$DIR/ssd"
+  done
+}
+
+# Ten times the cap goes through; the daemon may hold its caps, 64 MiB and the index.
+bench_rss() {
+  local cap=$((128 << 20)) trace stored peak index limit
+  fresh_dir
+  trace=$(traces taubench | head -n 1)
+  start_daemon --memory $cap --ssd 1GiB --ssd-path "$DIR/ssd"
+  replay "$trace" rss --bytes-scale 0.01
+  stop_daemon
+  stored=$(figure "$OUT/rss.json" bytes_stored)
+  peak=$(figure "$OUT/rss.json" peak_rss_bytes)
+  index=$(figure "$OUT/rss.json" index_bytes)
+  limit=$((cap + (64 << 20) + index))
+  printf '\nstored %d times the cap; peak %d MiB, allowed %d MiB (cap %d + 64 + index %d)\n' \
+    $((stored / cap)) $((peak >> 20)) $((limit >> 20)) $((cap >> 20)) $((index >> 20))
+  ((stored >= 10 * cap)) || die "less than ten times the cap went through"
+  ((peak <= limit)) || die "the daemon took more memory than it may"
+}
+
+bench_micro() {
+  local program=$BIN/bench
+  if [[ ! -x $program ]]; then
+    note "$program was not built; libbenchmark-dev is missing (./dev setup test)"
     return
   fi
-  warn "$real is absent; a generated trace stands in for it" >&2
-  "$bin/cairn-bench" generate --scenario mixed --requests 3000 --seed 1 \
-    --out "$out/generated.jsonl.gz" >&2
-  echo "$out/generated.jsonl.gz"
+  "$program" --benchmark_out="$OUT/micro.json" --benchmark_out_format=json
 }
 
-measure() {
-  step "bench $1"
+bench_one() {
   case $1 in
-    get) both get get ;;
-    stream) both stream get --plane stream ;;
-    put) both put put ;;
-    match) both match match ;;
-    ssd) both ssd ssd ;;
-    redis) both redis redis ;;
-    replay)
-      with_daemon replay 256MiB 2GiB --trace "$(trace taubench)" --model qwen3.5-27b \
-        --bytes-scale 0.002 --clients 4
+    get | put | match | ssd | redis) "$BIN/cairn-bench" "$1" --save "$OUT/$1.json" ;;
+    stream)
+      "$BIN/cairn-bench" get --plane stream --save "$OUT/stream-get.json"
+      echo
+      "$BIN/cairn-bench" put --plane stream --save "$OUT/stream-put.json"
       ;;
-    rss)
-      with_daemon rss 64MiB 640MiB --trace "$(trace taubench)" --model qwen3.5-27b \
-        --bytes-scale 0.002 --clients 4
-      python3 - "$out/rss.json" <<'PY'
-import json, sys
-r = json.load(open(sys.argv[1]))
-limit = r["cap_bytes"] + (64 << 20) + r.get("index_bytes", 0)
-print("peak %.1f MiB, limit %.1f MiB (cap + 64 MiB + index), stored %.1f times the cap: %s" % (
-    r["peak_rss_bytes"] / 2**20, limit / 2**20, r["bytes_stored"] / r["cap_bytes"],
-    "held" if r["peak_rss_bytes"] <= limit else "EXCEEDED"))
-PY
-      ;;
-    micro)
-      for program in "$bin"/bench/*_bench; do
-        note "$program"
-        "$program" --benchmark_out="$out/$(basename "$program").json" \
-          --benchmark_out_format=json
-      done
-      ;;
+    replay | rss | micro) "bench_$1" ;;
   esac
 }
 
 name=${1:-}
-mkdir -p "$out"
-case " $names all " in
-  *" $name "*) ;;
-  *)
-    usage
-    [[ -z $name ]] && exit 0
-    die "there is no benchmark '$name'"
-    ;;
-esac
-[[ -n $name ]] || { usage && exit; }
-if [[ $name == all ]]; then
-  for each in $names; do
-    measure "$each"
-  done
-else
-  measure "$name"
+if [[ -z $name || $name == help ]]; then
+  list
+  exit 0
 fi
-finish "Done. Figures mean little on a busy machine: load now is $(cut -d' ' -f1 /proc/loadavg)."
+[[ $# -eq 1 && " ${NAMES[*]} all " == *" $name "* ]] ||
+  die "there is no benchmark '$*'" "./dev bench lists them"
+[[ -x $BIN/cairn-bench && -x $BIN/cairnd ]] || die "$BIN/cairn-bench is not there" "./dev build"
+mkdir -p "$OUT"
+[[ $name == all ]] || NAMES=("$name")
+for one in "${NAMES[@]}"; do
+  step "$one"
+  bench_one "$one"
+  echo
+done
+finish "Figures: $OUT"

@@ -1,64 +1,107 @@
 #!/usr/bin/env bash
-# The main job, shown: a daemon, a trace through it, a restart, the same trace from SSD.
+# The main job from nothing: a daemon, a trace replayed twice with a restart between, the figures.
+# `./dev demo` calls it after the build. BIN is where the programs are.
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 source .dev/lib.sh
 
-bin=build/release/bin
-dir=$(mktemp -d "${TMPDIR:-/tmp}/cairn-demo.XXXXXX")
-socket=$dir/cairn.sock
-daemon=''
+BIN=${BIN:-build/release/bin}
+TRACES=${CAIRN_TRACES:-../shared/traces}
+MODEL=qwen3.5-27b
+# A checkpoint of this model has 154 MB and its KV 64 KiB per token. All sizes times this, so that
+# any laptop holds enough of it.
+SCALE=0.002
+MEMORY=256MiB
+SSD=2GiB
 
-stop_daemon() {
-  [[ -n $daemon ]] || return 0
-  kill -TERM "$daemon" 2>/dev/null || true
-  wait "$daemon" || warn "the daemon ended with an error; its log: $(tail -n 3 "$dir/cairnd.log")"
-  daemon=''
+for program in cairnd cairn-bench; do
+  [[ -x $BIN/$program ]] || die "$BIN/$program is not there" "./dev build"
+done
+
+DIR='' DAEMON=''
+clean_up() {
+  local status=$?
+  trap - EXIT INT TERM
+  if [[ -n $DAEMON ]] && kill -0 "$DAEMON" 2>/dev/null; then
+    kill "$DAEMON" 2>/dev/null || true
+    wait "$DAEMON" 2>/dev/null || true
+  fi
+  if ((status != 0)) && [[ -n $DIR && -s $DIR/cairnd.log ]]; then
+    note "The end of the daemon's log:" >&2
+    tail -n 20 "$DIR/cairnd.log" | sed 's/^/         | /' >&2
+  fi
+  [[ -z $DIR ]] || rm -rf "$DIR"
+  exit "$status"
 }
-trap 'stop_daemon; rm -rf "$dir"' EXIT
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+DIR=$(mktemp -d "${TMPDIR:-/tmp}/cairn-demo.XXXXXX")
+SOCKET=$DIR/cairn.sock
 
 start_daemon() {
-  "$bin/cairnd" --memory 256MiB --ssd-path "$dir/ssd" --ssd 2GiB --listen-unix "$socket" \
-    --listen-tcp "" --listen-http "" >>"$dir/cairnd.log" 2>&1 &
-  daemon=$!
-  for _ in $(seq 100); do
-    [[ ! -S $socket ]] || return 0
-    kill -0 "$daemon" 2>/dev/null || die "the daemon did not start" "$(tail -n 3 "$dir/cairnd.log")"
+  "$BIN/cairnd" --memory "$MEMORY" --ssd "$SSD" --ssd-path "$DIR/ssd" --listen-unix "$SOCKET" \
+    --listen-tcp "" --listen-http "" >>"$DIR/cairnd.log" 2>&1 &
+  DAEMON=$!
+  local tries=0
+  until [[ -S $SOCKET ]]; do
+    kill -0 "$DAEMON" 2>/dev/null || die "the daemon did not start"
+    ((++tries < 200)) || die "the daemon does not listen after 20 s"
     sleep 0.1
   done
-  die "the daemon did not open its socket within 10 s" "$(tail -n 3 "$dir/cairnd.log")"
+}
+stop_daemon() {
+  kill "$DAEMON"
+  wait "$DAEMON" || die "the daemon did not stop in order"
+  DAEMON=''
+}
+replay() {  # replay NAME: the table to the screen, the figures to a file
+  "$BIN/cairn-bench" replay --trace "$TRACE" --connect "unix:$SOCKET" --model "$MODEL" \
+    --bytes-scale "$SCALE" --clients 4 --save "$DIR/$1.json" >"$DIR/$1.txt"
+  tail -n +3 "$DIR/$1.txt" | sed 's/^./         &/'
+}
+figure() {  # figure NAME FIELD: a number out of the figures of a replay
+  awk -v field="\"$2\":" '$1 == field { sub(/,$/, "", $2); print $2; exit }' "$DIR/$1.json"
+}
+percent() {  # percent NAME FIELD: of the prompt tokens
+  awk -v part="$(figure "$1" "$2")" -v all="$(figure "$1" prompt_tokens)" \
+    'BEGIN { printf "%.1f %%", 100 * part / all }'
 }
 
-replay() {
-  "$bin/cairn-bench" replay --trace "$trace" --connect "unix:$socket" --model qwen3.5-27b \
-    --bytes-scale 0.002 --clients 4
-}
-
-step "Starting cairnd with 256 MiB of memory and 2 GiB of SSD"
-start_daemon
-
-trace=../shared/traces/taubench.public.jsonl.gz
-if [[ -f $trace ]]; then
-  step "Trace: real customer-service dialogues of an agent ($trace)"
+step "Choosing a trace of requests"
+TRACE=''
+for name in taubench mooncake-conv claude-code; do
+  if [[ -r $TRACES/$name.public.jsonl.gz ]]; then
+    TRACE=$TRACES/$name.public.jsonl.gz
+    break
+  fi
+done
+if [[ -n $TRACE ]]; then
+  note "$TRACE: real requests, as lengths and shared prefixes."
 else
-  trace=$dir/generated.jsonl.gz
-  step "Trace: ../shared/traces is not here, so 1,200 requests are generated (seed 1)"
-  "$bin/cairn-bench" generate --scenario mixed --requests 1200 --seed 1 --out "$trace"
+  TRACE=$DIR/mixed.jsonl.gz
+  note "There is no $TRACES here, so a trace is made up: coding agents, chats, questions on"
+  note "documents and prompt templates, with the statistics of public traces (docs/traces.md)."
+  "$BIN/cairn-bench" generate --scenario mixed --requests 500 --seed 1 --out "$TRACE" --quiet
 fi
 
-step "First run: an empty cache. Sizes are those of Qwen3.5-27B times 0.002; every byte is verified"
-replay
+step "Starting cairnd with $MEMORY of memory and $SSD of SSD in $DIR"
+start_daemon
+step "First replay: four engines of $MODEL, every byte that comes back is checked"
+replay first
 
-step "Stopping and starting the daemon: memory is lost, the SSD is not"
+step "Restarting the daemon: memory is gone, the SSD tier stays"
 stop_daemon
 start_daemon
+step "Second replay of the same requests"
+replay second
 
-step "Second run: what the first one left on SSD is served from there"
-replay
-
-if [[ -x $bin/cairnctl ]]; then
+if [[ -x $BIN/cairnctl ]]; then
   step "What the daemon says of itself (cairnctl status)"
-  "$bin/cairnctl" --connect "unix:$socket" status
+  "$BIN/cairnctl" status --connect "unix:$SOCKET" | sed 's/^./         &/'
 fi
-
 step "Stopping the daemon"
 stop_daemon
-finish "That was the main job: prefixes seen once were not prefilled again, not even after a restart."
+
+finish "Of all prompt tokens, engines were spared the prefill of $(percent first served_tokens) in the \
+first run and $(percent second served_tokens) after the restart ($(percent second ssd) from SSD, \
+$(percent second host) from memory); wrong bytes: \
+$(($(figure first verification_failures) + $(figure second verification_failures)))."

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <string_view>
+#include <thread>
 
 #include "libcache/base/check.h"
 
@@ -13,6 +15,9 @@ namespace {
 constexpr std::size_t kMaxNamespaceBytes = 64 * kKiB;
 // Tables, blob file headers and the rounding to blocks that one flush adds to the open segment.
 constexpr std::uint64_t kFlushCharge = 64 * kKiB;
+// How long a flush that was said to be over may still take; see Flush.
+constexpr auto kFlushPatience = std::chrono::seconds(10);
+constexpr auto kFlushPoll = std::chrono::milliseconds(1);
 
 std::string_view View(const SsdObjectKey& key) { return {key.data(), key.size()}; }
 std::string_view View(const SsdChunkKey& key) { return {key.data(), key.size()}; }
@@ -317,10 +322,14 @@ Status SsdStore::Flush() {
   if (status) {
     status = database_->FlushAll();
   }
-  // Around a full disk RocksDB (7.8) may end a flush with success and nothing written, so it is
-  // asked for what it holds. A flush is atomic: with the epoch comes all that was put before it.
-  if (status && database_->GetStoredMeta(kSsdEpochKey).value_or("") != next) {
-    status = Fail(ErrorCode::kNoSpace, "the store did not write what it was told to flush");
+  // Once RocksDB (7.8) has recovered from a full disk, an atomic flush no longer waits for its
+  // jobs, so it is asked for what it holds. With the epoch comes all that was put before it.
+  const TimePoint end = SteadyClock::Instance().Now() + kFlushPatience;
+  while (status && database_->GetStoredMeta(kSsdEpochKey).value_or("") != next) {
+    if (SteadyClock::Instance().Now() >= end) {
+      status = Fail(ErrorCode::kIo, "the store did not write what it was told to flush");
+    }
+    std::this_thread::sleep_for(kFlushPoll);
   }
   if (status) {
     status =

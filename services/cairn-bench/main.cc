@@ -1,3 +1,5 @@
+#include <malloc.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <functional>
@@ -79,6 +81,7 @@ void AddReplay(CLI::App& app, ReplayOptions& o, Job& job) {
     option->group("Embedded cache (without --connect)");
   }
   c.add_flag("--json", o.json, "One JSON object on stdout");
+  c.add_option("--save", o.save, "Write the JSON object to this file, too");
   c.add_flag("--quiet", o.quiet, "No progress on stderr");
   c.callback([&o, &job, &c] {
     for (const char* const name : {"--policy", "--eviction", "--memory", "--ssd", "--ssd-path"}) {
@@ -128,6 +131,9 @@ void AddMicro(CLI::App& app, const std::string& name, const std::string& text, M
          "Of objects, for instance 1MiB,64MiB")
         ->delimiter(',');
   }
+  if (name != "match" && name != "ssd") {
+    AddSize(c, "--working-set", o.working_set, "Bytes of objects of one size (default 256MiB)");
+  }
   if (name == "get" || name == "put") {
     c.add_option("--plane", o.plane, "shm, or stream over loopback TCP")
         ->check(CLI::IsMember({"shm", "stream"}))
@@ -138,6 +144,7 @@ void AddMicro(CLI::App& app, const std::string& name, const std::string& text, M
         ->check(CLI::ExistingDirectory);
   }
   c.add_flag("--json", o.json, "One JSON object on stdout");
+  c.add_option("--save", o.save, "Write the JSON object to this file, too");
   c.add_flag("--quiet", o.quiet, "No progress on stderr");
   c.callback([&o, &job, run] { job = [&o, run] { return run(o); }; });
 }
@@ -178,6 +185,9 @@ int Main(int argc, char** argv) {
 }  // namespace cairn::bench
 
 int main(int argc, char** argv) {
+  // As cairnd does: glibc would keep large blocks in its heaps, and the memory of an embedded cache
+  // could not be told from that.
+  mallopt(M_MMAP_THRESHOLD, 128 * 1024);
   std::signal(SIGPIPE, SIG_IGN);
   return cairn::bench::Main(argc, argv);
 }

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "libcache/base/bytes.h"
+
 namespace cairn::bench {
 
 /// What all microbenchmarks take. Each starts a daemon of its own, measures Cairn and the thing it
@@ -11,9 +13,12 @@ namespace cairn::bench {
 struct MicroOptions {
   std::string plane = "shm";         ///< get and put: "shm", or "stream" over loopback TCP.
   std::vector<std::uint64_t> sizes;  ///< Of objects; empty: those of the benchmark.
-  double seconds = 1;                ///< Spent on each size, about.
-  std::string dir;                   ///< ssd: where its files go; empty: $TMPDIR.
+  /// Objects of one size have so many bytes together: more than the caches of a processor hold.
+  std::uint64_t working_set = 256 * kMiB;
+  double seconds = 1;  ///< Spent on each size, about.
+  std::string dir;     ///< ssd: where its files go; empty: $TMPDIR.
   bool json = false;
+  std::string save;  ///< A file that gets the JSON as well.
   bool quiet = false;
 };
 

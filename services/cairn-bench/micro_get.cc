@@ -16,9 +16,6 @@
 namespace cairn::bench {
 namespace {
 
-/// What the sources of one size have together: more than the caches of a processor hold.
-constexpr std::uint64_t kWorkingSet = 256 * kMiB;
-constexpr std::uint64_t kDaemonMemory = 640 * kMiB;
 constexpr int kLeastRounds = 3;
 /// GETs behind each figure of daemon CPU, at least.
 constexpr std::uint32_t kCpuGets = 200;
@@ -29,13 +26,6 @@ struct Figures {
   std::vector<double> base_us;
   double daemon_cpu_us = 0;
 };
-
-std::vector<std::uint64_t> SizesOf(const MicroOptions& options) {
-  if (!options.sizes.empty()) {
-    return options.sizes;
-  }
-  return {64 * kKiB, 256 * kKiB, kMiB, 4 * kMiB, 16 * kMiB, 64 * kMiB};
-}
 
 /// The other side of the comparison, by turns with the GETs: `index` is that of the source.
 using Baseline = std::function<Status(std::uint32_t index, std::span<std::byte> target)>;
@@ -103,7 +93,7 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
   if (!store) {
     return Fail(store.error());
   }
-  const auto count = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, kWorkingSet / size));
+  const auto count = CountOf(options, size);
   const auto target = Area::Allocate(size);
   if (!target) {
     return Fail(target.error());
@@ -162,14 +152,14 @@ MicroReport NewReport(bool stream) {
 
 int RunGet(const MicroOptions& options) {
   const bool stream = options.plane == "stream";
+  const std::vector<std::uint64_t> sizes = SizesOf(options, kUsualSizes);
   const auto daemon =
-      DaemonProcess::Start({.memory_bytes = kDaemonMemory, .below = "", .tcp = stream});
+      DaemonProcess::Start({.memory_bytes = MemoryFor(options, sizes), .below = "", .tcp = stream});
   if (!daemon) {
     return MicroFailed("get", daemon.error());
   }
-  const std::vector<std::uint64_t> sizes = SizesOf(options);
   const std::uint64_t largest = *std::max_element(sizes.begin(), sizes.end());
-  const auto source = Area::Allocate(std::max(kWorkingSet, largest));
+  const auto source = Area::Allocate(std::max(options.working_set, largest));
   if (!source) {
     return MicroFailed("get", source.error());
   }
@@ -199,8 +189,7 @@ int RunGet(const MicroOptions& options) {
     report.Note(iperf > 0 ? "iperf3 over loopback in the same run: " + GigabytesPerSecond(iperf)
                           : "iperf3 is not installed");
   }
-  report.Print(options.json);
-  return kExitOk;
+  return report.Finish(options);
 }
 
 }  // namespace cairn::bench

@@ -198,8 +198,7 @@ int RunMatch(const MicroOptions& options) {
   report.Note(
       "matches/s/core is matches per second of the daemon's CPU time, system calls "
       "included; the clients and the daemon share this machine's cores.");
-  report.Print(options.json);
-  return kExitOk;
+  return report.Finish(options);
 }
 
 }  // namespace cairn::bench

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -12,10 +13,26 @@
 namespace cairn::bench {
 namespace {
 
+constexpr std::uint64_t kLeastMemory = 64 * kMiB;
 constexpr std::uint32_t kBlockTokens = 16;
 constexpr std::chrono::seconds kCallLimit{30};
 
 }  // namespace
+
+std::vector<std::uint64_t> SizesOf(const MicroOptions& options,
+                                   std::span<const std::uint64_t> usual) {
+  return !options.sizes.empty() ? options.sizes
+                                : std::vector<std::uint64_t>(usual.begin(), usual.end());
+}
+
+std::uint32_t CountOf(const MicroOptions& options, std::uint64_t size) {
+  return static_cast<std::uint32_t>(std::max<std::uint64_t>(1, options.working_set / size));
+}
+
+std::uint64_t MemoryFor(const MicroOptions& options, std::span<const std::uint64_t> sizes) {
+  const std::uint64_t largest = *std::max_element(sizes.begin(), sizes.end());
+  return std::max(kLeastMemory, 5 * std::max(options.working_set, largest) / 2);
+}
 
 Result<Area> Area::Allocate(std::uint64_t bytes) {
   void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,

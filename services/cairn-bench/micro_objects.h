@@ -7,8 +7,20 @@
 #include <vector>
 
 #include "libcache/connector/client.h"
+#include "services/cairn-bench/micro.h"
 
 namespace cairn::bench {
+
+/// Object sizes of get and put.
+inline constexpr std::uint64_t kUsualSizes[] = {64 * kKiB, 256 * kKiB, kMiB,
+                                                4 * kMiB,  16 * kMiB,  64 * kMiB};
+/// Those asked for, or the `usual` ones.
+std::vector<std::uint64_t> SizesOf(const MicroOptions& options,
+                                   std::span<const std::uint64_t> usual);
+/// How many objects of that size make the working set.
+std::uint32_t CountOf(const MicroOptions& options, std::uint64_t size);
+/// Of a daemon that holds the working set of any of the sizes with room to spare.
+std::uint64_t MemoryFor(const MicroOptions& options, std::span<const std::uint64_t> sizes);
 
 /// Page-aligned memory with every page in place.
 class Area {

@@ -15,10 +15,6 @@
 namespace cairn::bench {
 namespace {
 
-/// Bytes stored before the daemon is emptied again, outside of what is measured; more than the
-/// caches of a processor hold.
-constexpr std::uint64_t kWorkingSet = 256 * kMiB;
-constexpr std::uint64_t kDaemonMemory = 640 * kMiB;
 constexpr int kLeastRounds = 3;
 
 struct Figures {
@@ -61,7 +57,7 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
   if (!store) {
     return Fail(store.error());
   }
-  const auto count = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, kWorkingSet / size));
+  const auto count = CountOf(options, size);
   (*store)->Prepare(count);
   for (std::uint32_t i = 0; i < count; ++i) {
     (*store)->Fill(i, source.Part(i, size));
@@ -121,18 +117,15 @@ MicroReport NewReport(bool stream) {
 
 int RunPut(const MicroOptions& options) {
   const bool stream = options.plane == "stream";
+  const std::vector<std::uint64_t> sizes = SizesOf(options, kUsualSizes);
   const auto daemon =
-      DaemonProcess::Start({.memory_bytes = kDaemonMemory, .below = "", .tcp = stream});
+      DaemonProcess::Start({.memory_bytes = MemoryFor(options, sizes), .below = "", .tcp = stream});
   if (!daemon) {
     return MicroFailed("put", daemon.error());
   }
-  std::vector<std::uint64_t> sizes = options.sizes;
-  if (sizes.empty()) {
-    sizes = {64 * kKiB, 256 * kKiB, kMiB, 4 * kMiB, 16 * kMiB, 64 * kMiB};
-  }
   const std::uint64_t largest = *std::max_element(sizes.begin(), sizes.end());
-  const auto source = Area::Allocate(std::max(kWorkingSet, largest));
-  const auto sink = Area::Allocate(std::max(kWorkingSet, largest));
+  const auto source = Area::Allocate(std::max(options.working_set, largest));
+  const auto sink = Area::Allocate(std::max(options.working_set, largest));
   if (!source || !sink) {
     return MicroFailed("put", source ? sink.error() : source.error());
   }
@@ -156,8 +149,7 @@ int RunPut(const MicroOptions& options) {
   report.Note(
       "PUT is reserve, write and commit, with a digest at both ends: the bytes are copied "
       "to staging memory and from there to their place. By turns; medians, and best against best.");
-  report.Print(options.json);
-  return kExitOk;
+  return report.Finish(options);
 }
 
 }  // namespace cairn::bench

@@ -22,8 +22,7 @@
 namespace cairn::bench {
 namespace {
 
-constexpr std::uint64_t kWorkingSet = 256 * kMiB;
-constexpr std::uint64_t kDaemonMemory = 640 * kMiB;
+constexpr std::uint64_t kSizes[] = {kMiB, 4 * kMiB, 16 * kMiB};
 constexpr std::chrono::seconds kStartLimit{10};
 constexpr std::chrono::milliseconds kPoll{20};
 constexpr int kLeastRounds = 3;
@@ -128,7 +127,7 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
   if (!target || !store) {
     return Fail(target ? store.error() : target.error());
   }
-  const auto count = static_cast<std::uint32_t>(std::max<std::uint64_t>(1, kWorkingSet / size));
+  const auto count = CountOf(options, size);
   (*store)->Prepare(count);
   Status status = daemon.Clear();
   status = status ? redis.Clear() : status;
@@ -159,7 +158,9 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
 
 int RunRedis(const MicroOptions& options) {
   using enum MicroReport::Unit;
-  const auto daemon = DaemonProcess::Start({.memory_bytes = kDaemonMemory, .below = ""});
+  const std::vector<std::uint64_t> sizes = SizesOf(options, kSizes);
+  const auto daemon =
+      DaemonProcess::Start({.memory_bytes = MemoryFor(options, sizes), .below = ""});
   if (!daemon) {
     return MicroFailed("redis", daemon.error());
   }
@@ -176,9 +177,6 @@ int RunRedis(const MicroOptions& options) {
                       {"get_us", "Cairn, median", kMicroseconds},
                       {"redis_us", "Redis, median", kMicroseconds},
                       {"gets", "GETs", kCount}});
-  const std::vector<std::uint64_t> sizes =
-      !options.sizes.empty() ? options.sizes
-                             : std::vector<std::uint64_t>{kMiB, 4 * kMiB, 16 * kMiB};
   Progress progress(options.quiet);
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     progress.Update(static_cast<double>(i) / static_cast<double>(sizes.size()),
@@ -198,8 +196,7 @@ int RunRedis(const MicroOptions& options) {
   report.Note(
       "Redis on a Unix socket, without persistence, through hiredis, which hands out its own "
       "copy; Cairn checks digests and copies to where the caller wants the bytes.");
-  report.Print(options.json);
-  return kExitOk;
+  return report.Finish(options);
 }
 
 }  // namespace cairn::bench

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <thread>
 #include <utility>
@@ -14,7 +13,11 @@
 namespace cairn::bench {
 namespace {
 
-std::string Text(double value, MicroReport::Unit unit) {
+using Object = nlohmann::ordered_json;
+
+unsigned Cores() { return std::max(1U, std::thread::hardware_concurrency()); }
+
+std::string Shown(double value, MicroReport::Unit unit) {
   if (value < 0) {
     return "-";
   }
@@ -40,22 +43,20 @@ void MicroReport::Add(std::vector<double> row) {
 
 void MicroReport::Note(std::string text) { notes_.push_back(std::move(text)); }
 
-void MicroReport::Print(bool json) const {
-  const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
-  if (json) {
-    nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-    for (const auto& row : rows_) {
-      nlohmann::ordered_json& object = rows.emplace_back(nlohmann::ordered_json::object());
-      for (std::size_t i = 0; i < columns_.size(); ++i) {
-        object[columns_[i].name] =
-            row[i] < 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(row[i]);
-      }
+std::string MicroReport::Json() const {
+  Object rows = Object::array();
+  for (const auto& row : rows_) {
+    Object& object = rows.emplace_back(Object::object());
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+      object[columns_[i].name] = row[i] < 0 ? Object() : Object(row[i]);
     }
-    const nlohmann::ordered_json all = {
-        {"benchmark", name_}, {"what", what_}, {"cores", cores}, {"rows", rows}, {"notes", notes_}};
-    std::puts(all.dump(2).c_str());
-    return;
   }
+  const Object all = {
+      {"benchmark", name_}, {"what", what_}, {"cores", Cores()}, {"rows", rows}, {"notes", notes_}};
+  return all.dump(2) + "\n";
+}
+
+std::string MicroReport::Text() const {
   std::vector<std::string> titles;
   for (const Column& column : columns_) {
     titles.push_back(column.title);
@@ -64,15 +65,19 @@ void MicroReport::Print(bool json) const {
   for (const auto& row : rows_) {
     std::vector<std::string> cells;
     for (std::size_t i = 0; i < row.size(); ++i) {
-      cells.push_back(Text(row[i], columns_[i].unit));
+      cells.push_back(Shown(row[i], columns_[i].unit));
     }
     table.Add(std::move(cells));
   }
-  std::printf("%s: %s\n\n%s", name_.c_str(), what_.c_str(), table.Text().c_str());
+  std::string text = name_ + ": " + what_ + "\n\n" + table.Text();
   for (const std::string& note : notes_) {
-    std::printf("%s\n", note.c_str());
+    text += note + "\n";
   }
-  std::printf("%u cores.\n", cores);
+  return text + std::to_string(Cores()) + " cores.\n";
+}
+
+int MicroReport::Finish(const MicroOptions& options) const {
+  return Print(Json(), Text(), options.json, options.save);
 }
 
 int MicroFailed(std::string_view benchmark, const Error& error) {

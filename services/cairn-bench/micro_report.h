@@ -7,6 +7,7 @@
 
 #include "libcache/base/clock.h"
 #include "libcache/base/result.h"
+#include "services/cairn-bench/micro.h"
 
 namespace cairn::bench {
 
@@ -27,10 +28,12 @@ class MicroReport {
   void Add(std::vector<double> row);
   /// A condition or a remark, below the table.
   void Note(std::string text);
-  /// Prints it all to stdout.
-  void Print(bool json) const;
+  /// Prints it all as the options say; returns the exit code.
+  [[nodiscard]] int Finish(const MicroOptions& options) const;
 
  private:
+  [[nodiscard]] std::string Json() const;
+  [[nodiscard]] std::string Text() const;
   std::string name_;
   std::string what_;
   std::vector<Column> columns_;

@@ -21,6 +21,7 @@ namespace {
 /// Stored per size. One read brings an object to host memory, so each is read once.
 constexpr std::uint64_t kBytesPerSize = 512 * kMiB;
 constexpr std::uint64_t kDaemonMemory = 1 * kGiB;
+constexpr std::uint64_t kSizes[] = {kMiB, 4 * kMiB, 16 * kMiB, 64 * kMiB};
 constexpr std::uint64_t kSpare = 2;  ///< The SSD tier may use this many times what is stored.
 
 /// A file read past the page cache, as a plain program would.
@@ -191,15 +192,12 @@ int RunSsd(const MicroOptions& options) {
                       {"base_us", "file, median", kMicroseconds},
                       {"from_ssd", "from SSD", kCount},
                       {"gets", "GETs", kCount}});
-  const std::vector<std::uint64_t> sizes =
-      !options.sizes.empty() ? options.sizes
-                             : std::vector<std::uint64_t>{kMiB, 4 * kMiB, 16 * kMiB, 64 * kMiB};
+  const std::vector<std::uint64_t> sizes = SizesOf(options, kSizes);
   if (const Status done = Run(options, sizes, report); !done) {
     return MicroFailed("ssd", done.error());
   }
   report.Note("All objects of a size, one after another, each read once; by turns with the file.");
-  report.Print(options.json);
-  return kExitOk;
+  return report.Finish(options);
 }
 
 }  // namespace cairn::bench

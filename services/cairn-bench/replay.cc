@@ -1,5 +1,6 @@
 #include "services/cairn-bench/replay.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdio>
@@ -22,6 +23,7 @@ namespace cairn::bench {
 namespace {
 
 constexpr std::chrono::milliseconds kWatchEvery{200};
+constexpr std::chrono::milliseconds kEndEvery{10};
 /// Traces up to this size are read ahead so far that the bytes read say little about how far the
 /// replay is; counting their requests beforehand takes a moment.
 constexpr std::uint64_t kCountedBytes = 4 * kMiB;
@@ -188,8 +190,12 @@ void Replay::Drive(ReplayClient& client) {
 
 void Replay::Watch() {
   Progress progress(options_.quiet);
-  while (!ended_) {
-    std::this_thread::sleep_for(kWatchEvery);
+  for (TimePoint next = started_ + kWatchEvery; !ended_;) {
+    std::this_thread::sleep_for(kEndEvery);  // Not to be waited for at the end.
+    if (SteadyClock::Instance().Now() < next) {
+      continue;
+    }
+    next += kWatchEvery;
     target_.Watch();
     const auto fed = static_cast<double>(fed_);
     const std::uint64_t done = done_;
@@ -231,6 +237,13 @@ void Replay::Report(ReplayReport& report) const {
   report.after = after_;
   report.status_problem = target_.status_problem();
   report.peak_rss_bytes = target_.PeakRssBytes();
+  if (target_.embedded()) {  // The engines' memory is not the cache's.
+    std::uint64_t engines = 0;
+    for (const auto& client : clients_) {
+      engines += client->buffer_bytes();
+    }
+    report.peak_rss_bytes -= std::min(report.peak_rss_bytes, engines);
+  }
   report.cap_bytes = target_.CapBytes();
   report.seconds = seconds_;
 }
@@ -306,8 +319,8 @@ int RunReplay(const ReplayOptions& options) {
     std::fprintf(stderr, "\nUntil then:\n%s", ReplayText(report).c_str());
     return code;
   }
-  std::fputs((options.json ? ReplayJson(report) : ReplayText(report)).c_str(), stdout);
-  return code;
+  const int printed = Print(ReplayJson(report), ReplayText(report), options.json, options.save);
+  return code != kExitOk ? code : printed;
 }
 
 }  // namespace cairn::bench

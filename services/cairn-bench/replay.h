@@ -32,6 +32,7 @@ struct ReplayOptions {
   std::string ssd_path;
 
   bool json = false;
+  std::string save;  ///< A file that gets the JSON as well.
   bool quiet = false;
 };
 

@@ -43,6 +43,9 @@ void ReplayTally::Add(const ReplayTally& other) {
   bytes_stored += other.bytes_stored;
   present_stores += other.present_stores;
   refused_stores += other.refused_stores;
+  for (const auto& [code, count] : other.refusals) {
+    refusals[code] += count;
+  }
   failed_stores += other.failed_stores;
   verification_failures += other.verification_failures;
   first_wrong = first_wrong.empty() ? other.first_wrong : first_wrong;
@@ -324,6 +327,11 @@ Status ReplayClient::StoreBatch(const Client::Prompt& prompt,
   tally_.present_stores += stored->present;
   tally_.refused_stores += stored->refused;
   refused = stored->refused != 0;
+  for (const ErrorCode code : stored->codes) {
+    if (code != ErrorCode::kOk && code != ErrorCode::kExists && code != ErrorCode::kInProgress) {
+      tally_.refusals[code] += 1;
+    }
+  }
   return {};
 }
 

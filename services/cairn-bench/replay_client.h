@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -36,6 +37,7 @@ struct ReplayTally {
   std::uint64_t bytes_stored = 0;
   std::uint64_t present_stores = 0;
   std::uint64_t refused_stores = 0;
+  std::map<ErrorCode, std::uint64_t> refusals;  ///< Why; not the items that were not even sent.
   std::uint64_t failed_stores = 0;  ///< Calls that failed as a whole.
   std::uint64_t verification_failures = 0;
   std::string first_wrong;
@@ -64,6 +66,8 @@ class ReplayClient {
   Status Serve(const Work& work);
 
   [[nodiscard]] const ReplayTally& tally() const { return tally_; }
+  /// What it holds to read objects to and make them in.
+  [[nodiscard]] std::uint64_t buffer_bytes() const { return buffer_.capacity(); }
   [[nodiscard]] std::string PlaneName() const { return client_->PlaneName(); }
 
  private:

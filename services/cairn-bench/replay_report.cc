@@ -52,7 +52,11 @@ double ReplayReport::SavedShare() const { return Share(tally.served_tokens, tall
 
 std::string ReplayJson(const ReplayReport& r) {
   const ReplayTally& t = r.tally;
-  Json json = {
+  Json refusals = Json::object();
+  for (const auto& [code, count] : t.refusals) {
+    refusals[std::string(ErrorName(code))] = count;
+  }
+  const Json json = {
       {"trace", r.options->trace},
       {"model", r.name_space.model},
       {"bytes_scale", r.options->bytes_scale},
@@ -85,6 +89,7 @@ std::string ReplayJson(const ReplayReport& r) {
       {"bytes_stored", t.bytes_stored},
       {"present_stores", t.present_stores},
       {"refused_stores", t.refused_stores},
+      {"refused_stores_by_code", refusals},
       {"failed_stores", t.failed_stores},
       {"match_us", ToJson(t.match)},
       {"fetch_us", ToJson(t.fetch)},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
+#include <fstream>
 #include <utility>
 
 namespace cairn::bench {
@@ -80,6 +81,21 @@ std::string Microseconds(double us) {
 
 std::string GigabytesPerSecond(double bytes_per_second) {
   return Fixed(bytes_per_second / 1e9, 2) + " GB/s";
+}
+
+int Print(const std::string& json, const std::string& text, bool as_json, const std::string& save) {
+  std::fputs((as_json ? json : text).c_str(), stdout);
+  if (save.empty()) {
+    return kExitOk;
+  }
+  std::ofstream file(save, std::ios::trunc);
+  file << json;
+  file.close();
+  if (!file) {
+    Complain("--save: cannot write " + save);
+    return kExitFailed;
+  }
+  return kExitOk;
 }
 
 void Complain(const std::string& text) { std::fprintf(stderr, "cairn-bench: %s\n", text.c_str()); }

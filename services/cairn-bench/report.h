@@ -30,6 +30,10 @@ std::string Microseconds(double us);
 /// "5.31 GB/s", of 10^9 bytes.
 std::string GigabytesPerSecond(double bytes_per_second);
 
+/// Prints `json` or `text` to stdout, and writes `json` to the file `save` unless that is empty.
+/// kExitFailed, with a message, if it cannot.
+int Print(const std::string& json, const std::string& text, bool as_json, const std::string& save);
+
 /// "cairn-bench: <text>" on stderr.
 void Complain(const std::string& text);
 

@@ -29,7 +29,7 @@ asio::awaitable<void> RunOn(ThreadPool& pool, std::function<void()> work) {
     (*shared)();
     co_return;
   }
-  const bool finished = co_await WaitDone(done, TimePoint::max());
+  const auto finished = co_await WaitDone(done, TimePoint::max());
   static_cast<void>(finished);
 }
 

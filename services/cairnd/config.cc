@@ -5,6 +5,7 @@
 #include <cctype>
 #include <cstdlib>
 #include <sstream>
+#include <string_view>
 #include <thread>
 
 #include <unistd.h>
@@ -300,7 +301,10 @@ ParsedConfig ParseConfig(const std::vector<std::string>& args,
     parsed.exit_code = code == 0 ? 0 : 2;
     parsed.message = out.str() + err.str();
     if (const auto* unknown = dynamic_cast<const CLI::ConfigError*>(&error)) {
+      // CLI11 calls the opening of a table "name.++".
+      const bool table = std::string_view(unknown->what()).find(".++") != std::string_view::npos;
       parsed.message = std::string("cairnd: configuration file: ") + unknown->what() +
+                       (table ? "; it has no [tables]" : "") +
                        "; the keys are those of cairnd --help\n";
     }
     return parsed;

@@ -80,6 +80,11 @@ asio::awaitable<Status> Connection::Fill(std::size_t bytes) {
 
 asio::awaitable<Status> Connection::ReadRequest(v1::Request& request, std::uint32_t max_bytes,
                                                 std::chrono::seconds idle_limit) {
+  if (large_) {
+    // A message keeps the memory of the largest it ever held, which may be 40 times its frame.
+    v1::Request().Swap(&request);
+    large_ = false;
+  }
   if (have_ == 0 && idle_limit != std::chrono::seconds::zero()) {
     Arm(idle_limit);
   }
@@ -111,6 +116,7 @@ asio::awaitable<Status> Connection::ReadRequest(v1::Request& request, std::uint3
   Arm(std::chrono::milliseconds::zero());
   Status parsed =
       ParsePayload(std::span(in_).subspan(FrameHeader::kBytes, header->payload_bytes), request);
+  large_ = frame_bytes > kBufferBytes;
   std::memmove(in_.data(), in_.data() + frame_bytes, have_ - frame_bytes);
   have_ -= frame_bytes;
   if (in_.size() > kBufferBytes && have_ < kBufferBytes) {

@@ -51,6 +51,7 @@ class Connection {
   std::string out_;
   std::uint64_t armed_ = 0;
   bool watching_ = false;
+  bool large_ = false;  // The last request was.
   std::shared_ptr<bool> alive_;
 };
 

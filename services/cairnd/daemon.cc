@@ -244,9 +244,15 @@ Status DaemonImpl::Start() {
   auto membership = MakeStaticMembership(
       config_.members,
       {.name = "unix:" + config_.listen_unix, .endpoint = "unix:" + config_.listen_unix});
-  if (!membership) {
+  Status members = membership ? Status() : Fail(membership.error());
+  for (const Member& member : membership ? (*membership)->Members() : std::vector<Member>()) {
+    if (const auto endpoint = ParseEndpoint(member.endpoint); members && !endpoint) {
+      members = Fail(endpoint.error());
+    }
+  }
+  if (!members) {
     unlink(config_.listen_unix.c_str());
-    return Fail(ErrorCode::kInvalidArgument, "--members: " + membership.error().message);
+    return Fail(ErrorCode::kInvalidArgument, "--members: " + members.error().message);
   }
   membership_ = std::move(*membership);
   workers_ = std::make_unique<ThreadPool>("cairn-worker", config_.workers, 65'536);

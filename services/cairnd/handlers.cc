@@ -36,16 +36,20 @@ v1::Kind ToProto(ObjectKind kind) {
 }  // namespace
 
 asio::awaitable<Status> Session::Answer(const v1::Request& request, v1::Response& response) {
-  switch (request.body_case()) {
-    case v1::Request::kFetch: co_return co_await HandleFetch(request, response);
-    case v1::Request::kWrite: {
-      response.mutable_empty();
-      co_return co_await HandleWrite(request.write());
-    }
-    case v1::Request::kCommit: co_return co_await HandleCommit(request, response);
-    case v1::Request::kAdmin: co_return co_await HandleAdmin(request, response);
-    default: co_return AnswerAtOnce(request, response);
+  if (request.has_fetch()) {
+    co_return co_await HandleFetch(request, response);
   }
+  if (request.has_write()) {
+    response.mutable_empty();
+    co_return co_await HandleWrite(request.write());
+  }
+  if (request.has_commit()) {
+    co_return co_await HandleCommit(request, response);
+  }
+  if (request.has_admin()) {
+    co_return co_await HandleAdmin(request, response);
+  }
+  co_return AnswerAtOnce(request, response);
 }
 
 Status Session::AnswerAtOnce(const v1::Request& request, v1::Response& response) {

@@ -1,16 +1,17 @@
 #include "services/cairnd/session.h"
 
-#include <openssl/rand.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <utility>
 
+#include "libcache/model/secure_random.h"
 #include "libcache/transport/frame.h"
 
 namespace cairn::server {
 namespace {
 
+constexpr std::span<const std::byte> kNoPayload;
 constexpr std::chrono::seconds kHelloLimit{5};
 constexpr std::chrono::seconds kForEver{0};
 
@@ -25,8 +26,7 @@ void SetError(v1::Response& response, const Error& error) {
 std::string TokenRegistry::Issue(SessionId session) {
   std::string token(16, '\0');
   // Whoever shows a token reads under that session's leases, so it must not be guessable.
-  CAIRN_CHECK(RAND_bytes(reinterpret_cast<unsigned char*>(token.data()),
-                         static_cast<int>(token.size())) == 1);
+  FillRandom(std::as_writable_bytes(std::span(token)));
   const MutexLock lock(mu_);
   sessions_.emplace(token, session);
   return token;
@@ -70,7 +70,7 @@ asio::awaitable<Status> Session::Refuse(const v1::Request& request, const Error&
   v1::Response response;
   response.set_id(request.id());
   SetError(response, error);
-  co_return co_await connection_.Write(response, {});
+  co_return co_await connection_.Write(response, kNoPayload);
 }
 
 asio::awaitable<bool> Session::Greet() {
@@ -123,7 +123,7 @@ asio::awaitable<bool> Session::Greet() {
     reply.set_session_id(session_);
     reply.set_session_token(token_);
   }
-  const auto sent = co_await connection_.Write(response, {});
+  const auto sent = co_await connection_.Write(response, kNoPayload);
   if (!sent && !data_) {
     context_.tokens->Revoke(token_);
     context_.cache->EndSession(session_);
@@ -159,7 +159,7 @@ asio::awaitable<void> Session::ServeControl() {
     if (!answered) {
       SetError(response, answered.error());
     }
-    const auto sent = co_await connection_.Write(response, {});
+    const auto sent = co_await connection_.Write(response, kNoPayload);
     if (!sent) {
       co_return;
     }
@@ -248,7 +248,7 @@ asio::awaitable<Status> Session::StreamIn(const v1::Request& request) {
   v1::Response response;
   response.set_id(request.id());
   response.mutable_empty();
-  co_return co_await connection_.Write(response, {});
+  co_return co_await connection_.Write(response, kNoPayload);
 }
 
 }  // namespace cairn::server

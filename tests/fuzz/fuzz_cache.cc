@@ -23,8 +23,8 @@ using cairn::ObjectKind;
 using cairn::PrefixKey;
 
 constexpr std::uint32_t kBlock = 4;
-constexpr std::uint64_t kKvPerToken = 3000;
-constexpr std::uint64_t kState = 150'000;
+constexpr std::uint64_t kKvPerToken = 1500;
+constexpr std::uint64_t kState = 60'000;
 constexpr std::uint32_t kMaxTokens = 40;
 constexpr std::size_t kMaxSteps = 400;
 

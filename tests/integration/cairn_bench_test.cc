@@ -164,7 +164,7 @@ TEST_F(CairnBenchTest, OverTcpTheStatusComesFromTheUnixSocket) {
 }
 
 TEST_F(CairnBenchTest, ModelsWithoutRecurrenceAreServedByTheBlock) {
-  WriteFile(dir_ / "plain.json", R"({"id": "plain", "name": "Plain", "attention":
+  WriteFile(dir_ / "plain.json", R"({"id": "plain", "recurrent": [], "attention":
       [{"count": 4, "kv_heads": 2, "head_dim": 64}]})");
   std::vector<std::string> args = Replay(Trace(30), {"2"});
   args[4] = dir_ / "plain.json";
@@ -274,9 +274,9 @@ TEST_F(CairnBenchTest, GeneratedTracesAreTheSameForASeed) {
 
 TEST_F(CairnBenchTest, MicrobenchmarksReportAndLeaveNothing) {
   const std::vector<std::vector<std::string>> runs = {
-      {"get", "--sizes", "64KiB,1MiB"},
-      {"get", "--sizes", "1MiB", "--plane", "stream"},
-      {"put", "--sizes", "64KiB,1MiB"},
+      {"get", "--sizes", "64KiB,1MiB", "--working-set", "8MiB"},
+      {"get", "--sizes", "1MiB", "--working-set", "8MiB", "--plane", "stream"},
+      {"put", "--sizes", "64KiB,1MiB", "--working-set", "8MiB"},
       {"match"}};
   for (std::vector<std::string> args : runs) {
     args.insert(args.end(), {"--seconds", "0.02", "--json"});

@@ -63,7 +63,7 @@ class StartErrorsTest : public DaemonTest {
 
 TEST_F(StartErrorsTest, Sizes) {
   ExpectRefused({}, {"--memory", "cairnd --memory 4GiB"});
-  ExpectRefused({"--memory=1KiB"}, {"--memory", "too little", "32 MiB"});
+  ExpectRefused({"--memory=1KiB"}, {"--memory", "too little", "32.0 MiB"});
   ExpectRefused({"--memory=lots"}, {"--memory", "lots"});
   ExpectRefused({"--memory=-5"}, {"--memory", "-5"});
   ExpectRefused({"--memory=99999999999999999999"}, {"--memory"});
@@ -72,7 +72,7 @@ TEST_F(StartErrorsTest, Sizes) {
   ExpectRefused({"--memory=64MiB", "--ssd=1GiB"}, {"--ssd-path", "--ssd"});
   ExpectRefused({"--memory=64MiB", "--ssd-path=" + (dir_ / "x")}, {"--ssd:", "x"});
   ExpectRefused({"--memory=64MiB", "--ssd-path=" + (dir_ / "x"), "--ssd=1MiB"},
-                {"--ssd:", "16 MiB"});
+                {"--ssd:", "16.0 MiB"});
   ExpectRefused(
       {"--memory=64MiB", "--ssd-path=" + (dir_ / "x"), "--ssd=1GiB", "--ssd-write-buffer=64MiB"},
       {"--ssd-write-buffer", "--memory"});
@@ -93,7 +93,9 @@ TEST_F(StartErrorsTest, NamesAndNumbers) {
   ExpectRefused({"--memory=64MiB", "--ssd-readers=0"}, {"--ssd-readers", "1 to 256"});
   ExpectRefused({"--memory=64MiB", "--max-connections=0"}, {"--max-connections"});
   ExpectRefused({"--memory=64MiB", "--lease-ms=0"}, {"--lease-ms"});
-  ExpectRefused({"--memory=64MiB", "--members=unix:"}, {"--members"});
+  ExpectRefused({"--memory=64MiB", "--members=unix:"}, {"--members", "path"});
+  ExpectRefused({"--memory=64MiB", "--members=a=h:1,,b=h:2"}, {"--members", "empty entry"});
+  ExpectRefused({"--memory=64MiB", "--members=a=h:1,b=h:port"}, {"--members", "port"});
 }
 
 TEST_F(StartErrorsTest, Addresses) {
@@ -119,13 +121,13 @@ TEST_F(StartErrorsTest, ConfigFiles) {
   WriteFile(path, "memory = \"64MiB\"\nmemroy = \"1GiB\"\n");
   ExpectRefused({"--config=" + path}, {"configuration file", "memroy", "--help"});
   WriteFile(path, "memory = \"64MiB\"\n[ssd]\npath = \"/x\"\n");
-  ExpectRefused({"--config=" + path}, {"configuration file", "path"});
+  ExpectRefused({"--config=" + path}, {"configuration file", "ssd", "[tables]"});
   WriteFile(path, "memory = \"lots\"\n");
   ExpectRefused({"--config=" + path}, {"memory", "lots"});
   WriteFile(path, "memory = \"64MiB\"\nthreads = \"two\"\n");
   ExpectRefused({"--config=" + path}, {"threads"});
   fs::create_directory(dir_ / "folder");
-  ExpectRefused({"--config=" + (dir_ / "folder")}, {"--memory"});
+  ExpectRefused({"--config=" + (dir_ / "folder")}, {"folder", "not readable"});
   ExpectRefused({}, {"--memory", "too little"}, {{"CAIRN_MEMORY", "1KiB"}});
   ExpectRefused({"--memory=64MiB"}, {"--planner", "best"}, {{"CAIRN_PLANNER", "best"}});
 }
