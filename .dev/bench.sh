@@ -16,7 +16,7 @@ Usage: ./dev bench NAME
   get      reading objects through shared memory, against memcpy
   put      writing objects through shared memory, against memcpy
   match    the daemon's CPU time per match
-  ssd      reading objects from SSD, against a plain file (writes 4 GiB below $TMPDIR)
+  ssd      reading objects from SSD, against a plain file (writes 2.5 GiB below $TMPDIR)
   redis    reading objects, against redis-server
   stream   reading and writing objects over loopback TCP, against plain sockets and iperf3
   replay   traces through a daemon with SSD: share of prefill saved, latencies, write amplification
@@ -119,12 +119,13 @@ bench_rss() {
 }
 
 bench_micro() {
-  local program=$BIN/bench
-  if [[ ! -x $program ]]; then
-    note "$program was not built; libbenchmark-dev is missing (./dev setup test)"
-    return
-  fi
-  "$program" --benchmark_out="$OUT/micro.json" --benchmark_out_format=json
+  local program found=0
+  for program in "$BIN"/bench/*; do
+    [[ -x $program ]] || continue
+    found=1
+    "$program" --benchmark_out="$OUT/$(basename "$program").json" --benchmark_out_format=json
+  done
+  ((found)) || note "no programs in $BIN/bench: Google Benchmark is missing (./dev setup test)"
 }
 
 bench_one() {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 
@@ -14,7 +15,7 @@ namespace {
 constexpr std::chrono::seconds kSilentAtFirst{2};
 constexpr std::chrono::milliseconds kRedrawEvery{200};
 constexpr std::chrono::seconds kLineEvery{5};
-constexpr int kBarWidth = 30;
+constexpr std::size_t kBarWidth = 30;
 
 std::string TimeText(double seconds) {
   const auto whole = static_cast<int>(seconds);
@@ -52,7 +53,7 @@ void Progress::Update(double share, const std::string& text) {
     std::fprintf(stderr, "%s done, %s%s\n", Percent(share).c_str(), text.c_str(), rest.c_str());
     return;
   }
-  const int full = static_cast<int>(share * kBarWidth);
+  const auto full = static_cast<std::size_t>(share * static_cast<double>(kBarWidth));
   std::fprintf(stderr, "\r\033[K[%s%s] %s, %s%s", std::string(full, '#').c_str(),
                std::string(kBarWidth - full, '.').c_str(), Percent(share).c_str(), text.c_str(),
                rest.c_str());
