@@ -39,7 +39,9 @@ if(CAIRN_SANITIZER STREQUAL "")
 elseif(CAIRN_SANITIZER STREQUAL "address")
   # -fno-sanitize=function: clang 14 cannot compile coroutines with it.
   set(CAIRN_SANITIZE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-      $<$<CXX_COMPILER_ID:Clang>:-fno-sanitize=function>)
+      $<$<CXX_COMPILER_ID:Clang>:-fno-sanitize=function>
+      # At -O1 g++ inlines half of Asio's operator new and then misses that its delete fits.
+      $<$<CXX_COMPILER_ID:GNU>:-Wno-mismatched-new-delete>)
 elseif(CAIRN_SANITIZER STREQUAL "thread")
   set(CAIRN_SANITIZE -fsanitize=thread -fno-omit-frame-pointer)
 elseif(CAIRN_SANITIZER STREQUAL "fuzzer")

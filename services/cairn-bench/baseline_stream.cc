@@ -7,14 +7,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "libcache/base/clock.h"
 #include "services/cairn-bench/daemon_process.h"
+#include "services/cairn-bench/report.h"
 
 namespace cairn::bench {
 namespace {
@@ -83,7 +82,7 @@ Result<std::unique_ptr<PlainStream>> PlainStream::Open(std::span<const std::byte
                                                        std::uint64_t chunk) {
   const auto [client, server] = Connect();
   if (server < 0) {
-    const std::string why = std::strerror(errno);
+    const std::string why = ErrnoText();
     close(client);
     return Fail(ErrorCode::kIo, "no loopback TCP connection: " + why);
   }
@@ -103,7 +102,7 @@ void PlainStream::Serve(std::span<const std::byte> source, std::uint64_t chunk) 
 Status PlainStream::Get(std::span<std::byte> target) {
   const std::byte ask{};
   if (!SendAll(client_, std::span(&ask, 1)) || !ReceiveAll(client_, target)) {
-    return Fail(ErrorCode::kIo, std::string("plain stream: ") + std::strerror(errno));
+    return Fail(ErrorCode::kIo, std::string("plain stream: ") + ErrnoText());
   }
   return {};
 }

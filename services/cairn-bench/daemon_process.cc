@@ -9,10 +9,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <csignal>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -30,8 +28,6 @@ constexpr std::chrono::seconds kStopLimit{15};
 constexpr std::chrono::milliseconds kPoll{10};
 constexpr std::size_t kLogTail = 800;
 
-std::string Why() { return std::strerror(errno); }
-
 sigset_t EndingSignals() {
   sigset_t set;
   sigemptyset(&set);
@@ -45,7 +41,7 @@ sigset_t EndingSignals() {
 [[noreturn]] void BecomeChild(char* const* argv, char* const* environment, const char* log) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   const sigset_t ending = EndingSignals();
-  sigprocmask(SIG_UNBLOCK, &ending, nullptr);
+  pthread_sigmask(SIG_UNBLOCK, &ending, nullptr);
   const int out = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (out >= 0) {
     dup2(out, STDOUT_FILENO);
@@ -71,7 +67,7 @@ Result<std::unique_ptr<TempDir>> TempDir::Create(const std::string& below) {
       below.empty() ? std::filesystem::temp_directory_path(error).string() : below;
   std::string pattern = parent + "/cairn-bench.XXXXXX";
   if (mkdtemp(pattern.data()) == nullptr) {
-    return Fail(ErrorCode::kIo, "cannot make a directory below " + parent + ": " + Why());
+    return Fail(ErrorCode::kIo, "cannot make a directory below " + parent + ": " + ErrnoText());
   }
   return std::unique_ptr<TempDir>(new TempDir(std::move(pattern)));
 }
@@ -85,6 +81,7 @@ Result<std::unique_ptr<ChildProcess>> ChildProcess::Start(const std::vector<std:
                                                           const std::string& log) {
   std::vector<std::string> words = command;
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) {
     argv.push_back(word.data());
   }
@@ -98,7 +95,7 @@ Result<std::unique_ptr<ChildProcess>> ChildProcess::Start(const std::vector<std:
   variables.push_back(nullptr);
   const pid_t pid = fork();
   if (pid < 0) {
-    return Fail(ErrorCode::kIo, "cannot start " + command[0] + ": " + Why());
+    return Fail(ErrorCode::kIo, "cannot start " + command[0] + ": " + ErrnoText());
   }
   if (pid == 0) {
     BecomeChild(argv.data(), variables.data(), log.c_str());
@@ -271,16 +268,17 @@ std::uint16_t FreePort() {
 std::string FindProgram(const std::string& name) {
   std::error_code error;
   const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
-  const std::string beside = (self.parent_path() / name).string();
+  std::string beside = (self.parent_path() / name).string();
   if (!error && access(beside.c_str(), X_OK) == 0) {
     return beside;
   }
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment.
   const char* const path = std::getenv("PATH");
   std::stringstream folders(path == nullptr ? "" : path);
   for (std::string folder; std::getline(folders, folder, ':');) {
-    const std::string candidate = folder + "/" + name;
-    if (access(candidate.c_str(), X_OK) == 0) {
-      return candidate;
+    folder += "/" + name;
+    if (access(folder.c_str(), X_OK) == 0) {
+      return folder;
     }
   }
   return "";

@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <cstdio>
+#include <exception>
 #include <functional>
 #include <string>
 
@@ -187,7 +189,14 @@ int Main(int argc, char** argv) {
 int main(int argc, char** argv) {
   // As cairnd does: glibc would keep large blocks in its heaps, and the memory of an embedded cache
   // could not be told from that.
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet.
   mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet.
   std::signal(SIGPIPE, SIG_IGN);
-  return cairn::bench::Main(argc, argv);
+  try {
+    return cairn::bench::Main(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "cairn-bench: %s\n", error.what());
+    return cairn::bench::kExitFailed;
+  }
 }

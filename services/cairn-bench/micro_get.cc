@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
-#include <optional>
 
 #include "libcache/base/bytes.h"
 #include "services/cairn-bench/baseline_stream.h"
@@ -58,12 +57,12 @@ Status MeasureSize(const MicroOptions& options, ObjectStore& store, std::uint32_
       if (!base) {
         return base;
       }
-      std::optional<Result<ObjectStore::Got>> got;
+      Result<ObjectStore::Got> got = ObjectStore::Got{};
       figures.get_us.push_back(TimeUs([&] { got = store.Get(i, target); }));
-      if (!*got) {
-        return Fail(got->error());
+      if (!got) {
+        return Fail(got.error());
       }
-      figures.load_us.push_back((*got)->load_us);
+      figures.load_us.push_back(got->load_us);
     }
   }
   return {};

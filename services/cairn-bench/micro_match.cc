@@ -130,6 +130,7 @@ Result<Figures> Measure(const MicroOptions& options, const DaemonProcess& daemon
     const double cpu = daemon.CpuSeconds();
     const TimePoint begin = SteadyClock::Instance().Now();
     std::vector<std::thread> threads;
+    threads.reserve(matchers.size());
     for (std::size_t i = 0; i < matchers.size(); ++i) {
       threads.emplace_back([&, i] {
         for (int n = 0; n < kBatch && results[i]; ++n) {

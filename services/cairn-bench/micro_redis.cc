@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
-#include <optional>
 
 #include "services/cairn-bench/daemon_process.h"
 #include "services/cairn-bench/latency.h"
@@ -105,18 +104,18 @@ struct Figures {
 
 Status MeasureOne(ObjectStore& store, Redis& redis, std::uint32_t i, std::span<std::byte> target,
                   bool check, Figures& figures) {
-  std::optional<Result<Reply>> reply;
+  Result<Reply> reply = Reply();
   figures.redis_us.push_back(TimeUs([&] { reply = redis.Get(std::to_string(i)); }));
-  if (!*reply) {
-    return Fail(reply->error());
+  if (!reply) {
+    return Fail(reply.error());
   }
-  std::optional<Result<ObjectStore::Got>> got;
+  Result<ObjectStore::Got> got = ObjectStore::Got{};
   figures.get_us.push_back(TimeUs([&] { got = store.Get(i, target); }));
-  if (!*got) {
-    return Fail(got->error());
+  if (!got) {
+    return Fail(got.error());
   }
-  const bool right = !check || (store.IsRight(i, target) && (**reply)->len == target.size() &&
-                                std::memcmp((**reply)->str, target.data(), target.size()) == 0);
+  const bool right = !check || (store.IsRight(i, target) && (*reply)->len == target.size() &&
+                                std::memcmp((*reply)->str, target.data(), target.size()) == 0);
   return right ? Status() : Status(Fail(ErrorCode::kCorrupt, "wrong bytes; please report this"));
 }
 

@@ -58,12 +58,14 @@ std::string MicroReport::Json() const {
 
 std::string MicroReport::Text() const {
   std::vector<std::string> titles;
+  titles.reserve(columns_.size());
   for (const Column& column : columns_) {
     titles.push_back(column.title);
   }
   Table table(titles);
   for (const auto& row : rows_) {
     std::vector<std::string> cells;
+    cells.reserve(row.size());
     for (std::size_t i = 0; i < row.size(); ++i) {
       cells.push_back(Shown(row[i], columns_[i].unit));
     }

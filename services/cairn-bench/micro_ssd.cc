@@ -2,9 +2,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <optional>
 
 #include "libcache/base/bytes.h"
 #include "services/cairn-bench/daemon_process.h"
@@ -30,19 +27,19 @@ class PlainFile {
   static Result<std::unique_ptr<PlainFile>> Create(const std::string& path, const Area& source) {
     const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_DIRECT | O_CLOEXEC, 0600);
     if (fd < 0) {
-      return Fail(ErrorCode::kIo, path + ": " + std::strerror(errno));
+      return Fail(ErrorCode::kIo, path + ": " + ErrnoText());
     }
     auto file = std::make_unique<PlainFile>(fd);
     for (std::uint64_t at = 0; at < source.bytes().size();) {
       const auto rest = source.bytes().subspan(at, std::min(source.bytes().size() - at, 16 * kMiB));
       const ssize_t wrote = pwrite(fd, rest.data(), rest.size(), static_cast<off_t>(at));
       if (wrote <= 0) {
-        return Fail(ErrorCode::kIo, path + ": " + std::strerror(errno));
+        return Fail(ErrorCode::kIo, path + ": " + ErrnoText());
       }
       at += static_cast<std::uint64_t>(wrote);
     }
     return fsync(fd) == 0 ? Result<std::unique_ptr<PlainFile>>(std::move(file))
-                          : Fail(ErrorCode::kIo, path + ": " + std::strerror(errno));
+                          : Fail(ErrorCode::kIo, path + ": " + ErrnoText());
   }
   explicit PlainFile(int fd) : fd_(fd) {}
   ~PlainFile() { close(fd_); }
@@ -54,7 +51,7 @@ class PlainFile {
       const ssize_t got =
           pread(fd_, target.data() + done, target.size() - done, static_cast<off_t>(offset + done));
       if (got <= 0) {
-        return Fail(ErrorCode::kIo, std::string("plain file: ") + std::strerror(errno));
+        return Fail(ErrorCode::kIo, std::string("plain file: ") + ErrnoText());
       }
       done += static_cast<std::uint64_t>(got);
     }
@@ -104,12 +101,12 @@ Result<Figures> ReadAll(const DaemonProcess& daemon, const PlainFile& file, std:
     if (!plain) {
       return Fail(plain.error());
     }
-    std::optional<Result<ObjectStore::Got>> got;
+    Result<ObjectStore::Got> got = ObjectStore::Got{};
     figures.get_us.push_back(TimeUs([&] { got = (*store)->Get(i, target->bytes()); }));
-    if (!*got) {
-      return Fail(got->error());
+    if (!got) {
+      return Fail(got.error());
     }
-    figures.from_ssd += (*got)->tier == TierKind::kSsd ? 1 : 0;
+    figures.from_ssd += got->tier == TierKind::kSsd ? 1 : 0;
     if (!(*store)->IsRight(i, target->bytes())) {
       return Fail(ErrorCode::kCorrupt, "object " + std::to_string(i) +
                                            " came back with wrong bytes; please report this");

@@ -26,6 +26,7 @@ std::string TimeText(double seconds) {
 }  // namespace
 
 Progress::Progress(bool quiet) : mode_(Mode::kLines), started_(SteadyClock::Instance().Now()) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment.
   const char* const ci = std::getenv("CI");
   if (quiet || (ci != nullptr && *ci != '\0')) {
     mode_ = Mode::kOff;

@@ -291,12 +291,13 @@ int RunReplay(const ReplayOptions& options) {
     Complain("--trace: " + reader.error().message);
     return kExitFailed;
   }
-  auto first = (*reader)->Next();
-  if (!first) {
-    Complain(first.error().message);
+  auto next = (*reader)->Next();
+  if (!next) {
+    Complain(next.error().message);
     return kExitFailed;
   }
-  if (!*first) {
+  std::optional<TraceRequest> first = std::move(*next);
+  if (!first) {
     Complain("--trace: " + options.trace + " has no requests");
     return kExitFailed;
   }
@@ -306,12 +307,12 @@ int RunReplay(const ReplayOptions& options) {
   }
   ReplayReport report;
   report.options = &options;
-  report.name_space = SpecFor(options, *model, **first);
+  report.name_space = SpecFor(options, *model, *first);
   Replay replay(options, **target, **reader);
   if (const Status opened = replay.Open(report.name_space); !opened) {
     return FailStart(opened.error());
   }
-  replay.Run(std::move(**first));
+  replay.Run(std::move(*first));
   replay.Report(report);
   const auto failure = replay.failure();
   const int code = Judge(report, failure);

@@ -38,7 +38,7 @@ struct ReplayTally {
   std::uint64_t present_stores = 0;
   std::uint64_t refused_stores = 0;
   std::map<ErrorCode, std::uint64_t> refusals;  ///< Why; not the items that were not even sent.
-  std::uint64_t failed_stores = 0;  ///< Calls that failed as a whole.
+  std::uint64_t failed_stores = 0;              ///< Calls that failed as a whole.
   std::uint64_t verification_failures = 0;
   std::string first_wrong;
   LatencyRecorder match;

@@ -35,6 +35,7 @@ std::map<std::string, std::string> Environment() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet.
   mallopt(M_MMAP_THRESHOLD, kMmapThreshold);
   const std::vector<std::string> args(argv + 1, argv + argc);
   const auto parsed = cairn::server::ParseConfig(args, Environment());

@@ -106,7 +106,7 @@ TEST_F(DeadlineTest, MatchAgainstAFrozenDaemon) {
     EXPECT_TRUE(hit.has_value()) << "it works again: " << Why(hit);
   }
   EXPECT_EQ(CountOwn("fd"), fds) << "descriptors of the engine leaked";
-  EXPECT_EQ(CountOwn("task"), threads) << "threads of the engine leaked";
+  EXPECT_EQ(SettledCountOwn("task", threads), threads) << "threads of the engine leaked";
 }
 
 TEST_F(DeadlineTest, EveryOtherCallAgainstAFrozenDaemon) {

@@ -10,6 +10,7 @@
 #include <ctime>
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/integration/child_process.h"
@@ -68,6 +69,16 @@ inline std::size_t CountOwn(const std::string& what) {
     count += entry.path().empty() ? 0 : 1;
   }
   return count;
+}
+
+/// CountOwn once it is `expected`, or what it still is after two seconds: the kernel takes a joined
+/// thread out of /proc a moment after the join returns.
+inline std::size_t SettledCountOwn(const std::string& what, std::size_t expected) {
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  while (CountOwn(what) != expected && std::chrono::steady_clock::now() < give_up) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return CountOwn(what);
 }
 
 /// A line of results that stays visible among those of the tests.
