@@ -7,6 +7,7 @@
 #include <cstring>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "libcache/base/bytes.h"
 
@@ -24,6 +25,14 @@ struct PrefixKey {
     std::uint64_t word = 0;
     std::memcpy(&word, bytes.data(), sizeof(word));
     return word;
+  }
+  /// Takes over a message's field; false for another length than kBytes.
+  [[nodiscard]] bool Assign(std::string_view field) {
+    if (field.size() != kBytes) {
+      return false;
+    }
+    std::memcpy(bytes.data(), field.data(), kBytes);
+    return true;
   }
   [[nodiscard]] std::string Hex() const { return ToHex(bytes); }
 };

@@ -251,6 +251,22 @@ void Cache::SweepExpired() {
 
 bool Cache::FlushCold(TimePoint deadline) { return writer_ == nullptr || writer_->Flush(deadline); }
 
+NodeId Cache::ParentOfRecovered(const ObjectRecord& record) {
+  const NodeId parent = index_.Find(record.parent);
+  const NodeId root = index_.Find(record.seed);
+  if (parent != kNoId || root == kNoId || !index_.node(root).Has(Node::kRoot)) {
+    return parent;
+  }
+  // Without KV the blocks on the way have no records. Nothing needs them either: the block before
+  // hangs from the root until a walk comes by with the keys between (WalkPath).
+  const NamespaceSpec& spec = namespaces_[index_.node(root).name_space].spec;
+  const std::uint32_t position = (record.position - 1) / spec.block_tokens * spec.block_tokens;
+  if (spec.kv_bytes_per_token != 0 || position == 0) {
+    return kNoId;
+  }
+  return index_.Insert(root, record.parent, position, false);
+}
+
 Status Cache::RecoverCold() {
   struct Found {
     ObjectRecord record;
@@ -266,16 +282,15 @@ Status Cache::RecoverCold() {
     }
   }
   // mu_ is held over the recovery: nobody else knows this cache yet.
-  const Status status =
-      cold_->Recover([this, &found](const ObjectRecord& record, ColdLocation location)
-                         CAIRN_REQUIRES(mu_) -> std::optional<std::uint32_t> {
-                           if (record.bytes == 0 || record.bytes > kMaxObjectBytes) {
-                             return std::nullopt;
-                           }
-                           const ObjectId id = index_.NewObject();
-                           found.push_back({record, location, id});
-                           return id;
-                         });
+  Status status = cold_->Recover([this, &found](const ObjectRecord& record, ColdLocation location)
+                                     CAIRN_REQUIRES(mu_) -> std::optional<std::uint32_t> {
+                                       if (record.bytes == 0 || record.bytes > kMaxObjectBytes) {
+                                         return std::nullopt;
+                                       }
+                                       const ObjectId id = index_.NewObject();
+                                       found.push_back({record, location, id});
+                                       return id;
+                                     });
   if (!status) {
     return status;
   }
@@ -288,7 +303,7 @@ Status Cache::RecoverCold() {
                            .parent = f.record.parent,
                            .position = f.record.position,
                            .bytes = f.record.bytes};
-    const NodeId parent = index_.Find(f.record.parent);
+    const NodeId parent = ParentOfRecovered(f.record);
     Result<NodeId> node = Fail(ErrorCode::kNotFound, "");
     if (parent != kNoId) {
       node = NodeForWrite(namespaces_[index_.node(parent).name_space], item);

@@ -83,11 +83,13 @@ class Cache {
   // Reading.
 
   /// Every restorable boundary of the prompt, a lease on the best, and the plan. The prefix is
-  /// remembered as seen. `keys`: one per whole block. Errors: kInvalidArgument; kUnavailable while
-  /// draining; kOverloaded beyond the session's leases.
+  /// remembered as seen. `keys`: one per whole block. When the best is in memory and has at most
+  /// `want_objects` objects, they are in the result, as after a fetch of it from 0.
+  /// Errors: kInvalidArgument; kUnavailable while draining; kOverloaded beyond the session's
+  /// leases.
   Result<MatchResult> Match(SessionId session, std::uint64_t request, NamespaceId name_space,
-                            std::span<const PrefixKey> keys, std::uint32_t prompt_tokens)
-      CAIRN_EXCLUDES(mu_);
+                            std::span<const PrefixKey> keys, std::uint32_t prompt_tokens,
+                            std::uint32_t want_objects = 0) CAIRN_EXCLUDES(mu_);
   /// Starts bringing the objects of one boundary of the lease's path to host memory. The result is
   /// done at once when they are there already. KV up to `from_position` is left out.
   /// Errors: kExpired, kNotFound (evicted meanwhile, or no such boundary), kNoSpace, kOverloaded.
@@ -100,7 +102,8 @@ class Cache {
   /// One object of FinishFetch by index, for planes that send bytes. Errors: kExpired, kNotFound.
   Result<ObjectView> FetchedObject(SessionId session, LeaseId lease, std::uint32_t index)
       CAIRN_EXCLUDES(mu_);
-  Status Release(SessionId session, LeaseId lease) CAIRN_EXCLUDES(mu_);
+  /// `used`: the objects that came with Match were loaded, which counts as a fetch.
+  Status Release(SessionId session, LeaseId lease, bool used = false) CAIRN_EXCLUDES(mu_);
   /// A reader found that object `index` of FinishFetch does not have its digest: it is dropped from
   /// all tiers, once its slot still is what the reader saw.
   Status ReportCorrupt(SessionId session, LeaseId lease, std::uint32_t index) CAIRN_EXCLUDES(mu_);
@@ -150,6 +153,9 @@ class Cache {
       CAIRN_EXCLUDES(mu_);
   /// Errors: kNotFound; kInvalidArgument if `key_hex` is not hex or fits several keys.
   Result<NodeView> Lookup(const std::string& key_hex) const CAIRN_EXCLUDES(mu_);
+  /// Keeps a boundary in host memory until UnpinPrefix, and brings there what is only on SSD.
+  /// Errors: those of Lookup; kInvalidArgument (nothing to restore), kExists, kNoSpace,
+  /// kOverloaded.
   Status PinPrefix(const std::string& key_hex) CAIRN_EXCLUDES(mu_);
   Status UnpinPrefix(const std::string& key_hex) CAIRN_EXCLUDES(mu_);
   struct Evicted {
@@ -171,6 +177,8 @@ class Cache {
   [[nodiscard]] std::string_view planner_name() const { return planner_->Name(); }
 
  private:
+  static constexpr double kAverageWeight = 0.1;  // Of the newest sample in a moving average.
+
   struct NamespaceState {
     NamespaceSpec spec;
     PrefixKey seed;
@@ -179,6 +187,11 @@ class Cache {
     // Moving averages that calibrate load-or-recompute; start values in cache_read.cc.
     double recompute_us_per_token = 0;
   };
+  // Generations are never reused, so an object number that changed hands is noticed.
+  struct ServedObject {
+    ObjectId id = kNoId;
+    std::uint64_t generation = 0;
+  };
   struct Lease {
     SessionId session = 0;
     std::uint64_t request = 0;
@@ -186,21 +199,20 @@ class Cache {
     NodeId deepest = kNoId;           // Of the whole-block path.
     TierKind tier = TierKind::kHost;  // Where `deepest` was when it was matched.
     std::vector<NodeId> pinned;
-    std::vector<ObjectId> objects;  // Of the last StartFetch; not held, so looked up again.
-    // Of the last FinishFetch. Generations are never reused, so a stale object number is noticed.
-    std::vector<std::pair<ObjectId, std::uint64_t>> served;
+    std::vector<ObjectId> objects;     // Of the last StartFetch; not held, so looked up again.
+    std::vector<ServedObject> served;  // What views were handed out for last.
     NodeId fetched = kNoId;
     std::uint32_t fetched_from = 0;
     TierKind fetched_tier = TierKind::kHost;
     bool is_pin = false;
   };
   struct Reservation {
+    Digester digester;
     SessionId session = 0;
     std::uint64_t request = 0;
     TimePoint expires;
-    ObjectId object = kNoId;
     std::uint64_t filled = 0;
-    Digester digester;
+    ObjectId object = kNoId;
     bool filling = false;
     bool aborted = false;  // Ended while being filled; freed when the filling ends.
   };
@@ -216,6 +228,7 @@ class Cache {
         std::unique_ptr<EvictionPolicy> policy, std::unique_ptr<Planner> planner);
 
   Status RecoverCold() CAIRN_EXCLUDES(mu_);
+  NodeId ParentOfRecovered(const ObjectRecord& record) CAIRN_REQUIRES(mu_);
   Status StoreNamespace(NamespaceId id) CAIRN_EXCLUDES(mu_);
   NamespaceId AddNamespace(const NamespaceSpec& spec, const PrefixKey& seed) CAIRN_REQUIRES(mu_);
 
@@ -232,6 +245,11 @@ class Cache {
                                       const PrefixKey* tail_key) const CAIRN_REQUIRES(mu_);
   Status CollectObjects(Lease& lease, NodeId node, std::uint32_t from_position) CAIRN_REQUIRES(mu_);
   ObjectView ViewOf(ObjectId id) const CAIRN_REQUIRES(mu_);
+  /// Views of lease.objects, all of which must be in memory.
+  Result<std::vector<ObjectView>> Serve(Lease& lease) CAIRN_REQUIRES(mu_);
+  void AddReadyObjects(Lease& lease, std::uint32_t want, MatchResult& result) CAIRN_REQUIRES(mu_);
+  [[nodiscard]] bool IsStill(const ServedObject& served) const CAIRN_REQUIRES(mu_);
+  void CountServed(const Lease& lease) CAIRN_REQUIRES(mu_);
   Status Promote(ObjectId id, const std::shared_ptr<Completion>& waiter) CAIRN_REQUIRES(mu_);
   void PromoteObject(ObjectId id, ObjectRecord expected, ColdLocation location,
                      std::span<std::byte> target) CAIRN_EXCLUDES(mu_);
@@ -264,7 +282,15 @@ class Cache {
   [[nodiscard]] ObjectRecord RecordOf(ObjectId id) const CAIRN_REQUIRES(mu_);
 
   Result<NodeId> FindByHex(const std::string& key_hex) const CAIRN_REQUIRES(mu_);
-  [[nodiscard]] NodeView ViewOfNode(NodeId id) const CAIRN_REQUIRES(mu_);
+  // What lies between the root and a node, the node included.
+  struct Way {
+    std::uint32_t depth = 0;
+    bool kv_whole = true;  // All of its KV can be read.
+    std::uint64_t kv_bytes = 0;
+  };
+  [[nodiscard]] Way Extended(Way way, NodeId id) const CAIRN_REQUIRES(mu_);
+  [[nodiscard]] Way WayTo(NodeId id) const CAIRN_REQUIRES(mu_);
+  [[nodiscard]] NodeView ViewOfNode(NodeId id, const Way& way) const CAIRN_REQUIRES(mu_);
   void EvictBelow(NodeId id, bool host_only, Evicted& evicted,
                   std::vector<ColdLocation>& cold_drops) CAIRN_REQUIRES(mu_);
   void DropObject(ObjectId id, bool host_only, Evicted& evicted,

@@ -73,7 +73,29 @@ std::vector<Cache::NamespaceView> Cache::Namespaces() const {
   return views;
 }
 
-NodeView Cache::ViewOfNode(NodeId id) const {
+Cache::Way Cache::Extended(Way way, NodeId id) const {
+  const Node& n = index_.node(id);
+  if (n.Has(Node::kRoot)) {
+    return way;
+  }
+  way.depth += 1;
+  way.kv_whole = way.kv_whole && n.kv != kNoId && index_.object(n.kv).Readable();
+  way.kv_bytes += n.kv == kNoId ? 0 : index_.object(n.kv).bytes;
+  return way;
+}
+
+Cache::Way Cache::WayTo(NodeId id) const {
+  std::vector<NodeId> up;
+  for (; id != kNoId; id = index_.node(id).parent) {
+    up.push_back(id);
+  }
+  Way way;
+  std::for_each(up.rbegin(), up.rend(),
+                [&](NodeId at) CAIRN_REQUIRES(mu_) { way = Extended(way, at); });
+  return way;
+}
+
+NodeView Cache::ViewOfNode(NodeId id, const Way& way) const {
   const Node& n = index_.node(id);
   const NamespaceSpec& spec = namespaces_[n.name_space].spec;
   NodeView view;
@@ -99,23 +121,11 @@ NodeView Cache::ViewOfNode(NodeId id) const {
       view.children += 1;
     }
   }
-  const auto readable = [this](ObjectId object) CAIRN_REQUIRES(mu_) {
-    return object != kNoId && index_.object(object).Readable();
-  };
-  view.restorable = !n.Has(Node::kRoot) && (spec.checkpoint_bytes == 0 || readable(n.checkpoint));
-  view.restore_bytes = spec.checkpoint_bytes;
-  for (NodeId at = id; at != kNoId && !index_.node(at).Has(Node::kRoot);
-       at = index_.node(at).parent) {
-    view.depth += 1;
-    if (spec.kv_bytes_per_token != 0) {
-      view.restorable = view.restorable && readable(index_.node(at).kv);
-      view.restore_bytes +=
-          index_.node(at).kv == kNoId ? 0 : index_.object(index_.node(at).kv).bytes;
-    }
-  }
-  if (!view.restorable) {
-    view.restore_bytes = 0;
-  }
+  view.depth = way.depth;
+  const bool state = spec.checkpoint_bytes == 0 ||
+                     (n.checkpoint != kNoId && index_.object(n.checkpoint).Readable());
+  view.restorable = !n.Has(Node::kRoot) && state && (spec.kv_bytes_per_token == 0 || way.kv_whole);
+  view.restore_bytes = view.restorable ? spec.checkpoint_bytes + way.kv_bytes : 0;
   return view;
 }
 
@@ -124,6 +134,11 @@ Result<NodeId> Cache::FindByHex(const std::string& key_hex) const {
       key_hex.find_first_not_of("0123456789abcdef") != std::string::npos) {
     return Fail(ErrorCode::kInvalidArgument,
                 "'" + key_hex + "' is no key; give its first digits in lower-case hex");
+  }
+  if (PrefixKey whole; whole.Assign(FromHex(key_hex).value_or(""))) {  // No need to look at all.
+    if (const NodeId id = index_.Find(whole); id != kNoId) {
+      return id;
+    }
   }
   const std::vector<NodeId> found = index_.StartingWith(key_hex, 2);
   if (found.size() > 1) {
@@ -138,10 +153,14 @@ Result<NodeId> Cache::FindByHex(const std::string& key_hex) const {
 
 std::vector<NodeView> Cache::Tree(const std::string& key_hex, std::size_t max_nodes) const {
   const MutexLock lock(mu_);
-  std::vector<NodeId> stack;
+  struct Next {
+    NodeId id;
+    Way above;
+  };
+  std::vector<Next> stack;
   if (key_hex.empty()) {
     for (const NamespaceState& name_space : namespaces_) {
-      stack.push_back(name_space.root);
+      stack.push_back({.id = name_space.root, .above = {}});
     }
   } else {
     const std::vector<NodeId> matches = index_.StartingWith(key_hex, max_nodes);
@@ -153,22 +172,24 @@ std::vector<NodeView> Cache::Tree(const std::string& key_hex, std::size_t max_no
         up = index_.node(up).parent;
       }
       if (up == kNoId) {
-        stack.push_back(id);
+        const NodeId parent = index_.node(id).parent;
+        stack.push_back({.id = id, .above = parent == kNoId ? Way{} : WayTo(parent)});
       }
     }
   }
   std::reverse(stack.begin(), stack.end());
   std::vector<NodeView> views;
   while (!stack.empty() && views.size() < max_nodes) {
-    const NodeId id = stack.back();
+    const auto [id, above] = stack.back();
     stack.pop_back();
     const Node& n = index_.node(id);
+    const Way way = Extended(above, id);
     if (!n.Has(Node::kGhost)) {
-      views.push_back(ViewOfNode(id));
+      views.push_back(ViewOfNode(id, way));
     }
     for (const NodeId first : {n.first_child, n.first_tail}) {
       for (NodeId child = first; child != kNoId; child = index_.node(child).next_sibling) {
-        stack.push_back(child);
+        stack.push_back({.id = child, .above = way});
       }
     }
   }
@@ -181,7 +202,7 @@ Result<NodeView> Cache::Lookup(const std::string& key_hex) const {
   if (!id) {
     return Fail(id.error());
   }
-  return ViewOfNode(*id);
+  return ViewOfNode(*id, WayTo(*id));
 }
 
 Status Cache::PinPrefix(const std::string& key_hex) {
@@ -190,7 +211,7 @@ Status Cache::PinPrefix(const std::string& key_hex) {
   if (!id) {
     return Fail(id.error());
   }
-  if (!ViewOfNode(*id).restorable) {
+  if (!ViewOfNode(*id, WayTo(*id)).restorable) {
     return Fail(ErrorCode::kInvalidArgument,
                 "there is no restorable boundary at this key; see cairnctl tree");
   }
@@ -199,13 +220,25 @@ Status Cache::PinPrefix(const std::string& key_hex) {
       return Fail(ErrorCode::kExists, "it is pinned already");
     }
   }
-  Lease& lease = leases_[next_id_++];
+  const LeaseId lease_id = next_id_++;
+  Lease& lease = leases_[lease_id];
   lease.session = kOperatorSession;
   lease.is_pin = true;
   lease.deepest = *id;
   lease.pinned = {*id};
   host_.Pin(*id);
-  return {};
+  // A pin holds what is in host memory; an SSD segment goes as a whole, whoever likes a part of it.
+  Status brought = CollectObjects(lease, *id, 0);
+  for (std::size_t i = 0; brought && i < lease.objects.size(); ++i) {
+    if (!index_.object(lease.objects[i]).Has(Object::kHost)) {
+      brought = Promote(lease.objects[i], nullptr);
+    }
+  }
+  lease.objects.clear();
+  if (!brought) {
+    EndLease(lease_id);
+  }
+  return brought;
 }
 
 Status Cache::UnpinPrefix(const std::string& key_hex) {

@@ -1,4 +1,4 @@
-// Match, Fetch and Release.
+// Match, Fetch and Release; cache_promote.cc brings what they need to memory.
 #include <algorithm>
 #include <utility>
 
@@ -17,7 +17,6 @@ constexpr std::size_t kPrefetchAhead = 12;
 constexpr double kHostBytesPerUs = 8000;
 // Prefill of one token until an engine reports its own: 20,000 tokens/s.
 constexpr double kFirstRecomputeUsPerToken = 50;
-constexpr double kAverageWeight = 0.1;
 
 }  // namespace
 
@@ -85,15 +84,17 @@ void Cache::WalkPath(Path& path, std::span<const PrefixKey> keys) {
   const NamespaceSpec& spec = path.name_space->spec;
   path.node = path.name_space->root;
   AddTails(path, path.node);
+  // Recovered checkpoints without KV hang from the root, beyond blocks that nobody remembers.
+  const bool may_skip = spec.kv_bytes_per_token == 0;
   bool known = true;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     if (known && i + kPrefetchAhead < keys.size()) {
       index_.Prefetch(keys[i + kPrefetchAhead]);
     }
     const auto position = static_cast<std::uint32_t>((i + 1) * spec.block_tokens);
-    NodeId next = known ? index_.Find(keys[i]) : kNoId;
-    if (next == kNoId) {
-      known = false;
+    NodeId next = known || may_skip ? index_.Find(keys[i]) : kNoId;
+    known = next != kNoId;
+    if (!known) {
       next = index_.Insert(path.node, keys[i], position, false);
       if (next == kNoId) {
         return;  // The trie is full of prefixes in use: this one is not remembered.
@@ -103,6 +104,9 @@ void Cache::WalkPath(Path& path, std::span<const PrefixKey> keys) {
       index_.TouchGhost(next);
     }
     const Node& n = index_.node(next);
+    if (may_skip && n.position == position && n.parent == path.name_space->root && i > 0) {
+      host_.Reparent(next, path.node);
+    }
     if (n.position != position || n.parent != path.node) {
       return;  // A key that belongs elsewhere: the caller mixed up its keys.
     }
@@ -153,7 +157,8 @@ void Cache::ChooseBest(const NamespaceState& name_space, MatchResult& result) co
 }
 
 Result<MatchResult> Cache::Match(SessionId session, std::uint64_t request, NamespaceId name_space,
-                                 std::span<const PrefixKey> keys, std::uint32_t prompt_tokens) {
+                                 std::span<const PrefixKey> keys, std::uint32_t prompt_tokens,
+                                 std::uint32_t want_objects) {
   if (draining_) {
     return Fail(ErrorCode::kUnavailable, "the daemon is draining; use another or prefill cold");
   }
@@ -199,6 +204,7 @@ Result<MatchResult> Cache::Match(SessionId session, std::uint64_t request, Names
     lease.expires = config_.clock->Now() + config_.lease_time;
     owner->second.leases += 1;
     LeaseBest(lease, result);
+    AddReadyObjects(lease, want_objects, result);
     result.state = best.tier == TierKind::kHost ? MatchState::kReady : MatchState::kPending;
   }
   result.plan = planner_->Plan({.prompt_tokens = prompt_tokens,
@@ -382,24 +388,60 @@ Result<std::vector<ObjectView>> Cache::FinishFetch(SessionId session, LeaseId le
   if (const Status again = CollectObjects(lease, lease.fetched, lease.fetched_from); !again) {
     return Fail(again.error());
   }
+  auto views = Serve(lease);
+  if (views) {
+    CountServed(lease);
+  }
+  return views;
+}
+
+Result<std::vector<ObjectView>> Cache::Serve(Lease& lease) {
   std::vector<ObjectView> views;
   views.reserve(lease.objects.size());
   lease.served.clear();
   for (const ObjectId id : lease.objects) {
-    Object& object = index_.object(id);
-    if (!object.Has(Object::kHost)) {
+    if (!index_.object(id).Has(Object::kHost)) {
       return Fail(ErrorCode::kNotFound, "an object of the boundary could not be read");
     }
-    object.Set(Object::kHit);
     views.push_back(ViewOf(id));
-    lease.served.emplace_back(id, views.back().generation);
+    lease.served.push_back({.id = id, .generation = views.back().generation});
+  }
+  return views;
+}
+
+bool Cache::IsStill(const ServedObject& served) const {
+  const Object& object = index_.object(served.id);
+  return object.Has(Object::kHost) &&
+         arena_->Header(object.arena_offset()).generation == served.generation;
+}
+
+void Cache::CountServed(const Lease& lease) {
+  for (const ServedObject& served : lease.served) {
+    if (IsStill(served)) {
+      index_.object(served.id).Set(Object::kHit);
+    }
   }
   host_.Touch(lease.fetched);
   index_.TouchTail(lease.fetched);
   stats_.fetches += 1;
   stats_.hit_tokens[static_cast<std::size_t>(lease.fetched_tier)] +=
       index_.node(lease.fetched).position;
-  return views;
+}
+
+void Cache::AddReadyObjects(Lease& lease, std::uint32_t want, MatchResult& result) {
+  const Boundary& best = result.boundaries[result.best];
+  const NamespaceSpec& spec = namespaces_[index_.node(best.node).name_space].spec;
+  const bool few = best.position / spec.block_tokens < want;  // One more: the checkpoint.
+  if (best.tier != TierKind::kHost || best.tail || !few || !CollectObjects(lease, best.node, 0)) {
+    return;
+  }
+  auto views = Serve(lease);
+  if (views) {
+    lease.fetched = best.node;
+    lease.fetched_from = 0;
+    lease.fetched_tier = TierKind::kHost;
+    result.objects = std::move(*views);
+  }
 }
 
 Result<ObjectView> Cache::FetchedObject(SessionId session, LeaseId lease_id, std::uint32_t index) {
@@ -414,20 +456,18 @@ Result<ObjectView> Cache::FetchedObject(SessionId session, LeaseId lease_id, std
   if (index >= (*lease)->served.size()) {
     return none();
   }
-  const auto& [id, generation] = (*lease)->served[index];
-  const Object& object = index_.object(id);
-  if (!object.Has(Object::kHost) ||
-      arena_->Header(object.arena_offset()).generation != generation) {
-    return none();
-  }
-  return ViewOf(id);
+  const ServedObject& served = (*lease)->served[index];
+  return IsStill(served) ? Result<ObjectView>(ViewOf(served.id)) : none();
 }
 
-Status Cache::Release(SessionId session, LeaseId lease_id) {
+Status Cache::Release(SessionId session, LeaseId lease_id, bool used) {
   const MutexLock lock(mu_);
   const auto it = leases_.find(lease_id);
   if (it == leases_.end() || it->second.session != session || it->second.is_pin) {
     return Fail(ErrorCode::kExpired, "the lease was over already");
+  }
+  if (used && it->second.fetched != kNoId) {
+    CountServed(it->second);
   }
   EndLease(lease_id);
   return {};
@@ -461,12 +501,12 @@ Status Cache::ReportCorrupt(SessionId session, LeaseId lease_id, std::uint32_t i
       return Fail(ErrorCode::kInvalidArgument, "no such object under this lease");
     }
     stats_.checksum_failures += 1;
-    const auto& [id, generation] = (*lease)->served[index];
-    Object& object = index_.object(id);
-    if (!object.Has(Object::kHost) ||
-        arena_->Header(object.arena_offset()).generation != generation) {
+    const ServedObject served = (*lease)->served[index];
+    if (!IsStill(served)) {
       return {};  // Replaced since; the reader saw a slot change hands.
     }
+    const ObjectId id = served.id;
+    const Object& object = index_.object(id);
     if (object.Has(Object::kCold)) {
       // Its copy there was read or written with these very bytes.
       drop = true;
@@ -479,100 +519,6 @@ Status Cache::ReportCorrupt(SessionId session, LeaseId lease_id, std::uint32_t i
     cold_->Drop(dropped);
   }
   return {};
-}
-
-// Promotion.
-
-Status Cache::Promote(ObjectId id, const std::shared_ptr<Completion>& waiter) {
-  Object& object = index_.object(id);
-  CAIRN_CHECK(object.Has(Object::kCold) && !object.Has(Object::kHost));
-  Promotion& promotion = promotions_[id];
-  if (waiter != nullptr) {
-    promotion.waiters.push_back(waiter);
-  }
-  if (object.Has(Object::kPromoting)) {
-    return {};
-  }
-  const auto give_up = [&](Status status) CAIRN_REQUIRES(mu_) {
-    promotions_.erase(id);
-    stats_.promotion_failures += 1;
-    return status;
-  };
-  if (Status room = host_.Allocate(id, Object::kPromoting); !room) {
-    return give_up(std::move(room));
-  }
-  object.io_pins += 1;
-  const ObjectRecord expected = RecordOf(id);
-  const ColdLocation location = object.cold;
-  const std::span<std::byte> target = arena_->Payload(object.arena_offset()).first(object.bytes);
-  const bool taken = readers_->Submit(
-      [this, id, expected, location, target] { PromoteObject(id, expected, location, target); });
-  if (!taken) {
-    object.io_pins -= 1;
-    host_.Abandon(id, Object::kPromoting);
-    return give_up(Fail(ErrorCode::kOverloaded, "too many reads from SSD are waiting"));
-  }
-  return {};
-}
-
-void Cache::PromoteObject(ObjectId id, ObjectRecord expected, ColdLocation location,
-                          std::span<std::byte> target) {
-  const TimePoint start = SteadyClock::Instance().Now();
-  Status status;
-  const Result<Digest> digest = cold_->ReadDigest(location);
-  if (digest) {
-    expected.digest = *digest;
-    status = cold_->Read(location, expected, target);
-  } else {
-    status = Fail(digest.error());
-  }
-  const double us =
-      std::chrono::duration<double, std::micro>(SteadyClock::Instance().Now() - start).count();
-  if (status && us > 0) {
-    const MutexLock lock(mu_);
-    cold_bytes_per_us_ +=
-        kAverageWeight * (static_cast<double>(target.size()) / us - cold_bytes_per_us_);
-  }
-  FinishPromotion(id, status, expected.digest);
-}
-
-void Cache::FinishPromotion(ObjectId id, const Status& status, const Digest& digest) {
-  std::vector<std::shared_ptr<Completion>> waiters;
-  ColdLocation dropped;
-  bool drop = false;
-  {
-    const MutexLock lock(mu_);
-    Object& object = index_.object(id);
-    object.io_pins -= 1;
-    if (const auto it = promotions_.find(id); it != promotions_.end()) {
-      waiters = std::move(it->second.waiters);
-      promotions_.erase(it);
-    }
-    if (status) {
-      stats_.promotions += 1;
-      host_.Publish(id, Object::kPromoting, digest);
-    } else {
-      stats_.promotion_failures += 1;
-      const ErrorCode code = status.error().code;
-      stats_.checksum_failures += code == ErrorCode::kCorrupt ? 1 : 0;
-      host_.Abandon(id, Object::kPromoting);
-      // An I/O error may pass; bytes that are wrong or gone will not come back.
-      if (object.Has(Object::kCold) && code != ErrorCode::kIo) {
-        drop = true;
-        dropped = object.cold;
-        stats_.evictions[static_cast<std::size_t>(EvictReason::kCorrupt)] += 1;
-        ForgetCold(id);
-      } else if (!object.Readable()) {
-        index_.RemoveObject(id);  // Its segment went while it was being read.
-      }
-    }
-  }
-  if (drop) {
-    cold_->Drop(dropped);
-  }
-  for (const auto& waiter : waiters) {
-    waiter->Done(status ? ErrorCode::kOk : status.error().code);
-  }
 }
 
 }  // namespace cairn

@@ -300,6 +300,7 @@ ObjectRecord Cache::RecordOf(ObjectId id) const {
   const Node& n = index_.node(object.node);
   return {.key = n.key,
           .parent = index_.node(n.parent).key,
+          .seed = namespaces_[n.name_space].seed,
           .position = n.position,
           .kind = object.kind,
           .bytes = object.bytes,

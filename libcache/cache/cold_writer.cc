@@ -38,7 +38,8 @@ ColdWriter::~ColdWriter() {
 bool ColdWriter::Push(Entry entry) {
   const MutexLock lock(mu_);
   // One entry larger than the bound still gets through when it is alone.
-  const bool full = queued_bytes_ != 0 && queued_bytes_ + entry.bytes.size() > max_queued_bytes_;
+  const std::uint64_t bound = (entry.durable != nullptr ? 2 : 1) * max_queued_bytes_;
+  const bool full = queued_bytes_ != 0 && queued_bytes_ + entry.bytes.size() > bound;
   if (stopping_ || full) {
     return false;
   }

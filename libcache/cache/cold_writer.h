@@ -38,7 +38,8 @@ class ColdWriter {
   ColdWriter(const ColdWriter&) = delete;
   ColdWriter& operator=(const ColdWriter&) = delete;
 
-  /// False when the queue is full: nothing was taken, the caller counts a drop.
+  /// False when the queue is full: nothing was taken, the caller counts a drop. What somebody waits
+  /// for may fill it to twice its bound: those who only leave things here must not shut them out.
   [[nodiscard]] bool Push(Entry entry) CAIRN_EXCLUDES(mu_);
   /// Waits until what was queued before is written and flushed; false when the deadline passed.
   bool Flush(TimePoint deadline) CAIRN_EXCLUDES(mu_);

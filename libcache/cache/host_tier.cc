@@ -18,6 +18,13 @@ constexpr int kMaxSubtree = 16;
 // boundaries evicted on the way often leave a run that is long enough.
 constexpr std::uint64_t kScatteredShare = 64;
 
+/// A child of `above` became needed, or is no longer.
+void CountChild(Node& above, bool needed) {
+  CAIRN_CHECK(needed ? above.needed_children < Node::kMaxChildren : above.needed_children != 0);
+  above.needed_children =
+      (needed ? above.needed_children + 1U : above.needed_children - 1U) & Node::kMaxChildren;
+}
+
 }  // namespace
 
 bool HostTier::IsBoundary(const Node& node) const {
@@ -50,12 +57,21 @@ void HostTier::Refresh(NodeId id) {
       n.Reset(Node::kNeeded);
     }
     if (parent != kNoId) {
-      Node& above = c_.index->node(parent);
-      CAIRN_CHECK(needed ? above.needed_children < Node::kMaxChildren : above.needed_children != 0);
-      above.needed_children =
-          (needed ? above.needed_children + 1U : above.needed_children - 1U) & Node::kMaxChildren;
+      CountChild(c_.index->node(parent), needed);
     }
     id = parent;
+  }
+}
+
+void HostTier::Reparent(NodeId id, NodeId parent) {
+  const NodeId before = c_.index->node(id).parent;
+  const bool needed = c_.index->node(id).Has(Node::kNeeded);
+  c_.index->Reparent(id, parent);
+  if (needed) {
+    CountChild(c_.index->node(parent), true);
+    Refresh(parent);
+    CountChild(c_.index->node(before), false);
+    Refresh(before);
   }
 }
 

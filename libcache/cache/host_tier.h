@@ -53,6 +53,8 @@ class HostTier {
   void Unpin(NodeId id);
   /// The boundary at `id` served a request.
   void Touch(NodeId id) { c_.policy->Touch(id); }
+  /// Hangs the whole-block node `id`, with all below it, under another parent.
+  void Reparent(NodeId id, NodeId parent);
   /// To be called when what hangs at a node changed outside this class.
   void Refresh(NodeId id);
 

@@ -34,6 +34,16 @@ struct Boundary {
   NodeId node = kNoId;
 };
 
+struct ObjectView {
+  ObjectKind kind = ObjectKind::kKv;
+  std::uint32_t position = 0;
+  std::uint32_t tokens = 0;  ///< Covered tokens of KV; 0 for a checkpoint.
+  std::uint64_t bytes = 0;
+  Digest digest;
+  std::uint64_t arena_offset = 0;
+  std::uint64_t generation = 0;
+};
+
 enum class MatchState : std::uint8_t { kMiss = 0, kReady = 1, kPending = 2 };
 
 struct MatchResult {
@@ -44,16 +54,7 @@ struct MatchResult {
   std::vector<std::uint32_t> plan;
   std::uint32_t overlap_tokens = 0;
   std::uint32_t kv_tokens = 0;
-};
-
-struct ObjectView {
-  ObjectKind kind = ObjectKind::kKv;
-  std::uint32_t position = 0;
-  std::uint32_t tokens = 0;  ///< Covered tokens of KV; 0 for a checkpoint.
-  std::uint64_t bytes = 0;
-  Digest digest;
-  std::uint64_t arena_offset = 0;
-  std::uint64_t generation = 0;
+  std::vector<ObjectView> objects;  ///< Of the best boundary, if they were wanted; as FinishFetch.
 };
 
 struct ReserveItem {
@@ -112,7 +113,7 @@ struct CacheStats {
   std::uint64_t overlap_tokens = 0;
   std::uint64_t lost_tokens = 0;  ///< KV was there, a checkpoint was not.
   std::uint64_t fetches = 0;
-  std::array<std::uint64_t, 3> hit_tokens{};  ///< By TierKind, at Fetch.
+  std::array<std::uint64_t, 3> hit_tokens{};  ///< By TierKind, once served.
   std::uint64_t gap_tokens = 0;
   std::uint64_t failed_restores = 0;
   std::uint64_t commits = 0;

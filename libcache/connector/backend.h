@@ -45,6 +45,7 @@ class Backend {
   /// Copies object `index` of the fetch and verifies its digest; a wrong one is reported.
   virtual Status Read(LeaseId lease, std::uint32_t index, const ObjectView& object,
                       std::span<std::byte> target, TimePoint deadline) = 0;
+  /// Tells a daemon, without waiting for its answer.
   virtual Status Release(LeaseId lease, TimePoint deadline) = 0;
   virtual Result<std::vector<ReserveOutcome>> Reserve(std::uint32_t name_space,
                                                       std::uint64_t request,

@@ -100,6 +100,7 @@ class Client {
   /// Another boundary of the same hit, if loading the best one is not worth it.
   static Hit At(const Hit& hit, const Boundary& boundary);
 
+  /// Tells the daemon, without waiting for its answer: a lease that was over already is no error.
   Status Release(const Hit& hit, TimePoint deadline) CAIRN_EXCLUDES(turn_);
 
   /// One object to store. KV: ends at `position`, begins at the block's start (a whole block, or

@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <cstring>
+#include <iterator>
 
 #include "libcache/connector/backend.h"
 #include "libcache/transport/channel.h"
@@ -12,14 +12,6 @@ void SetKey(std::string* field, const PrefixKey& key) {
   field->assign(reinterpret_cast<const char*>(key.bytes.data()), key.bytes.size());
 }
 
-bool GetKey(const std::string& field, PrefixKey& key) {
-  if (field.size() != PrefixKey::kBytes) {
-    return false;
-  }
-  std::memcpy(key.bytes.data(), field.data(), field.size());
-  return true;
-}
-
 v1::Kind ToProto(ObjectKind kind) {
   return kind == ObjectKind::kKv ? v1::KIND_KV : v1::KIND_CHECKPOINT;
 }
@@ -27,6 +19,27 @@ v1::Kind ToProto(ObjectKind kind) {
 tl::unexpected<Error> Malformed(const char* what) {
   return Fail(ErrorCode::kCorrupt, std::string("the daemon's answer to ") + what + " is malformed");
 }
+
+ObjectView ToView(const v1::ObjectRef& from) {
+  return {.kind = from.kind() == v1::KIND_KV ? ObjectKind::kKv : ObjectKind::kCheckpoint,
+          .position = from.position(),
+          .tokens = from.tokens(),
+          .bytes = from.bytes(),
+          .digest = {.low = from.digest_low(), .high = from.digest_high()},
+          .arena_offset = from.arena_offset(),
+          .generation = from.generation()};
+}
+
+std::vector<ObjectView> ToViews(const google::protobuf::RepeatedPtrField<v1::ObjectRef>& refs) {
+  std::vector<ObjectView> views;
+  views.reserve(static_cast<std::size_t>(refs.size()));
+  std::transform(refs.begin(), refs.end(), std::back_inserter(views), ToView);
+  return views;
+}
+
+// A boundary in memory with more objects than this is fetched with a call of its own: the list is
+// then long, and its bytes take much longer than the round trip.
+constexpr std::uint32_t kObjectsWithMatch = 16;
 
 class Remote final : public Backend {
  public:
@@ -78,7 +91,7 @@ class Remote final : public Backend {
     Namespace opened;
     opened.id = response->open_namespace().namespace_id();
     opened.grid_tokens = response->open_namespace().grid_tokens();
-    if (!GetKey(response->open_namespace().seed(), opened.seed)) {
+    if (!opened.seed.Assign(response->open_namespace().seed())) {
       return Malformed("OpenNamespace");
     }
     return opened;
@@ -92,6 +105,8 @@ class Remote final : public Backend {
     match.set_namespace_id(name_space);
     match.set_request_id(request_id);
     match.set_prompt_tokens(prompt_tokens);
+    match.set_want_objects(kObjectsWithMatch);
+    const TimePoint sent = SteadyClock::Instance().Now();
     match.mutable_keys()->assign(reinterpret_cast<const char*>(keys.data()),
                                  keys.size() * sizeof(PrefixKey));
     const auto response = channel_.Call(request, deadline);
@@ -114,18 +129,30 @@ class Remote final : public Backend {
       to.bytes = from.bytes();
       to.estimated_load_us = from.estimated_load_us();
       to.tail = !from.tail_key().empty();
-      if (to.tail && !GetKey(from.tail_key(), to.tail_key)) {
+      if (to.tail && !to.tail_key.Assign(from.tail_key())) {
         return Malformed("Match");
       }
     }
     if (result.lease != 0 && result.best >= result.boundaries.size()) {
       return Malformed("Match");
     }
+    ready_ = {};
+    if (result.lease != 0 && !reply.objects().empty()) {
+      ready_ = {.lease = result.lease,
+                .until = sent + std::chrono::milliseconds(channel_.hello().lease_ms()),
+                .position = result.boundaries[result.best].position,
+                .objects = ToViews(reply.objects())};
+    }
     return result;
   }
 
   Result<std::vector<ObjectView>> Fetch(LeaseId lease, const Fetched& what,
                                         TimePoint deadline) override {
+    if (lease == ready_.lease && what.position == ready_.position && what.tail_key == nullptr &&
+        what.from_position == 0 && SteadyClock::Instance().Now() < ready_.until) {
+      ready_.used = true;
+      return ready_.objects;
+    }
     v1::Request request;
     v1::Fetch& fetch = *request.mutable_fetch();
     fetch.set_lease_id(lease);
@@ -138,19 +165,7 @@ class Remote final : public Backend {
     if (!response) {
       return Fail(response.error());
     }
-    std::vector<ObjectView> views;
-    views.reserve(static_cast<std::size_t>(response->fetch().objects_size()));
-    for (const v1::ObjectRef& from : response->fetch().objects()) {
-      views.push_back(
-          {.kind = from.kind() == v1::KIND_KV ? ObjectKind::kKv : ObjectKind::kCheckpoint,
-           .position = from.position(),
-           .tokens = from.tokens(),
-           .bytes = from.bytes(),
-           .digest = {.low = from.digest_low(), .high = from.digest_high()},
-           .arena_offset = from.arena_offset(),
-           .generation = from.generation()});
-    }
-    return views;
+    return ToViews(response->fetch().objects());
   }
 
   Status Read(LeaseId lease, std::uint32_t index, const ObjectView& object,
@@ -178,7 +193,11 @@ class Remote final : public Backend {
   Status Release(LeaseId lease, TimePoint deadline) override {
     v1::Request request;
     request.mutable_release()->set_lease_id(lease);
-    return CallForStatus(request, deadline);
+    request.mutable_release()->set_used(lease == ready_.lease && ready_.used);
+    if (lease == ready_.lease) {
+      ready_ = {};
+    }
+    return channel_.Post(request, deadline);
   }
 
   Result<std::vector<ReserveOutcome>> Reserve(std::uint32_t name_space, std::uint64_t request_id,
@@ -282,7 +301,17 @@ class Remote final : public Backend {
         plane_lost_ || code == ErrorCode::kUnavailable || code == ErrorCode::kDeadlineExceeded;
   }
 
+  // What came with the last match: its fetch, should it be of the best boundary from 0.
+  struct Ready {
+    LeaseId lease = 0;
+    TimePoint until;  // The lease's end at the earliest; afterwards the daemon is asked.
+    std::uint32_t position = 0;
+    std::vector<ObjectView> objects;
+    bool used = false;
+  };
+
   Channel channel_;
+  Ready ready_;
   std::unique_ptr<DataPlane> plane_;  // Uses channel_.
   bool plane_lost_ = false;
 };

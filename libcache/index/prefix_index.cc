@@ -77,24 +77,13 @@ NodeId PrefixIndex::Insert(NodeId parent, const PrefixKey& key, std::uint32_t po
   }
   const NodeId id = nodes_.Allocate();
   Node& n = nodes_[id];
-  Node& p = nodes_[parent];
-  CAIRN_CHECK(position > p.position && !p.Has(Node::kTail));
-  if (p.Has(Node::kGhost)) {
-    Remove(ghosts_, parent, Node::kGhost);  // It has a child now and cannot be forgotten alone.
-  }
   n.key = key;
-  n.parent = parent;
   n.position = position;
-  n.name_space = p.name_space;
-  NodeId& head = tail ? p.first_tail : p.first_child;
-  n.next_sibling = head;
-  if (head != kNoId) {
-    nodes_[head].prev_sibling = id;
-  }
-  head = id;
+  n.name_space = nodes_[parent].name_space;
   if (tail) {
     n.Set(Node::kTail);
   }
+  Link(id, parent);
   TableInsert(id);
   Push(ghosts_, id, Node::kGhost);
   if (nodes_.size() * 4ULL > table_.size() * 3ULL) {
@@ -192,6 +181,30 @@ void PrefixIndex::TouchTail(NodeId id) {
   n.prev_sibling = kNoId;
   nodes_[p.first_tail].prev_sibling = id;
   p.first_tail = id;
+}
+
+void PrefixIndex::Link(NodeId id, NodeId parent) {
+  Node& n = nodes_[id];
+  Node& p = nodes_[parent];
+  CAIRN_CHECK(n.position > p.position && !p.Has(Node::kTail));
+  if (p.Has(Node::kGhost)) {
+    Remove(ghosts_, parent, Node::kGhost);  // It has a child now and cannot be forgotten alone.
+  }
+  NodeId& head = n.Has(Node::kTail) ? p.first_tail : p.first_child;
+  n.parent = parent;
+  n.prev_sibling = kNoId;
+  n.next_sibling = head;
+  if (head != kNoId) {
+    nodes_[head].prev_sibling = id;
+  }
+  head = id;
+}
+
+void PrefixIndex::Reparent(NodeId id, NodeId parent) {
+  const NodeId before = nodes_[id].parent;
+  Unlink(id);
+  Link(id, parent);
+  BecomeGhostIfBare(before, true);
 }
 
 void PrefixIndex::Unlink(NodeId id) {

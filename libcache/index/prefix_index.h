@@ -113,6 +113,9 @@ class PrefixIndex {
   /// never `parent` or its ancestors. kNoId when max_nodes are all in use.
   NodeId Insert(NodeId parent, const PrefixKey& key, std::uint32_t position, bool tail);
 
+  /// Moves a whole-block node with all below it under another parent, which must end before it.
+  void Reparent(NodeId id, NodeId parent);
+
   /// Makes an object of `node`, which must have none of that kind.
   ObjectId AddObject(NodeId node, ObjectKind kind, std::uint32_t bytes);
   /// Takes an object off its node, which becomes a ghost if it was the last and it has no children.
@@ -158,6 +161,7 @@ class PrefixIndex {
   bool MakeRoom(NodeId keep);
   void BecomeGhostIfBare(NodeId id, bool oldest);
   void MoveToOldest(NodeList& list, NodeId id);
+  void Link(NodeId id, NodeId parent);
   void Unlink(NodeId id);
 
   std::uint32_t max_nodes_;

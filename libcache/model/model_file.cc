@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
-#include <system_error>
 
+#include "libcache/base/errno_text.h"
 #include "libcache/model/model_spec.h"
 
 namespace cairn {
@@ -405,7 +405,7 @@ Result<std::string> ReadFile(const std::string& path) {
                                                              std::fclose);
   const auto refused = [&path](int error) {
     return Fail(error == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo,
-                "cannot read " + path + ": " + std::generic_category().message(error));
+                "cannot read " + path + ": " + ErrnoText(error));
   };
   if (!file) {
     return refused(errno);

@@ -17,7 +17,7 @@ class FieldReader {
       ok_ = false;
       return value;
     }
-    std::memcpy(&value, text_.data(), sizeof(T));
+    text_.copy(reinterpret_cast<char*>(&value), sizeof(T));
     text_.remove_prefix(sizeof(T));
     return value;
   }

@@ -9,12 +9,12 @@
 #include <bit>
 #include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <string>
 
 #include "libcache/base/bytes.h"
 #include "libcache/base/check.h"
+#include "libcache/base/errno_text.h"
 
 namespace cairn {
 namespace {
@@ -34,7 +34,7 @@ constexpr std::uint32_t kFreeMagic = 0x43524E46;  // "CRNF"
 #endif
 
 tl::unexpected<Error> SystemFailure(const char* call) {
-  return Fail(ErrorCode::kIo, std::string("host arena: ") + call + ": " + std::strerror(errno));
+  return Fail(ErrorCode::kIo, std::string("host arena: ") + call + ": " + ErrnoText());
 }
 
 std::atomic_ref<std::uint64_t> Generation(SlotHeader& header) {

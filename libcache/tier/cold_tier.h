@@ -17,6 +17,7 @@ namespace cairn {
 struct ObjectRecord {
   PrefixKey key;
   PrefixKey parent;  ///< Key of the block before; the namespace's seed for the first.
+  PrefixKey seed;    ///< Of the namespace.
   std::uint32_t position = 0;
   ObjectKind kind = ObjectKind::kKv;
   std::uint64_t bytes = 0;

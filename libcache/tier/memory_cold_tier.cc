@@ -8,8 +8,8 @@ namespace cairn {
 namespace {
 
 bool SameRecord(const ObjectRecord& a, const ObjectRecord& b) {
-  return a.key == b.key && a.parent == b.parent && a.position == b.position && a.kind == b.kind &&
-         a.bytes == b.bytes && a.digest == b.digest;
+  return a.key == b.key && a.parent == b.parent && a.seed == b.seed && a.position == b.position &&
+         a.kind == b.kind && a.bytes == b.bytes && a.digest == b.digest;
 }
 
 MemoryColdTier::Config WithDefaults(MemoryColdTier::Config config) {
@@ -38,7 +38,7 @@ Status MemoryColdTier::Recover(const Recovered& recovered) {
     const MutexLock lock(mu_);
     const auto it = objects_.find(place);
     if (it != objects_.end() && cookie) {
-      it->second.cookie = *cookie;
+      it->second.cookie = cookie;
     } else if (it != objects_.end()) {
       Erase(it);
     }
@@ -55,6 +55,7 @@ Status MemoryColdTier::PutNamespace(const PrefixKey& seed, const std::string& ca
 std::vector<std::pair<PrefixKey, std::string>> MemoryColdTier::Namespaces() {
   std::vector<std::pair<PrefixKey, std::string>> namespaces;
   const MutexLock lock(mu_);
+  namespaces.reserve(namespaces_.size());
   for (const auto& [seed, entry] : namespaces_) {
     namespaces.emplace_back(seed, entry.canonical);
   }

@@ -15,7 +15,7 @@ namespace cairn {
 
 /// ColdTier in plain memory, for tests of what stands on one: same contract, no disk, and faults
 /// on request. Segments are evicted oldest first. Thread-safe.
-class MemoryColdTier final : public ColdTier {
+class MemoryColdTier : public ColdTier {
  public:
   struct Config {
     std::uint64_t capacity_bytes = 0;  ///< Payload bytes; nothing else counts here.

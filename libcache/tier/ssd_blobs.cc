@@ -224,7 +224,7 @@ bool SsdBlobs::Read(ColdLocation location, std::uint32_t chunk, std::span<std::b
   if (direct_io_) {
     return ReadDirect(*file, begin, wanted, head, body);
   }
-  std::array<std::byte, kRecordPrefixBytes> prefix;
+  std::array<std::byte, kRecordPrefixBytes> prefix{};
   const std::array<iovec, 3> parts = {
       {{prefix.data(), prefix.size()}, {head.data(), head.size()}, {body.data(), body.size()}}};
   const ssize_t got =

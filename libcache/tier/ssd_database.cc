@@ -134,7 +134,7 @@ class SsdDatabase::Impl {
   Status EraseFamily(SsdFamily family, std::uint32_t segment) {
     const auto [first, last] = KeyRange(segment);
     const auto tables = TablesOf(family, first, last);
-    if (const auto verified = VerifyTables(tables); !verified) {
+    if (auto verified = VerifyTables(tables); !verified) {
       if (family == kObjectsFamily || verified.error().code != ErrorCode::kCorrupt) {
         return verified;
       }
@@ -155,6 +155,7 @@ Result<std::unique_ptr<SsdDatabase>> SsdDatabase::Open(const Config& config) {
   auto impl = std::make_unique<Impl>();
   impl->shared = MakeSsdShared(config);
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
+  families.reserve(kSsdFamilies);
   for (std::size_t i = 0; i < kSsdFamilies; ++i) {
     families.emplace_back(kSsdFamilyNames.at(i),
                           MakeFamilyOptions(static_cast<SsdFamily>(i), config, impl->shared));

@@ -14,6 +14,8 @@
 #include <limits>
 #include <system_error>
 
+#include "libcache/base/errno_text.h"
+
 namespace cairn {
 namespace {
 
@@ -30,7 +32,7 @@ tl::unexpected<Error> SystemError(const std::string& what, int error) {
     case ENOENT: code = ErrorCode::kNotFound; break;
     default: break;
   }
-  return Fail(code, what + ": " + std::generic_category().message(error));
+  return Fail(code, what + ": " + ErrnoText(error));
 }
 
 /// Closes on every way out.
@@ -128,7 +130,7 @@ Result<std::string> ReadSmallFile(const std::string& path) {
   if (!file.ok()) {
     return SystemError("cannot read " + path, errno);
   }
-  std::array<char, 4096> buffer;
+  std::array<char, 4096> buffer{};
   const ssize_t size = ::read(file.get(), buffer.data(), buffer.size());
   if (size < 0) {
     return SystemError("cannot read " + path, errno);

@@ -82,8 +82,9 @@ SsdHeaderBytes EncodeHeader(const SsdHeader& header) {
   std::copy(header.record.key.bytes.begin(), header.record.key.bytes.end(), bytes.begin() + 40);
   std::copy(header.record.parent.bytes.begin(), header.record.parent.bytes.end(),
             bytes.begin() + 72);
-  StoreLe(out, 104, header.location.segment);
-  StoreLe(out, 108, header.location.ordinal);
+  std::copy(header.record.seed.bytes.begin(), header.record.seed.bytes.end(), bytes.begin() + 104);
+  StoreLe(out, 136, header.location.segment);
+  StoreLe(out, 140, header.location.ordinal);
   StoreLe(out, kChecksumOffset, DigestOf(out.first(kChecksumOffset)).low);
   return bytes;
 }
@@ -111,8 +112,9 @@ Result<SsdHeader> DecodeHeader(std::span<const std::byte> bytes) {
                           .high = LoadLe<std::uint64_t>(bytes, 32)};
   std::copy_n(bytes.begin() + 40, PrefixKey::kBytes, header.record.key.bytes.begin());
   std::copy_n(bytes.begin() + 72, PrefixKey::kBytes, header.record.parent.bytes.begin());
-  header.location = {.segment = LoadLe<std::uint32_t>(bytes, 104),
-                     .ordinal = LoadLe<std::uint32_t>(bytes, 108)};
+  std::copy_n(bytes.begin() + 104, PrefixKey::kBytes, header.record.seed.bytes.begin());
+  header.location = {.segment = LoadLe<std::uint32_t>(bytes, 136),
+                     .ordinal = LoadLe<std::uint32_t>(bytes, 140)};
   return header;
 }
 
@@ -127,7 +129,7 @@ std::uint64_t MaxObjectBytes() {
 
 std::string FormatStamp(std::string_view name, std::uint64_t number) {
   std::string text = std::string(name) + " " + std::to_string(number) + " ";
-  std::array<std::byte, 8> checksum;
+  std::array<std::byte, 8> checksum{};
   StoreLe(std::span<std::byte>(checksum), 0, DigestOf(std::as_bytes(std::span(text))).low);
   return text + ToHex(checksum) + "\n";
 }

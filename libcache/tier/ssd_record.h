@@ -21,7 +21,7 @@ inline constexpr std::uint32_t kSsdFormat = 1;
 /// Payload bytes of one value record. Bounds the memory of a read; measured as fast as larger ones.
 inline constexpr std::uint32_t kSsdChunkBytes = 1U << 20U;
 
-inline constexpr std::size_t kSsdHeaderBytes = 120;
+inline constexpr std::size_t kSsdHeaderBytes = 152;
 /// Ordinals of a segment stay below this, so that a damaged one cannot ask for memory.
 inline constexpr std::uint32_t kSsdMaxOrdinals = 1U << 20U;
 

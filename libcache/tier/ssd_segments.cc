@@ -117,6 +117,7 @@ void SsdSegments::Decay() {
 
 std::vector<std::uint32_t> SsdSegments::Numbers() const {
   std::vector<std::uint32_t> numbers;
+  numbers.reserve(segments_.size());
   for (const auto& [number, segment] : segments_) {
     numbers.push_back(number);
   }

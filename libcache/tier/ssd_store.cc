@@ -25,7 +25,7 @@ std::string_view View(const SsdChunkKey& key) { return {key.data(), key.size()};
 /// What an object takes at most: payload, and per chunk a blob header and a reference, and per
 /// object the header twice, with the tables around them.
 std::uint64_t ChargeOf(std::uint64_t bytes) {
-  return bytes + 192 * std::uint64_t{ChunkCount(bytes, kSsdChunkBytes)} + 640;
+  return bytes + 192 * std::uint64_t{ChunkCount(bytes, kSsdChunkBytes)} + 704;
 }
 
 std::string NamespaceKey(const PrefixKey& seed) {
@@ -34,8 +34,8 @@ std::string NamespaceKey(const PrefixKey& seed) {
 }
 
 bool SameRecord(const ObjectRecord& a, const ObjectRecord& b) {
-  return a.key == b.key && a.parent == b.parent && a.position == b.position && a.kind == b.kind &&
-         a.bytes == b.bytes && a.digest == b.digest;
+  return a.key == b.key && a.parent == b.parent && a.seed == b.seed && a.position == b.position &&
+         a.kind == b.kind && a.bytes == b.bytes && a.digest == b.digest;
 }
 
 }  // namespace

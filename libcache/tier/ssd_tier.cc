@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "libcache/base/bytes.h"
+#include "libcache/base/errno_text.h"
 #include "libcache/tier/ssd_database.h"
 #include "libcache/tier/ssd_files.h"
 #include "libcache/tier/ssd_record.h"
@@ -192,7 +193,7 @@ bool BlamesTheStore(const Error& error) {
     return false;
   }
   const auto mentions = [&](int number) {
-    return error.message.find(std::generic_category().message(number)) != std::string::npos;
+    return error.message.find(ErrnoText(number)) != std::string::npos;
   };
   return !(mentions(EACCES) || mentions(EPERM) || mentions(EROFS) || mentions(EMFILE) ||
            mentions(ENFILE) || mentions(ENOMEM));
@@ -241,8 +242,7 @@ Result<OpenedSsd> OpenSsdTier(const SsdConfig& given) {
     return DirectoryError(made.error());
   }
   if (::access(path.c_str(), R_OK | W_OK | X_OK) != 0) {
-    return Fail(ErrorCode::kPermissionDenied,
-                "cannot read and write " + path + ": " + std::generic_category().message(errno));
+    return Fail(ErrorCode::kPermissionDenied, "cannot read and write " + path + ": " + ErrnoText());
   }
   auto lock = DirectoryLock::Take(path);
   if (!lock) {

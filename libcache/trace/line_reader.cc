@@ -5,7 +5,8 @@
 
 #include <cerrno>
 #include <cstring>
-#include <system_error>
+
+#include "libcache/base/errno_text.h"
 
 namespace cairn {
 namespace {
@@ -16,7 +17,7 @@ tl::unexpected<Error> FailErrno(const std::string& path, int error) {
   const ErrorCode code = error == ENOENT                     ? ErrorCode::kNotFound
                          : error == EACCES || error == EPERM ? ErrorCode::kPermissionDenied
                                                              : ErrorCode::kIo;
-  return Fail(code, path + ": " + std::generic_category().message(error));
+  return Fail(code, path + ": " + ErrnoText(error));
 }
 
 }  // namespace

@@ -99,7 +99,7 @@ void StatisticsBuilder::Add(const TraceRequest& request) {
   hit_tokens_ += tokens;
   for (std::size_t size = 0; size < hit_tokens_at_.size(); ++size) {
     const std::uint32_t block = TraceStatistics::kBlockSizes[size];
-    hit_tokens_at_[size] += tokens / block * block;
+    hit_tokens_at_[size] += std::uint64_t{tokens / block} * block;
   }
   if (node != 0) {
     CountOverlap(node, tokens);

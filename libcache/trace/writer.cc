@@ -7,9 +7,9 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <span>
-#include <system_error>
 #include <utility>
 
+#include "libcache/base/errno_text.h"
 #include "libcache/trace/mix.h"
 
 namespace cairn {
@@ -96,13 +96,13 @@ Result<std::unique_ptr<TraceWriter>> TraceWriter::Create(const std::string& path
   gzFile gz = gzopen(path.c_str(), path.ends_with(".gz") ? "wb" : "wbT");
   if (gz == nullptr) {
     return Fail(ErrorCode::kIo,
-                path + ": " + std::generic_category().message(errno != 0 ? errno : ENOMEM));
+                path + ": " + ErrnoText(errno != 0 ? errno : ENOMEM));
   }
   return std::unique_ptr<TraceWriter>(new TraceWriter(path, std::make_unique<File>(gz)));
 }
 
 tl::unexpected<Error> TraceWriter::FailIo() const {
-  return Fail(ErrorCode::kIo, path_ + ": " + std::generic_category().message(errno));
+  return Fail(ErrorCode::kIo, path_ + ": " + ErrnoText());
 }
 
 void TraceWriter::AppendBlocks(const TraceRequest& request) {

@@ -6,6 +6,12 @@
 #include "libcache/transport/frame.h"
 
 namespace cairn {
+namespace {
+
+// Responses nobody has read yet stay in the socket's buffer; it must not fill.
+constexpr std::uint64_t kMostPosted = 32;
+
+}  // namespace
 
 template <class T>
 T Channel::Broken(T result) {
@@ -55,7 +61,29 @@ Status Channel::Send(v1::Request& request, std::span<const std::byte> payload, T
   return sent ? sent : Broken(std::move(sent));
 }
 
+Status Channel::Post(v1::Request& request, TimePoint deadline) {
+  while (next_reply_ + kMostPosted <= posted_until_) {
+    const auto skipped = ReceiveOne(nullptr, deadline);
+    if (!skipped) {
+      return Fail(Broken(skipped.error()));
+    }
+  }
+  Status sent = Send(request, {}, deadline);
+  posted_until_ = next_id_;
+  return sent;
+}
+
 Result<v1::Response> Channel::ReceiveFrame(std::vector<UniqueFd>* fds, TimePoint deadline) {
+  while (next_reply_ < posted_until_) {
+    const auto skipped = ReceiveOne(nullptr, deadline);
+    if (!skipped) {
+      return Fail(skipped.error());
+    }
+  }
+  return ReceiveOne(fds, deadline);
+}
+
+Result<v1::Response> Channel::ReceiveOne(std::vector<UniqueFd>* fds, TimePoint deadline) {
   std::array<std::byte, FrameHeader::kBytes> head{};
   const Status got = fds != nullptr ? socket_.ReceiveWithFds(head, *fds, deadline)
                                     : socket_.Receive(head, deadline);

@@ -32,6 +32,11 @@ class Channel {
   Result<v1::Response> CallWithFds(v1::Request& request, std::vector<UniqueFd>& fds,
                                    TimePoint deadline);
 
+  /// Sends `request` and leaves its response to be skipped by the next call, with whatever error it
+  /// brings: for what the daemon should know and the caller need not wait for. Not between a Send
+  /// and its Receive.
+  Status Post(v1::Request& request, TimePoint deadline);
+
   /// The two halves of Call, for requests in flight one behind the other. `payload` follows the
   /// frame (stream plane).
   Status Send(v1::Request& request, std::span<const std::byte> payload, TimePoint deadline);
@@ -46,7 +51,9 @@ class Channel {
  private:
   Channel(Socket socket, Endpoint endpoint)
       : socket_(std::move(socket)), endpoint_(std::move(endpoint)) {}
+  /// The next response that somebody waits for: those to what was posted are passed over.
   Result<v1::Response> ReceiveFrame(std::vector<UniqueFd>* fds, TimePoint deadline);
+  Result<v1::Response> ReceiveOne(std::vector<UniqueFd>* fds, TimePoint deadline);
   template <class T>
   T Broken(T result);
 
@@ -57,6 +64,7 @@ class Channel {
   std::vector<std::byte> in_;
   std::uint64_t next_id_ = 1;
   std::uint64_t next_reply_ = 1;
+  std::uint64_t posted_until_ = 1;  // Responses below this id belong to Post.
   bool broken_ = false;
 };
 

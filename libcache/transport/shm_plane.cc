@@ -5,10 +5,10 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 #include <vector>
 
+#include "libcache/base/errno_text.h"
 #include "libcache/transport/data_plane.h"
 
 namespace cairn {
@@ -29,7 +29,7 @@ class Mapping {
     }
     void* const memory = mmap(nullptr, bytes, protection, MAP_SHARED, fd.get(), 0);
     if (memory == MAP_FAILED) {
-      return Fail(ErrorCode::kIo, std::string("mapping shared memory: ") + std::strerror(errno));
+      return Fail(ErrorCode::kIo, "mapping shared memory: " + ErrnoText());
     }
     return Mapping({static_cast<std::byte*>(memory), bytes});
   }

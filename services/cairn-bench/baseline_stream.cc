@@ -12,6 +12,7 @@
 #include <string>
 
 #include "libcache/base/clock.h"
+#include "libcache/base/errno_text.h"
 #include "services/cairn-bench/daemon_process.h"
 #include "services/cairn-bench/report.h"
 

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <utility>
 
+#include "libcache/base/errno_text.h"
 #include "services/cairn-bench/admin_client.h"
 #include "services/cairn-bench/report.h"
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "libcache/base/bytes.h"
+#include "libcache/base/errno_text.h"
 #include "services/cairn-bench/daemon_process.h"
 #include "services/cairn-bench/latency.h"
 #include "services/cairn-bench/micro.h"
@@ -17,6 +18,7 @@ namespace {
 
 /// Stored per size. One read brings an object to host memory, so each is read once.
 constexpr std::uint64_t kBytesPerSize = 512 * kMiB;
+constexpr std::uint64_t kGroupBytes = 64 * kMiB;
 constexpr std::uint64_t kDaemonMemory = 1 * kGiB;
 constexpr std::uint64_t kSizes[] = {kMiB, 4 * kMiB, 16 * kMiB, 64 * kMiB};
 constexpr std::uint64_t kSpare = 2;  ///< The SSD tier may use this many times what is stored.
@@ -80,7 +82,9 @@ Status StoreAll(const DaemonProcess& daemon, const Area& source, std::uint64_t s
   (*store)->Prepare(CountOf(size));
   for (std::uint32_t i = 0; i < CountOf(size); ++i) {
     (*store)->Fill(i, source.Part(i, size));
-    if (Status put = (*store)->Put(i, source.Part(i, size), true); !put) {
+    // Written in groups, as in service, and never more than the queue of the daemon holds.
+    const bool durable = (i + 1) * size % kGroupBytes == 0 || i + 1 == CountOf(size);
+    if (Status put = (*store)->Put(i, source.Part(i, size), durable); !put) {
       return put;
     }
   }

@@ -1,11 +1,9 @@
 #include "services/cairn-bench/report.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstddef>
 #include <cstdio>
 #include <fstream>
-#include <system_error>
 #include <utility>
 
 namespace cairn::bench {
@@ -99,8 +97,6 @@ int Print(const std::string& json, const std::string& text, bool as_json, const 
   }
   return kExitOk;
 }
-
-std::string ErrnoText() { return std::generic_category().message(errno); }
 
 void Complain(const std::string& text) { std::fprintf(stderr, "cairn-bench: %s\n", text.c_str()); }
 

@@ -34,9 +34,6 @@ std::string GigabytesPerSecond(double bytes_per_second);
 /// kExitFailed, with a message, if it cannot.
 int Print(const std::string& json, const std::string& text, bool as_json, const std::string& save);
 
-/// What the last system call of this thread failed with, in words.
-std::string ErrnoText();
-
 /// "cairn-bench: <text>" on stderr.
 void Complain(const std::string& text);
 

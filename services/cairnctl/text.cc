@@ -85,7 +85,7 @@ std::string NamespacesText(const v1::StatusReply& status, const Style& style) {
 bool IsSize(std::string_view name) {
   static constexpr std::array<std::string_view, 9> kSizes = {
       "arena",   "index",       "memory", "ssd", "ssd-min-free", "ssd-queue", "ssd-write-buffer",
-      "staging", "staging_pool"};
+      "staging", "staging-pool"};
   return std::find(kSizes.begin(), kSizes.end(), name) != kSizes.end();
 }
 

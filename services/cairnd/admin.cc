@@ -26,7 +26,7 @@ void AddTiers(const AdminContext& context, const CacheStats& stats, v1::StatusRe
   SetTier(ssd, "ssd", stats.cold);
   ssd.set_capacity_bytes(stats.cold_store.capacity_bytes);
   ssd.set_used_bytes(stats.cold_store.disk_bytes);
-  ssd.set_state(stats.has_cold ? stats.cold_store.state : "off");
+  ssd.set_state(stats.has_cold ? stats.cold_store.state : context.without_ssd);
   ssd.set_location(context.config->ssd_path);
 }
 

@@ -15,7 +15,8 @@ struct AdminContext {
   const DaemonConfig* config = nullptr;
   const Membership* membership = nullptr;
   TimePoint started;
-  std::function<void()> drain;  ///< Begins the shutdown; may be called from any thread.
+  std::string without_ssd = "off";  ///< What to say of an SSD tier that is not there.
+  std::function<void()> drain;      ///< Begins the shutdown; may be called from any thread.
 };
 
 /// Answers one admin request. Thread-safe.

@@ -19,7 +19,7 @@ constexpr std::uint64_t kLeastMemory = 32 * kMiB;
 constexpr std::uint64_t kLeastSsd = 16 * kMiB;
 
 /// CLI11 calls this for options of sizes; it turns "4GiB" into a count of bytes.
-std::string SizeToNumber(std::string text) {
+std::string SizeToNumber(const std::string& text) {
   const auto bytes = ParseBytes(text);
   if (!bytes) {
     throw CLI::ValidationError(bytes.error().message);
@@ -47,6 +47,7 @@ void AddOptions(CLI::App& app, DaemonConfig& c) {
   AddSize(app, "index", c.index_bytes, "Memory for the prefix index");
   AddSize(app, "staging", c.staging_bytes, "Shared memory per writing connection");
   app.add_option("--huge-pages", c.huge_pages, "Ask for huge pages");
+  app.add_option("--prefault", c.prefault, "Take the memory at start, in the background");
   app.add_option("--ssd-path", c.ssd_path, "Directory for the SSD tier; without it there is none");
   AddSize(app, "ssd", c.ssd_bytes, "Disk space to use");
   AddSize(app, "ssd-write-buffer", c.ssd_write_buffer_bytes, "Memory for writes to SSD");
@@ -120,6 +121,7 @@ bool IsLoopback(const std::string& host) {
 }
 
 std::string DefaultSocket() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet.
   const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
   if (geteuid() == 0 || runtime == nullptr) {
     return "/run/cairn/cairn.sock";
@@ -127,36 +129,41 @@ std::string DefaultSocket() {
   return std::string(runtime) + "/cairn.sock";
 }
 
+tl::unexpected<Error> Bad(std::string text) {
+  return Fail(ErrorCode::kInvalidArgument, std::move(text));
+}
+
 }  // namespace
 
-Status DaemonConfig::Finish() {
-  const auto bad = [](std::string text) {
-    return Fail(ErrorCode::kInvalidArgument, std::move(text));
-  };
+Status DaemonConfig::CheckSizes() const {
   if (memory_bytes == 0) {
-    return bad("--memory: how much memory may be used? For instance: cairnd --memory 4GiB");
+    return Bad("--memory: how much memory may be used? For instance: cairnd --memory 4GiB");
   }
   if (memory_bytes < kLeastMemory) {
-    return bad("--memory: " + FormatBytes(memory_bytes) + " is too little; give at least " +
+    return Bad("--memory: " + FormatBytes(memory_bytes) + " is too little; give at least " +
                FormatBytes(kLeastMemory));
   }
   if (index_bytes < kMiB) {
-    return bad("--index: give at least 1MiB");
+    return Bad("--index: give at least 1MiB");
   }
   if (ssd_path.empty() && ssd_bytes != 0) {
-    return bad("--ssd-path: --ssd is given, but not the directory to use");
+    return Bad("--ssd-path: --ssd is given, but not the directory to use");
   }
   if (!ssd_path.empty() && ssd_bytes == 0) {
-    return bad("--ssd: how much of the disk under " + ssd_path + " may be used?");
+    return Bad("--ssd: how much of the disk under " + ssd_path + " may be used?");
   }
   if (!ssd_path.empty() && ssd_bytes < kLeastSsd) {
-    return bad("--ssd: " + FormatBytes(ssd_bytes) + " is too little; give at least " +
+    return Bad("--ssd: " + FormatBytes(ssd_bytes) + " is too little; give at least " +
                FormatBytes(kLeastSsd));
   }
   if (ssd_write_buffer_bytes != 0 &&
       (ssd_write_buffer_bytes < kMiB || ssd_write_buffer_bytes > kGiB)) {
-    return bad("--ssd-write-buffer: give 1MiB to 1GiB, not " + FormatBytes(ssd_write_buffer_bytes));
+    return Bad("--ssd-write-buffer: give 1MiB to 1GiB, not " + FormatBytes(ssd_write_buffer_bytes));
   }
+  return {};
+}
+
+Status DaemonConfig::FinishListening() {
   if (listen_unix.empty()) {
     listen_unix = DefaultSocket();
   }
@@ -164,7 +171,7 @@ Status DaemonConfig::Finish() {
     listen_unix = listen_unix.substr(5);
   }
   if (const auto parsed = ParseEndpoint("unix:" + listen_unix); !parsed) {
-    return bad("--listen-unix: " + parsed.error().message);
+    return Bad("--listen-unix: " + parsed.error().message);
   }
   for (const auto& [flag, text] :
        {std::pair{"--listen-tcp", &listen_tcp}, std::pair{"--listen-http", &listen_http}}) {
@@ -173,47 +180,63 @@ Status DaemonConfig::Finish() {
     }
     const auto parsed = ParseEndpoint(*text);
     if (!parsed || parsed->kind != Endpoint::Kind::kTcp) {
-      return bad(std::string(flag) + ": '" + *text + "' is not host:port");
+      return Bad(std::string(flag) + ": '" + *text + "' is not host:port");
     }
     if (!IsLoopback(parsed->host) && !allow_insecure_tcp) {
-      return bad(std::string(flag) + ": " + *text +
+      return Bad(std::string(flag) + ": " + *text +
                  " can be reached by other hosts, and this port has no encryption; use 127.0.0.1, "
                  "or set --allow-insecure-tcp true on a closed network");
     }
   }
+  return {};
+}
+
+Status DaemonConfig::FinishThreads() {
   const auto cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   threads = threads == 0 ? std::min(4, cores) : threads;
   for (const auto& [flag, value] :
        {std::pair{"--threads", threads}, std::pair{"--workers", workers},
         std::pair{"--ssd-readers", ssd_readers}}) {
     if (value < 1 || value > 256) {
-      return bad(std::string(flag) + ": give 1 to 256");
+      return Bad(std::string(flag) + ": give 1 to 256");
     }
   }
   if (max_connections == 0 || lease_ms == 0) {
-    return bad("--max-connections and --lease-ms must be positive");
+    return Bad("--max-connections and --lease-ms must be positive");
   }
+  return {};
+}
+
+Status DaemonConfig::FinishSizes() {
   staging_bytes = staging_bytes != 0 ? RoundUp(staging_bytes, 64 * kKiB)
                                      : std::clamp(memory_bytes / 64, kMiB, 16 * kMiB);
   if (!ssd_path.empty() && ssd_write_buffer_bytes == 0) {
     ssd_write_buffer_bytes = std::clamp(memory_bytes / 64, 4 * kMiB, 64 * kMiB);
   }
   if (staging_pool_bytes() + 2 * ssd_write_buffer_bytes + 2 * kMiB > memory_bytes) {
-    return bad("--memory: " + FormatBytes(memory_bytes) +
+    return Bad("--memory: " + FormatBytes(memory_bytes) +
                " is used up by --staging and --ssd-write-buffer; make those smaller");
   }
   if (ssd_queue_bytes == 0) {
     ssd_queue_bytes = arena_bytes() / 4;
   }
-  const Status cache = CacheConfig().Validate();
-  if (!cache) {
-    return cache;
+  return {};
+}
+
+Status DaemonConfig::Finish() {
+  Status good = CheckSizes();
+  good = good ? FinishListening() : good;
+  good = good ? FinishThreads() : good;
+  good = good ? FinishSizes() : good;
+  good = good ? CacheConfig().Validate() : good;
+  if (!good) {
+    return good;
   }
   if (const auto p = MakePlanner(planner); !p) {
-    return bad("--planner: " + p.error().message);
+    return Bad("--planner: " + p.error().message);
   }
   if (const auto e = MakeEvictionPolicy(eviction); !e) {
-    return bad("--eviction: " + e.error().message);
+    return Bad("--eviction: " + e.error().message);
   }
   return {};
 }
@@ -257,10 +280,11 @@ std::map<std::string, std::string> DaemonConfig::Shown() const {
   const auto yes = [](bool b) { return std::string(b ? "true" : "false"); };
   return {{"memory", std::to_string(memory_bytes)},
           {"arena", std::to_string(arena_bytes())},
-          {"staging_pool", std::to_string(staging_pool_bytes())},
+          {"staging-pool", std::to_string(staging_pool_bytes())},
           {"index", std::to_string(index_bytes)},
           {"staging", std::to_string(staging_bytes)},
           {"huge-pages", yes(huge_pages)},
+          {"prefault", yes(prefault)},
           {"ssd-path", ssd_path},
           {"ssd", std::to_string(ssd_bytes)},
           {"ssd-write-buffer", std::to_string(ssd_write_buffer_bytes)},

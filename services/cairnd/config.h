@@ -22,6 +22,7 @@ struct DaemonConfig {
   std::uint64_t index_bytes = 64 * kMiB;
   std::uint64_t staging_bytes = 0;  ///< Per connection; 0: memory / 64 within [1, 16] MiB.
   bool huge_pages = true;
+  bool prefault = true;  ///< Take the arena's memory at start, in the background.
 
   // SSD; off without a path.
   std::string ssd_path;
@@ -61,6 +62,12 @@ struct DaemonConfig {
   /// Fills in defaults that depend on others and checks all. Errors: kInvalidArgument naming the
   /// flag and what to write instead.
   Status Finish();
+
+ private:
+  [[nodiscard]] Status CheckSizes() const;
+  Status FinishListening();
+  Status FinishThreads();
+  Status FinishSizes();
 };
 
 struct ParsedConfig {

@@ -12,6 +12,7 @@
 #include <tuple>
 #include <utility>
 
+#include "libcache/base/errno_text.h"
 #include "libcache/transport/frame.h"
 
 namespace cairn::server {
@@ -204,7 +205,7 @@ asio::awaitable<Status> Connection::WriteWithFds(const v1::Response& response,
   // One small message on a connection that has nothing else in flight fits the socket's buffer.
   const ssize_t sent = sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent != static_cast<ssize_t>(out_.size())) {
-    co_return Fail(ErrorCode::kUnavailable, std::strerror(errno));
+    co_return Fail(ErrorCode::kUnavailable, ErrnoText());
   }
   co_return Status{};
 }

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "libcache/cluster/membership.h"
+#include "libcache/tier/prefault.h"
 #include "libcache/transport/socket.h"
 #include "services/cairnd/admin.h"
 #include "services/cairnd/http.h"
@@ -31,8 +32,7 @@
 namespace cairn::server {
 namespace {
 
-using tcp = asio::ip::tcp;
-using local = asio::local::stream_protocol;
+using asio::ip::tcp;
 
 constexpr std::chrono::milliseconds kSweepEvery{200};
 constexpr std::chrono::seconds kFlushLimit{60};
@@ -94,6 +94,7 @@ class DaemonImpl final : public Daemon {
 
  private:
   Status OpenCache();
+  std::unique_ptr<ColdTier> ReportedSsd(OpenedSsd opened) const;
   Status Bind();
   Status BindUnix();
   Result<tcp::acceptor> BindTcp(const std::string& flag, const std::string& text);
@@ -113,6 +114,7 @@ class DaemonImpl final : public Daemon {
   const DaemonConfig config_;
   const TimePoint started_ = SteadyClock::Instance().Now();
   std::unique_ptr<Cache> cache_;
+  std::unique_ptr<Prefaulter> prefaulter_;  // Works on the cache's memory.
   std::unique_ptr<Membership> membership_;
   StagingPool staging_;
   TokenRegistry tokens_;
@@ -121,7 +123,7 @@ class DaemonImpl final : public Daemon {
   HttpPages pages_;
   std::vector<std::unique_ptr<IoThread>> ios_;
   std::unique_ptr<ThreadPool> workers_;
-  std::unique_ptr<local::acceptor> unix_;
+  std::unique_ptr<asio::local::stream_protocol::acceptor> unix_;
   std::unique_ptr<tcp::acceptor> tcp_;
   std::unique_ptr<tcp::acceptor> http_;
   std::unique_ptr<asio::signal_set> signals_;
@@ -135,20 +137,31 @@ class DaemonImpl final : public Daemon {
       CAIRN_GUARDED_BY(mu_);
 };
 
+std::unique_ptr<ColdTier> DaemonImpl::ReportedSsd(OpenedSsd opened) const {
+  if (!opened.quarantined_to.empty()) {
+    spdlog::error("ssd_quarantined path={} moved_to={} reason=\"{}\" effect=\"started cold\"",
+                  config_.ssd_path, opened.quarantined_to, opened.quarantine_reason);
+  }
+  if (const std::uint64_t lost = opened.tier->Stats().lost_epochs; lost != 0) {
+    spdlog::error("ssd_lost_durable_writes epochs={}", lost);
+  }
+  return std::move(opened.tier);
+}
+
 Status DaemonImpl::OpenCache() {
   std::unique_ptr<ColdTier> cold;
   if (!config_.ssd_path.empty()) {
     auto opened = OpenSsdTier(config_.Ssd());
-    if (!opened) {
+    if (!opened && opened.error().code != ErrorCode::kNoSpace) {
       return Fail(opened.error().code, "--ssd-path: " + opened.error().message);
     }
-    if (!opened->quarantined_to.empty()) {
-      spdlog::error("ssd_quarantined path={} moved_to={} reason=\"{}\" effect=\"started cold\"",
-                    config_.ssd_path, opened->quarantined_to, opened->quarantine_reason);
-    }
-    cold = std::move(opened->tier);
-    if (const std::uint64_t lost = cold->Stats().lost_epochs; lost != 0) {
-      spdlog::error("ssd_lost_durable_writes epochs={}", lost);
+    if (!opened) {
+      // A full disk passes, and memory serves meanwhile.
+      spdlog::error("ssd_off path={} reason=\"{}\" effect=\"memory only until a restart\"",
+                    config_.ssd_path, opened.error().message);
+      admin_.without_ssd = "off: " + opened.error().message + "; make room and restart";
+    } else {
+      cold = ReportedSsd(std::move(*opened));
     }
   }
   auto cache = Cache::Open(config_.CacheConfig(), std::move(cold));
@@ -156,6 +169,9 @@ Status DaemonImpl::OpenCache() {
     return Fail(cache.error());
   }
   cache_ = std::move(*cache);
+  if (config_.prefault) {
+    prefaulter_ = std::make_unique<Prefaulter>(cache_->arena().memory());
+  }
   return {};
 }
 
@@ -164,12 +180,12 @@ Status DaemonImpl::BindUnix() {
     return prepared;
   }
   boost::system::error_code error;
-  unix_ = std::make_unique<local::acceptor>(ios_[0]->io);
-  unix_->open(local(), error);
+  unix_ = std::make_unique<asio::local::stream_protocol::acceptor>(ios_[0]->io);
+  unix_->open(asio::local::stream_protocol(), error);
   // Between bind and chmod nobody else may connect.
   const mode_t before = umask(0117);
   if (!error) {
-    unix_->bind(local::endpoint(config_.listen_unix), error);
+    unix_->bind(asio::local::stream_protocol::endpoint(config_.listen_unix), error);
   }
   umask(before);
   if (!error) {

@@ -12,14 +12,6 @@ constexpr std::uint64_t kInPlaceBytes = 64 * 1024;
 // For callers that send none.
 constexpr std::uint32_t kDefaultDeadlineMs = 30'000;
 
-bool GetKey(const std::string& field, PrefixKey& key) {
-  if (field.size() != PrefixKey::kBytes) {
-    return false;
-  }
-  std::memcpy(key.bytes.data(), field.data(), field.size());
-  return true;
-}
-
 tl::unexpected<Error> BadKey(const char* field) {
   return Fail(ErrorCode::kInvalidArgument, std::string(field) + ": a key has 32 bytes");
 }
@@ -31,6 +23,24 @@ TimePoint DeadlineOf(const v1::Request& request) {
 
 v1::Kind ToProto(ObjectKind kind) {
   return kind == ObjectKind::kKv ? v1::KIND_KV : v1::KIND_CHECKPOINT;
+}
+
+void AddRefs(std::span<const ObjectView> views,
+             google::protobuf::RepeatedPtrField<v1::ObjectRef>& refs) {
+  refs.Reserve(static_cast<int>(views.size()));
+  std::uint32_t index = 0;
+  for (const ObjectView& from : views) {
+    v1::ObjectRef& to = *refs.Add();
+    to.set_kind(ToProto(from.kind));
+    to.set_position(from.position);
+    to.set_tokens(from.tokens);
+    to.set_bytes(from.bytes);
+    to.set_digest_low(from.digest.low);
+    to.set_digest_high(from.digest.high);
+    to.set_arena_offset(from.arena_offset);
+    to.set_generation(from.generation);
+    to.set_index(index++);
+  }
 }
 
 }  // namespace
@@ -59,7 +69,8 @@ Status Session::AnswerAtOnce(const v1::Request& request, v1::Response& response)
     case v1::Request::kMatch: return HandleMatch(request.match(), *response.mutable_match());
     case v1::Request::kRelease:
       response.mutable_empty();
-      return context_.cache->Release(session_, request.release().lease_id());
+      return context_.cache->Release(session_, request.release().lease_id(),
+                                     request.release().used());
     case v1::Request::kReserve:
       return HandleReserve(request.reserve(), *response.mutable_reserve());
     case v1::Request::kAbort: {
@@ -117,7 +128,7 @@ Status Session::HandleMatch(const v1::Match& match, v1::MatchReply& reply) {
   keys_.resize(match.keys().size() / PrefixKey::kBytes);
   std::memcpy(keys_.data(), match.keys().data(), match.keys().size());
   const auto result = context_.cache->Match(session_, match.request_id(), match.namespace_id(),
-                                            keys_, match.prompt_tokens());
+                                            keys_, match.prompt_tokens(), match.want_objects());
   if (!result) {
     return Fail(result.error());
   }
@@ -138,6 +149,7 @@ Status Session::HandleMatch(const v1::Match& match, v1::MatchReply& reply) {
       to.set_tail_key(from.tail_key.bytes.data(), from.tail_key.bytes.size());
     }
   }
+  AddRefs(result->objects, *reply.mutable_objects());
   return {};
 }
 
@@ -152,7 +164,7 @@ Status Session::HandleReserve(const v1::Reserve& reserve, v1::ReserveReply& repl
     to.kind = from.kind() == v1::KIND_KV ? ObjectKind::kKv : ObjectKind::kCheckpoint;
     to.position = from.position();
     to.bytes = from.bytes();
-    if (!GetKey(from.key(), to.key) || !GetKey(from.parent_key(), to.parent)) {
+    if (!to.key.Assign(from.key()) || !to.parent.Assign(from.parent_key())) {
       return BadKey("items.key");
     }
   }
@@ -188,7 +200,7 @@ asio::awaitable<Status> Session::HandleFetch(const v1::Request& request, v1::Res
   const v1::Fetch& fetch = request.fetch();
   PrefixKey tail;
   const bool has_tail = !fetch.tail_key().empty();
-  if (has_tail && !GetKey(fetch.tail_key(), tail)) {
+  if (has_tail && !tail.Assign(fetch.tail_key())) {
     co_return BadKey("tail_key");
   }
   const auto pending =
@@ -211,21 +223,7 @@ asio::awaitable<Status> Session::HandleFetch(const v1::Request& request, v1::Res
   if (!views) {
     co_return Fail(views.error());
   }
-  v1::FetchReply& reply = *response.mutable_fetch();
-  reply.mutable_objects()->Reserve(static_cast<int>(views->size()));
-  std::uint32_t index = 0;
-  for (const ObjectView& from : *views) {
-    v1::ObjectRef& to = *reply.add_objects();
-    to.set_kind(ToProto(from.kind));
-    to.set_position(from.position);
-    to.set_tokens(from.tokens);
-    to.set_bytes(from.bytes);
-    to.set_digest_low(from.digest.low);
-    to.set_digest_high(from.digest.high);
-    to.set_arena_offset(from.arena_offset);
-    to.set_generation(from.generation);
-    to.set_index(index++);
-  }
+  AddRefs(*views, *response.mutable_fetch()->mutable_objects());
   co_return Status{};
 }
 

@@ -114,6 +114,7 @@ void AddTiers(Families& f, const CacheStats& s) {
            {{{{"tier", "host"}}, static_cast<double>(s.arena_used_bytes)},
             {{{"tier", "ssd"}}, static_cast<double>(s.cold_store.disk_bytes)}});
   std::vector<Sample> evictions;
+  evictions.reserve(kEvictReasons);
   for (std::size_t i = 0; i < kEvictReasons; ++i) {
     evictions.push_back({{{"reason", std::string(EvictReasonName(static_cast<EvictReason>(i)))}},
                          static_cast<double>(s.evictions[i])});

@@ -5,10 +5,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <string>
 
 #include "libcache/base/bytes.h"
+#include "libcache/base/errno_text.h"
 
 namespace cairn::server {
 
@@ -29,7 +29,7 @@ Result<std::unique_ptr<Staging>> StagingPool::Take() {
   }
   const auto fail = [this](const char* what) {
     Return();
-    return Fail(ErrorCode::kIo, std::string(what) + ": " + std::strerror(errno));
+    return Fail(ErrorCode::kIo, std::string(what) + ": " + ErrnoText());
   };
   const int fd = memfd_create("cairn-staging", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) {

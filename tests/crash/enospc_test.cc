@@ -168,6 +168,41 @@ TEST_P(EnospcTest, FullDiskCostsDurabilityOnlyAndOnlyForATime) {
   CheckAll(late_again, 2, 3, "namespace that was opened while the disk was full");
 }
 
+TEST_P(EnospcTest, StartsWithoutTheTierWhenTheDiskIsFull) {
+  SmallDisk disk(dir_ / "disk", "128m");
+  if (!disk.mounted()) {
+    GTEST_SKIP() << "NOT TESTED: a tmpfs cannot be mounted here (" << disk.error()
+                 << "); run as root to test a full disk";
+  }
+  DaemonProcess::Options options;
+  options.flags = {"--ssd-path=" + (dir_ / "disk/ssd"), "--ssd=96MiB",
+                   std::string("--ssd-min-free=") + GetParam()};
+  ASSERT_TRUE(StartDaemon(options));
+  {
+    Engine engine(daemon().UnixEndpoint(), PlaneChoice::kAuto, Model("first"));
+    ASSERT_TRUE(engine.Open());
+    ASSERT_TRUE(engine.Store(Tokens(0, 40), {32}, true));
+  }
+  daemon().Stop();
+  disk.FillUp(0);
+  ASSERT_TRUE(daemon().Start());
+  Report("SSD tier after a start with a full disk: " + daemon().Status().tiers(1).state());
+  {
+    Engine engine(daemon().UnixEndpoint(), PlaneChoice::kAuto, Model("first"));
+    ASSERT_TRUE(engine.Open());
+    ASSERT_TRUE(engine.Store(Tokens(1, 40), {32}));
+    CheckAll(engine, 1, 2, "disk full at start: memory serves");
+  }
+  daemon().Stop();
+  disk.Free();
+  ASSERT_TRUE(daemon().Start());
+  EXPECT_EQ(daemon().Status().tiers(1).state(), "ok");
+  EXPECT_EQ(daemon().Log().find("quarantined"), std::string::npos) << daemon().Log();
+  Engine engine(daemon().UnixEndpoint(), PlaneChoice::kAuto, Model("first"));
+  ASSERT_TRUE(engine.Open());
+  CheckAll(engine, 0, 1, "what was on the disk before it was full");
+}
+
 INSTANTIATE_TEST_SUITE_P(MinFree, EnospcTest, ::testing::Values("0", "8MiB"),
                          [](const auto& min_free) {
                            return std::string("keeps_") + min_free.param;

@@ -58,8 +58,8 @@ class ConfigTest : public DaemonTest {
     // What is not set here is set by the test's own flags: together that is all there is.
     const std::map<std::string, std::string> unusual = Unusual();
     for (const auto& [key, value] : config) {
-      const bool placed = key == "memory" || key == "arena" || key == "staging_pool" ||
-                          key == "huge-pages" || key.rfind("listen-", 0) == 0;
+      const bool placed = key == "memory" || key == "arena" || key == "staging-pool" ||
+                          key == "huge-pages" || key == "prefault" || key.rfind("listen-", 0) == 0;
       EXPECT_TRUE(placed || unusual.contains(key)) << key << " is not tested";
     }
   }

@@ -48,6 +48,7 @@ class DaemonProcess {
                                         "--memory=" + options_.memory,
                                         "--listen-unix=" + socket_path(),
                                         "--huge-pages=false",
+                                        "--prefault=false",
                                         std::string("--listen-tcp=") + Port(options_.tcp),
                                         std::string("--listen-http=") + Port(options_.http)};
     command.insert(command.end(), options_.flags.begin(), options_.flags.end());

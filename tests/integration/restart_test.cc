@@ -71,9 +71,8 @@ TEST_F(RestartTest, StoredPrefixesComeBackFromSsd) {
   EXPECT_EQ(daemon().Counter("ssd_lost_epochs"), 0U);
 }
 
-// Does not hold yet: a record names the key of the block before its own, and without KV that block
-// has no record, so the path is not found again.
-TEST_F(RestartTest, DISABLED_PurelyRecurrentModelsComeBackToo) {
+// Without KV the blocks on the way to a checkpoint have no records.
+TEST_F(RestartTest, PurelyRecurrentModelsComeBackToo) {
   ASSERT_TRUE(StartDaemon(WithSsd()));
   NamespaceSpec spec = Model(4096);
   spec.kv_bytes_per_token = 0;

@@ -118,8 +118,8 @@ TEST_F(StartErrorsTest, Addresses) {
 TEST_F(StartErrorsTest, ConfigFiles) {
   const std::string path = dir_ / "cairn.toml";
   ExpectRefused({"--config=" + path}, {path});
-  WriteFile(path, "memory = \"64MiB\"\nmemroy = \"1GiB\"\n");
-  ExpectRefused({"--config=" + path}, {"configuration file", "memroy", "--help"});
+  WriteFile(path, "memory = \"64MiB\"\nmmeory = \"1GiB\"\n");
+  ExpectRefused({"--config=" + path}, {"configuration file", "mmeory", "--help"});
   WriteFile(path, "memory = \"64MiB\"\n[ssd]\npath = \"/x\"\n");
   ExpectRefused({"--config=" + path}, {"configuration file", "ssd", "[tables]"});
   WriteFile(path, "memory = \"lots\"\n");

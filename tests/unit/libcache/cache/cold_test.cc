@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "libcache/tier/ssd_tier.h"
 #include "tests/unit/libcache/cache/cache_fixture.h"
@@ -48,6 +49,71 @@ class ColdTest : public CacheFixture {
   std::string dir_;
 };
 
+// Without KV nothing on disk tells of the blocks before a checkpoint. It is found all the same, and
+// takes its place once a prompt has gone that way.
+class ColdWithoutKvTest : public ColdTest {
+ protected:
+  NamespaceSpec Spec() override {
+    NamespaceSpec spec = ColdTest::Spec();
+    spec.kv_bytes_per_token = 0;
+    return spec;
+  }
+};
+
+TEST_F(ColdWithoutKvTest, CheckpointsAreFoundAfterARestart) {
+  OpenCold();
+  const auto tokens = Tokens(200);
+  const auto other = Tokens(120);  // The same prefix, ending inside a block.
+  MatchOf(tokens);
+  for (const std::uint32_t position : {48U, 96U, 100U, 192U}) {
+    ASSERT_EQ(StoreAt(tokens, ObjectKind::kCheckpoint, position, true), ErrorCode::kOk);
+  }
+  Restart();
+  EXPECT_EQ(cache_->Stats().cold.objects[1], 4U);
+
+  for (int round = 0; round < 2; ++round) {
+    const MatchResult shorter = MatchOf(other, false);
+    ASSERT_EQ(shorter.boundaries.size(), 3U) << "48, 96 and the tail at 100";
+    EXPECT_EQ(shorter.overlap_tokens, round == 0 ? 96U : 112U);
+    EXPECT_TRUE(FetchAndCheck(other, shorter, 96));
+    ASSERT_TRUE(cache_->Release(session_, shorter.lease).has_value());
+  }
+  const MatchResult match = MatchOf(tokens, false);
+  ASSERT_EQ(match.boundaries.size(), 4U);
+  EXPECT_EQ(match.boundaries[match.best].position, 192U);
+  EXPECT_EQ(match.overlap_tokens, 192U);
+  EXPECT_TRUE(FetchAndCheck(tokens, match, 192));
+  EXPECT_TRUE(FetchAndCheck(tokens, match, 100));
+  ASSERT_TRUE(cache_->Release(session_, match.lease).has_value());
+  // In its place: the way up from the deepest node leads through all blocks.
+  const auto node = cache_->Lookup(ToHex(Keys(tokens).back().bytes));
+  ASSERT_TRUE(node.has_value());
+  EXPECT_EQ(node->depth, tokens.size() / kBlock);
+  // What hangs there is counted right: everything can go.
+  EXPECT_EQ(cache_->Clear().objects, 4U);
+}
+
+TEST_F(ColdTest, APinBringsABoundaryToHostMemoryAndKeepsItThere) {
+  OpenCold();
+  const auto tokens = Tokens(100);
+  StoreBoundary(tokens, 96, true);
+  Restart();
+  const std::string key = KeyAt(tokens, 96).Hex();
+  ASSERT_TRUE(cache_->PinPrefix(key).has_value());
+  const auto on_host = [&] {
+    const auto node = cache_->Lookup(key);
+    return node && node->on_host[0] && node->on_host[1];
+  };
+  for (int i = 0; i < 2000 && !on_host(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_TRUE(on_host());
+  EXPECT_EQ(cache_->Clear().objects, 0U);
+  EXPECT_EQ(MatchOf(tokens).state, MatchState::kReady);
+  EXPECT_TRUE(cache_->UnpinPrefix(key).has_value());
+  EXPECT_EQ(cache_->Clear().objects, 6U + 1U);
+}
+
 TEST_F(ColdTest, ARestartServesFromSsdWithTheSameBytes) {
   OpenCold();
   const auto tokens = Tokens(200);
@@ -83,7 +149,8 @@ TEST_F(ColdTest, WhatLeavesMemoryIsStillServed) {
   constexpr std::uint32_t kPrompts = 600;  // Four times the arena.
   for (std::uint32_t i = 0; i < kPrompts; ++i) {
     StoreBoundary(Tokens(128, i * 1000), 128);
-    if (i % 20 == 19) {  // What outruns the SSD is dropped, not waited for; here all must get there.
+    if (i % 20 ==
+        19) {  // What outruns the SSD is dropped, not waited for; here all must get there.
       ASSERT_TRUE(cache_->FlushCold(SteadyClock::Instance().Now() + std::chrono::seconds(30)));
     }
   }

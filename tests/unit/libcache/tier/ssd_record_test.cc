@@ -12,6 +12,7 @@ SsdHeader SomeHeader() {
   SsdHeader header;
   header.record.key.bytes.fill(std::byte{0xAB});
   header.record.parent.bytes.fill(std::byte{0xCD});
+  header.record.seed.bytes.fill(std::byte{0xEF});
   header.record.position = 4711;
   header.record.kind = ObjectKind::kCheckpoint;
   header.record.bytes = 5'000'000'000;
@@ -44,11 +45,11 @@ TEST(SsdRecordTest, KeysSortInTheOrderOfWriting) {
 // The bytes of docs/formats/ssd.md: a change here is a change of format.
 TEST(SsdRecordTest, HeaderBytesAreTheDocumentedOnes) {
   const auto bytes = EncodeHeader(SomeHeader());
-  ASSERT_EQ(bytes.size(), 120U);
+  ASSERT_EQ(bytes.size(), 152U);
   EXPECT_EQ(ToHex(std::span(bytes).first(40)),
             "435353440100010067120000000010000"
             "0f2052a0100000001000000000000000200000000000000");
-  EXPECT_EQ(ToHex(std::span(bytes).subspan(104, 8)), "0700000009000000");
+  EXPECT_EQ(ToHex(std::span(bytes).subspan(136, 8)), "0700000009000000");
 }
 
 TEST(SsdRecordTest, HeadersRoundTrip) {
@@ -58,6 +59,7 @@ TEST(SsdRecordTest, HeadersRoundTrip) {
   EXPECT_EQ(decoded->location, header.location);
   EXPECT_EQ(decoded->record.key, header.record.key);
   EXPECT_EQ(decoded->record.parent, header.record.parent);
+  EXPECT_EQ(decoded->record.seed, header.record.seed);
   EXPECT_EQ(decoded->record.position, header.record.position);
   EXPECT_EQ(decoded->record.kind, header.record.kind);
   EXPECT_EQ(decoded->record.bytes, header.record.bytes);

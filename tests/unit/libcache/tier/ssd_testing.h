@@ -53,6 +53,7 @@ inline TestObject MakeObject(std::uint64_t id, std::size_t size) {
   }
   std::memcpy(object.record.key.bytes.data(), &id, sizeof(id));
   object.record.parent.bytes.fill(std::byte{0x5A});
+  object.record.seed.bytes.fill(std::byte{0xA5});
   object.record.position = static_cast<std::uint32_t>(id * 16);
   object.record.kind = id % 3 == 0 ? ObjectKind::kKv : ObjectKind::kCheckpoint;
   object.record.bytes = size;

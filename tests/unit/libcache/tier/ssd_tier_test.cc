@@ -16,7 +16,7 @@ namespace {
 // Sizes around every switch: one byte, below and above the unit read past RocksDB, one chunk, and
 // several with a short last one.
 const std::vector<std::size_t> kSizes = {1,       100,           4096,          16 * kKiB - 1,
-                                         kMiB,    kMiB - 120,    kMiB - 119,    kMiB + 1,
+                                         kMiB,    kMiB - 152,    kMiB - 151,    kMiB + 1,
                                          300'007, 2 * kMiB + 17, 3 * kMiB + 300};
 
 TEST(SsdTierTest, GivesBackWhatWasWrittenBeforeAndAfterFlushAndRestart) {
