@@ -93,6 +93,9 @@ stop_daemon
 start_daemon
 step "Second replay of the same requests"
 replay second
+(($(figure second ssd) > 0)) ||
+  die "after the restart nothing was served from SSD: the tier lost what the first run stored" \
+    "look for what the daemon says of its SSD tier in the log below"
 
 if [[ -x $BIN/cairnctl ]]; then
   step "What the daemon says of itself (cairnctl status)"

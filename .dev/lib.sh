@@ -90,6 +90,18 @@ cxx_files() {
   find "${folders[@]}" -type f \( -name '*.h' -o -name '*.cc' \) -print0 | sort -z
 }
 
+# Checks that both lint and test make.
+format_check() {
+  cxx_files | xargs -0 -r clang-format-14 --dry-run -Werror --ferror-limit=3 || {
+    note "./dev fmt mends this"
+    return 1
+  }
+}
+spelling() {
+  # LICENSE is not ours to spell; golden data is not prose.
+  codespell --quiet-level=2 --skip='./build,./.git,./LICENSE,./tests/golden,./tests/fuzz/corpus,*.gz' .
+}
+
 # run_step NAME COMMAND...: runs it, records result and time, and goes on after a failure.
 STEP_NAMES=() STEP_RESULTS=() STEP_SECONDS=()
 run_step() {

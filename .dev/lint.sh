@@ -10,16 +10,6 @@ case ${1:-} in
   *) die "lint knows no option '$1'" "./dev lint [--all]" ;;
 esac
 
-format_check() {
-  cxx_files | xargs -0 -r clang-format-14 --dry-run -Werror --ferror-limit=3 || {
-    note "./dev fmt mends this"
-    return 1
-  }
-}
-spelling() {
-  # LICENSE is not ours to spell; golden data is not prose.
-  codespell --quiet-level=2 --skip='./build,./.git,./LICENSE,./tests/golden,./tests/fuzz/corpus,*.gz' .
-}
 shell_check() { shellcheck -x -e SC1091 dev .dev/*.sh .ci/run; }
 
 # The .cc files to look at: changed ones, and those that include a changed header directly.

@@ -12,7 +12,9 @@ packages() {
         librapidcheck-dev libbenchmark-dev
       ;;
     # llvm-14 has the symbolizer: without it a sanitizer's report has no line numbers.
-    test) echo python3-minimal clang-14 libclang-rt-14-dev llvm-14 ;;
+    test)
+      echo python3-minimal clang-14 libclang-rt-14-dev llvm-14 clang-format-14 codespell
+      ;;
     bench) echo iperf3 redis-server libhiredis-dev ;;
     fmt) echo clang-format-14 ;;
     lint) echo python3-minimal clang-format-14 clang-tidy-19 codespell shellcheck ;;

@@ -34,10 +34,34 @@ export UBSAN_OPTIONS=print_stacktrace=1:external_symbolizer_path=$symbolizer
 # copy on our behalf is a false report. Races in our own code, coroutines included, are still found.
 export TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1:external_symbolizer_path=$symbolizer
 
+# What GoogleTest skipped in ctest's last run of PRESET, one line each, with the reason it gave. Not
+# by ctest's SKIP_REGULAR_EXPRESSION: a program with a skipped and a failed test would count as
+# skipped, and the run as passed.
+SKIPPED=()
+collect_skipped() {  # collect_skipped PRESET LOG
+  local found
+  mapfile -t found < <(awk -v preset="$1" '
+    /^[0-9]+\/[0-9]+ Testing: / { program = $3 }
+    /^\[ RUN      \] / { reason = ""; inside = 0 }
+    /^\[  SKIPPED \] .* \([0-9]+ ms\)$/ { print preset ": " program " " $4 reason; inside = 0 }
+    inside && NF { reason = reason (reason == "" ? ": " : " ") $0 }
+    /^[^ ]+:[0-9]+: Skipped$/ { inside = 1 }' "$2")
+  SKIPPED+=("${found[@]}")
+}
+list_skipped() {
+  ((${#SKIPPED[@]})) || return 0
+  warn "${#SKIPPED[@]} SKIPPED: what these tests check was NOT checked:"
+  local line
+  for line in "${SKIPPED[@]}"; do warn "  $line"; done
+}
 run_ctest() {  # run_ctest PRESET [selection]
-  local preset=$1
+  local preset=$1 log=build/$1/Testing/Temporary/LastTest.log status=0
   shift
-  "${steady[@]}" ctest --test-dir "build/$preset" --output-on-failure -j2 --no-tests=error "$@"
+  rm -f "$log"  # Should ctest not get as far as to write one.
+  "${steady[@]}" ctest --test-dir "build/$preset" --output-on-failure -j2 --no-tests=error "$@" ||
+    status=$?
+  [[ ! -r $log ]] || collect_skipped "$preset" "$log"
+  return "$status"
 }
 build_and() {  # build_and PRESET: its tests make no sense if it does not build.
   run_step "build $1" .dev/build.sh "$1" && return
@@ -50,25 +74,30 @@ cheap_checks() {
   python3 .dev/check_layers.py || bad=1
   python3 .dev/check_text.py || bad=1
   python3 tests/unit/dev/check_scripts_test.py || bad=1
+  format_check || bad=1
+  spelling || bad=1
   return $bad
 }
 
 .dev/setup.sh build test
 if [[ ! -d ../shared/traces ]]; then
-  warn "NOTE: ../shared/traces is not there, so the tests that replay real traces will SKIP."
-  warn "      All others run. A clone without that folder is complete; it only tests less."
+  warn "NOTE: ../shared/traces is not there, so the tests that read or replay real traces will SKIP."
+  warn "      No other test needs it. A clone without that folder is complete; it only tests less."
 fi
 
 if [[ -n $only ]]; then
   .dev/build.sh release
   step "Tests matching '$only'"
-  run_ctest release -R "$only" ||
+  status=0
+  run_ctest release -R "$only" || status=$?
+  list_skipped
+  ((status == 0)) ||
     die "a matching test failed, or none matches" "ctest --test-dir build/release -N lists the names"
   finish "The matching tests passed."
   exit
 fi
 
-run_step "checks of layers, coroutines, sizes" cheap_checks || true
+run_step "layers, coroutines, sizes, format, spelling" cheap_checks || true
 if build_and release; then
   run_step "test release (all)" run_ctest release || true
 fi
@@ -88,8 +117,9 @@ if [[ $quick == 0 ]]; then
   fi
 fi
 
+list_skipped
 if steps_table; then
-  finish "All tests passed in $(duration "$(elapsed)")."
+  finish "All tests passed in $(duration "$(elapsed)"), ${#SKIPPED[@]} of them skipped."
 else
   die "some steps failed (table above)" "./dev test --only NAME repeats one test; under a sanitizer: ctest --test-dir build/asan -R NAME"
 fi

@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "libcache/base/digest.h"
@@ -74,21 +75,26 @@ inline void CopyAndUpdateKernel(void* state, std::byte* target, const std::byte*
   if (size == 0) {
     return;  // An empty span may have no address, which memcpy does not allow.
   }
+  // The source may be shared memory that another process changes under way: it is read once, and
+  // what is hashed is the copy.
   if (size < kStreamingBytes) {
-    XXH3_128bits_update(xxh, source, size);
     std::memcpy(target, source, size);
+    XXH3_128bits_update(xxh, target, size);
     return;
   }
   // Streaming stores want an aligned target.
   const auto misaligned = reinterpret_cast<std::uintptr_t>(target) % 64;
   std::size_t done = misaligned == 0 ? 0 : 64 - misaligned;
-  XXH3_128bits_update(xxh, source, done);
   std::memcpy(target, source, done);
+  XXH3_128bits_update(xxh, target, done);
+  // What is streamed past the caches cannot be hashed afterwards: hence a stop in the first level.
+  alignas(64) std::array<std::byte, kPieceBytes> piece;
   while (done < size) {
-    const std::size_t piece = std::min(kPieceBytes, size - done);
-    XXH3_128bits_update(xxh, source + done, piece);
-    StreamCopy(target + done, source + done, piece);
-    done += piece;
+    const std::size_t bytes = std::min(kPieceBytes, size - done);
+    std::memcpy(piece.data(), source + done, bytes);
+    XXH3_128bits_update(xxh, piece.data(), bytes);
+    StreamCopy(target + done, piece.data(), bytes);
+    done += bytes;
   }
 #if defined(__SSE2__)
   _mm_sfence();  // Streaming stores are weakly ordered; the caller may hand the bytes on.

@@ -14,7 +14,11 @@ constexpr std::uint64_t kBytesPerNode = 128;
 constexpr double kFirstColdBytesPerUs = 1000;
 // The largest object the formats carry; MiniMax-M1's state, the largest preset, is 294 MB.
 constexpr std::uint64_t kMaxObjectBytes = UINT32_MAX;
-constexpr std::size_t kMaxNamespaces = 65'535;
+// Together with the longest names, 32 MiB: namespaces are kept until a restart.
+constexpr std::size_t kMaxNamespaces = 8'192;
+constexpr std::size_t kMaxNameBytes = 512;
+// A node counts its children in 24 bits.
+constexpr std::uint64_t kMaxIndexBytes = 2 * kGiB;
 constexpr std::uint32_t kMaxBlockTokens = 65'536;
 
 }  // namespace
@@ -26,6 +30,9 @@ Status Cache::Config::Validate() const {
   }
   if (index_bytes < kMiB) {
     return Fail(ErrorCode::kInvalidArgument, "index_bytes: give at least 1MiB");
+  }
+  if (index_bytes > kMaxIndexBytes) {
+    return Fail(ErrorCode::kInvalidArgument, "index_bytes: more than 2GiB (16 million blocks)");
   }
   if (lease_time.count() < 1) {
     return Fail(ErrorCode::kInvalidArgument, "lease_time: must be positive");
@@ -69,8 +76,7 @@ Result<std::unique_ptr<Cache>> Cache::Open(const Config& config, std::unique_ptr
         [raw](const ColdWriter::Entry& entry, const Result<ColdLocation>& location) {
           return raw->OnColdWritten(entry, location);
         });
-    cache->cold_->SetGoneListener(
-        [raw](std::span<const std::uint32_t> cookies) { raw->OnColdGone(cookies); });
+    cache->cold_->SetGoneListener([raw](std::span<const ColdGone> gone) { raw->OnColdGone(gone); });
   }
   return cache;
 }
@@ -99,7 +105,9 @@ Cache::Cache(const Config& config, std::unique_ptr<ColdTier> cold, std::unique_p
 Cache::~Cache() { Shutdown(); }
 
 void Cache::Shutdown() {
-  writer_.reset();   // Writes what is queued.
+  if (writer_ != nullptr) {
+    writer_->Stop();  // Writes what is queued.
+  }
   readers_.reset();  // Finishes promotions under way.
 }
 
@@ -141,6 +149,16 @@ Result<Cache::OpenedNamespace> Cache::OpenNamespace(const NamespaceSpec& spec) {
   if (spec.model.empty()) {
     return bad("model: must not be empty");
   }
+  for (const auto& [name, text] :
+       {std::pair{"tenant", &spec.tenant}, std::pair{"model", &spec.model},
+        std::pair{"revision", &spec.revision}, std::pair{"dtype", &spec.dtype},
+        std::pair{"layout", &spec.layout}, std::pair{"kernel", &spec.kernel},
+        std::pair{"adapter", &spec.adapter}, std::pair{"salt", &spec.salt}}) {
+    if (text->size() > kMaxNameBytes) {
+      return bad(std::string(name) + ": has " + std::to_string(text->size()) + " bytes; at most " +
+                 std::to_string(kMaxNameBytes) + " are allowed");
+    }
+  }
   if (spec.block_tokens == 0 || spec.block_tokens > kMaxBlockTokens) {
     return bad("block_tokens: must be between 1 and " + std::to_string(kMaxBlockTokens) + ", not " +
                std::to_string(spec.block_tokens));
@@ -162,16 +180,17 @@ Result<Cache::OpenedNamespace> Cache::OpenNamespace(const NamespaceSpec& spec) {
   {
     const MutexLock lock(mu_);
     const auto known = namespace_by_seed_.find(seed);
-    if (known != namespace_by_seed_.end() && namespaces_[known->second].spec.model.empty()) {
-      namespaces_[known->second].spec = stored;  // Recovered by seed only.
-    }
     if (known == namespace_by_seed_.end() && namespaces_.size() >= kMaxNamespaces) {
       return Fail(ErrorCode::kOverloaded, "too many namespaces; restart the daemon to forget them");
     }
     const bool added = known == namespace_by_seed_.end();
+    if (added && index_.Find(seed) != kNoId) {
+      // Only somebody who uses this seed as a key of another namespace gets here.
+      return Fail(ErrorCode::kUnavailable,
+                  "another namespace uses this one's seed as a key; evict " + seed.Hex() +
+                      " and open it again");
+    }
     opened.id = added ? AddNamespace(stored, seed) : known->second;
-    // The grid restricts placement only, so the latest opener's wish is as good as any.
-    namespaces_[opened.id].spec.grid_tokens = stored.grid_tokens;
   }
   opened.seed = seed;
   opened.grid_tokens = stored.grid_tokens;
@@ -249,7 +268,18 @@ void Cache::SweepExpired() {
   }
 }
 
-bool Cache::FlushCold(TimePoint deadline) { return writer_ == nullptr || writer_->Flush(deadline); }
+bool Cache::FlushCold(TimePoint deadline) {
+  for (bool all = writer_ == nullptr; !all;) {
+    {
+      const MutexLock lock(mu_);
+      all = deferred_.empty();
+    }
+    if (!writer_->Flush(deadline)) {
+      return false;
+    }
+  }
+  return true;
+}
 
 NodeId Cache::ParentOfRecovered(const ObjectRecord& record) {
   const NodeId parent = index_.Find(record.parent);
@@ -277,7 +307,7 @@ Status Cache::RecoverCold() {
   const MutexLock lock(mu_);
   for (const auto& [seed, canonical] : cold_->Namespaces()) {
     const auto spec = ParseCanonicalNamespace(canonical);
-    if (spec && namespaces_.size() < kMaxNamespaces) {
+    if (spec && namespaces_.size() < kMaxNamespaces && index_.Find(seed) == kNoId) {
       namespaces_[AddNamespace(*spec, seed)].on_cold = true;
     }
   }
@@ -312,7 +342,12 @@ Status Cache::RecoverCold() {
         node && (f.record.kind == ObjectKind::kKv ? index_.node(*node).kv
                                                   : index_.node(*node).checkpoint) == kNoId;
     if (!usable) {
-      cold_->Drop(f.location);  // Unreachable: its path or namespace is gone.
+      if (index_.Full() && !node && node.error().code != ErrorCode::kInvalidArgument) {
+        // It, or what leads to it, found no room: it stays on disk for a start with a larger index.
+        stats_.cold_unindexed += 1;
+      } else {
+        cold_->Drop(f.location);  // Unreachable: its path or namespace is gone.
+      }
       index_.FreeUnattached(f.id);
       continue;
     }

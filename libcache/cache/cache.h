@@ -77,19 +77,18 @@ class Cache {
     PrefixKey seed;
     std::uint32_t grid_tokens = 0;
   };
-  /// Errors: kInvalidArgument naming the field; kOverloaded beyond 65,535 namespaces.
+  /// Errors: kInvalidArgument naming the field; kOverloaded beyond 8,192 namespaces.
   Result<OpenedNamespace> OpenNamespace(const NamespaceSpec& spec) CAIRN_EXCLUDES(mu_);
 
   // Reading.
 
   /// Every restorable boundary of the prompt, a lease on the best, and the plan. The prefix is
-  /// remembered as seen. `keys`: one per whole block. When the best is in memory and has at most
-  /// `want_objects` objects, they are in the result, as after a fetch of it from 0.
+  /// remembered as seen. `keys`: one per whole block.
   /// Errors: kInvalidArgument; kUnavailable while draining; kOverloaded beyond the session's
   /// leases.
   Result<MatchResult> Match(SessionId session, std::uint64_t request, NamespaceId name_space,
                             std::span<const PrefixKey> keys, std::uint32_t prompt_tokens,
-                            std::uint32_t want_objects = 0) CAIRN_EXCLUDES(mu_);
+                            const MatchWish& wish = {}) CAIRN_EXCLUDES(mu_);
   /// Starts bringing the objects of one boundary of the lease's path to host memory. The result is
   /// done at once when they are there already. KV up to `from_position` is left out.
   /// Errors: kExpired, kNotFound (evicted meanwhile, or no such boundary), kNoSpace, kOverloaded.
@@ -99,8 +98,10 @@ class Cache {
   /// After StartFetch is done: where the bytes are. They stay put until the lease ends. KV blocks
   /// shallow to deep, then the tail's KV, then the checkpoint. Errors: kExpired, kNotFound.
   Result<std::vector<ObjectView>> FinishFetch(SessionId session, LeaseId lease) CAIRN_EXCLUDES(mu_);
-  /// One object of FinishFetch by index, for planes that send bytes. Errors: kExpired, kNotFound.
-  Result<ObjectView> FetchedObject(SessionId session, LeaseId lease, std::uint32_t index)
+  /// One object of those handed out last, held in place even if the lease ends meanwhile.
+  class Reading;
+  /// By its index among them, for planes that send bytes. Errors: kExpired, kNotFound.
+  Result<Reading> BeginRead(SessionId session, LeaseId lease, std::uint32_t index)
       CAIRN_EXCLUDES(mu_);
   /// `used`: the objects that came with Match were loaded, which counts as a fetch.
   Status Release(SessionId session, LeaseId lease, bool used = false) CAIRN_EXCLUDES(mu_);
@@ -125,12 +126,18 @@ class Cache {
   Status Fill(SessionId session, std::uint64_t token, std::uint64_t offset,
               std::span<const std::byte> bytes) CAIRN_EXCLUDES(mu_);
   struct CommitResult {
-    std::vector<ErrorCode> codes;  ///< kOk, kExpired, kInvalidArgument (not filled), kCorrupt.
+    /// kOk, kExpired, kInvalidArgument (not filled), kCorrupt; kOverloaded for what is readable but
+    /// will not be durable.
+    std::vector<ErrorCode> codes;
     std::shared_ptr<Completion> durable;  ///< Set if asked for; to be waited on before acking.
+    std::vector<PrefixKey> paths;         ///< With `durable`: for CheckDurable.
   };
   /// Publishes objects whose bytes have the digest the writer computed.
   CommitResult Commit(SessionId session, std::span<const CommitItem> items, bool durable)
       CAIRN_EXCLUDES(mu_);
+  /// After a commit's `durable` is done: the blocks before what was committed, which somebody else
+  /// may have stored in haste, are on the cold tier too. Errors: kIo.
+  [[nodiscard]] Status CheckDurable(const CommitResult& committed) const CAIRN_EXCLUDES(mu_);
   void Abort(SessionId session, std::span<const std::uint64_t> tokens) CAIRN_EXCLUDES(mu_);
 
   Status Observe(NamespaceId name_space, const Observation& observation) CAIRN_EXCLUDES(mu_);
@@ -153,7 +160,8 @@ class Cache {
       CAIRN_EXCLUDES(mu_);
   /// Errors: kNotFound; kInvalidArgument if `key_hex` is not hex or fits several keys.
   Result<NodeView> Lookup(const std::string& key_hex) const CAIRN_EXCLUDES(mu_);
-  /// Keeps a boundary in host memory until UnpinPrefix, and brings there what is only on SSD.
+  /// Keeps a boundary in host memory until UnpinPrefix; what is only on SSD is brought there in the
+  /// background.
   /// Errors: those of Lookup; kInvalidArgument (nothing to restore), kExists, kNoSpace,
   /// kOverloaded.
   Status PinPrefix(const std::string& key_hex) CAIRN_EXCLUDES(mu_);
@@ -196,8 +204,9 @@ class Cache {
     SessionId session = 0;
     std::uint64_t request = 0;
     TimePoint expires;
-    NodeId deepest = kNoId;           // Of the whole-block path.
-    TierKind tier = TierKind::kHost;  // Where `deepest` was when it was matched.
+    NodeId best = kNoId;              // The boundary that Match proposed.
+    TierKind tier = TierKind::kHost;  // Where that was when it was matched.
+    NodeId deepest = kNoId;           // Pinned, with all whole-block boundaries above it.
     std::vector<NodeId> pinned;
     std::vector<ObjectId> objects;     // Of the last StartFetch; not held, so looked up again.
     std::vector<ServedObject> served;  // What views were handed out for last.
@@ -259,10 +268,14 @@ class Cache {
   ReserveOutcome ReserveOne(SessionId session, std::uint64_t request,
                             const NamespaceState& name_space, const ReserveItem& item)
       CAIRN_REQUIRES(mu_);
+  /// A recovered node that hangs from the root takes its place under `parent`.
+  void Settle(NodeId id, NodeId parent, std::uint32_t position) CAIRN_REQUIRES(mu_);
   Result<NodeId> NodeForWrite(const NamespaceState& name_space, const ReserveItem& item)
       CAIRN_REQUIRES(mu_);
   void EndFill(std::uint64_t token, std::uint64_t bytes, const Digester& digester)
       CAIRN_EXCLUDES(mu_);
+  void EndRead(ObjectId id) CAIRN_EXCLUDES(mu_);
+  void UnpinIo(ObjectId id) CAIRN_REQUIRES(mu_);
   ErrorCode CommitOne(SessionId session, const CommitItem& item,
                       const std::shared_ptr<Completion>& durable, NodeId& node) CAIRN_REQUIRES(mu_);
   /// Queues what of the path down to `node` is only in memory: without it, an object at `node`
@@ -276,7 +289,7 @@ class Cache {
   /// Errors: the entry's namespace could not be stored.
   Status OnColdWritten(const ColdWriter::Entry& entry, const Result<ColdLocation>& location)
       CAIRN_EXCLUDES(mu_);
-  void OnColdGone(std::span<const std::uint32_t> cookies) CAIRN_EXCLUDES(mu_);
+  void OnColdGone(std::span<const ColdGone> gone) CAIRN_EXCLUDES(mu_);
   void QueueDeferred() CAIRN_REQUIRES(mu_);
   void ForgetCold(ObjectId id) CAIRN_REQUIRES(mu_);
   [[nodiscard]] ObjectRecord RecordOf(ObjectId id) const CAIRN_REQUIRES(mu_);
@@ -323,6 +336,28 @@ class Cache {
   // Last, so that their threads end before what they use.
   std::unique_ptr<ColdWriter> writer_;
   std::unique_ptr<ThreadPool> readers_;
+};
+
+/// Move-only. The bytes stay where they are while it lives; the cache must outlive it.
+class Cache::Reading {
+ public:
+  Reading(Reading&& other) noexcept;
+  Reading& operator=(Reading&&) = delete;
+  Reading(const Reading&) = delete;
+  ~Reading();
+
+  [[nodiscard]] const ObjectView& view() const { return view_; }
+  [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  friend class Cache;
+  Reading(Cache* cache, ObjectId id, const ObjectView& view, std::span<const std::byte> bytes)
+      : cache_(cache), id_(id), view_(view), bytes_(bytes) {}
+
+  Cache* cache_;
+  ObjectId id_;
+  ObjectView view_;
+  std::span<const std::byte> bytes_;
 };
 
 /// Move-only. Done() accepts the bytes; destruction without it rejects them and ends the

@@ -44,7 +44,7 @@ std::vector<LeaseView> Cache::Leases() const {
     views.push_back({.id = id,
                      .session = lease.session,
                      .request = lease.request,
-                     .position = index_.node(lease.deepest).position,
+                     .position = index_.node(lease.best).position,
                      .expires_in_ms = lease.is_pin ? -1 : left(lease.expires),
                      .kind = lease.is_pin ? "pin" : "read"});
   }
@@ -220,10 +220,14 @@ Status Cache::PinPrefix(const std::string& key_hex) {
       return Fail(ErrorCode::kExists, "it is pinned already");
     }
   }
+  if (!host_.CanPin(*id)) {
+    return Fail(ErrorCode::kOverloaded, "too many requests hold this very prefix");
+  }
   const LeaseId lease_id = next_id_++;
   Lease& lease = leases_[lease_id];
   lease.session = kOperatorSession;
   lease.is_pin = true;
+  lease.best = *id;
   lease.deepest = *id;
   lease.pinned = {*id};
   host_.Pin(*id);

@@ -79,11 +79,14 @@ void Cache::FinishPromotion(ObjectId id, const Status& status, const Digest& dig
       const ErrorCode code = status.error().code;
       stats_.checksum_failures += code == ErrorCode::kCorrupt ? 1 : 0;
       host_.Abandon(id, Object::kPromoting);
-      // An I/O error may pass; bytes that are wrong or gone will not come back.
-      if (object.Has(Object::kCold) && code != ErrorCode::kIo) {
+      // Other errors may pass; bytes that are wrong or gone will not come back.
+      const bool lost = code == ErrorCode::kCorrupt || code == ErrorCode::kNotFound;
+      if (object.Has(Object::kCold) && lost) {
         drop = true;
         dropped = object.cold;
-        stats_.evictions[static_cast<std::size_t>(EvictReason::kCorrupt)] += 1;
+        const EvictReason reason =
+            code == ErrorCode::kCorrupt ? EvictReason::kCorrupt : EvictReason::kColdSegment;
+        stats_.evictions[static_cast<std::size_t>(reason)] += 1;
         ForgetCold(id);
       } else if (!object.Readable()) {
         index_.RemoveObject(id);  // Its segment went while it was being read.

@@ -99,16 +99,15 @@ void Cache::WalkPath(Path& path, std::span<const PrefixKey> keys) {
       if (next == kNoId) {
         return;  // The trie is full of prefixes in use: this one is not remembered.
       }
-    } else {
-      path.seen_tokens = position;
-      index_.TouchGhost(next);
     }
     const Node& n = index_.node(next);
-    if (may_skip && n.position == position && n.parent == path.name_space->root && i > 0) {
-      host_.Reparent(next, path.node);
-    }
+    Settle(next, path.node, position);
     if (n.position != position || n.parent != path.node) {
       return;  // A key that belongs elsewhere: the caller mixed up its keys.
+    }
+    if (known) {
+      path.seen_tokens = position;
+      index_.TouchGhost(next);
     }
     path.node = next;
     if (path.kv_whole && spec.kv_bytes_per_token != 0) {
@@ -158,7 +157,7 @@ void Cache::ChooseBest(const NamespaceState& name_space, MatchResult& result) co
 
 Result<MatchResult> Cache::Match(SessionId session, std::uint64_t request, NamespaceId name_space,
                                  std::span<const PrefixKey> keys, std::uint32_t prompt_tokens,
-                                 std::uint32_t want_objects) {
+                                 const MatchWish& wish) {
   if (draining_) {
     return Fail(ErrorCode::kUnavailable, "the daemon is draining; use another or prefill cold");
   }
@@ -196,6 +195,9 @@ Result<MatchResult> Cache::Match(SessionId session, std::uint64_t request, Names
   if (!result.boundaries.empty()) {
     ChooseBest(space, result);
     const Boundary& best = result.boundaries[result.best];
+    if (!host_.CanPin(best.node)) {
+      return Fail(ErrorCode::kOverloaded, "too many requests hold this very prefix");
+    }
     resume = best.tail ? 0 : best.position;
     result.lease = next_id_++;
     Lease& lease = leases_[result.lease];
@@ -204,14 +206,15 @@ Result<MatchResult> Cache::Match(SessionId session, std::uint64_t request, Names
     lease.expires = config_.clock->Now() + config_.lease_time;
     owner->second.leases += 1;
     LeaseBest(lease, result);
-    AddReadyObjects(lease, want_objects, result);
+    AddReadyObjects(lease, wish.want_objects, result);
     result.state = best.tier == TierKind::kHost ? MatchState::kReady : MatchState::kPending;
   }
-  result.plan = planner_->Plan({.prompt_tokens = prompt_tokens,
-                                .overlap_tokens = path.seen_tokens,
-                                .resume_tokens = resume,
-                                .grid_tokens = space.spec.grid_tokens,
-                                .block_tokens = space.spec.block_tokens});
+  result.plan = planner_->Plan(
+      {.prompt_tokens = prompt_tokens,
+       .overlap_tokens = path.seen_tokens,
+       .resume_tokens = resume,
+       .grid_tokens = wish.grid_tokens != 0 ? wish.grid_tokens : space.spec.grid_tokens,
+       .block_tokens = space.spec.block_tokens});
   if (space.spec.checkpoint_bytes == 0) {
     result.plan.clear();
   }
@@ -228,15 +231,25 @@ Result<MatchResult> Cache::Match(SessionId session, std::uint64_t request, Names
 
 void Cache::LeaseBest(Lease& lease, const MatchResult& result) {
   const Boundary& best = result.boundaries[result.best];
+  lease.best = best.node;
   lease.deepest = best.node;
   lease.tier = best.tier;
   host_.Pin(best.node);
   lease.pinned.push_back(best.node);
+  // The caller may know better than the estimate and load a deeper one.
+  const auto deeper = std::find_if(result.boundaries.rbegin(), result.boundaries.rend(),
+                                   [](const Boundary& b) { return !b.tail; });
+  if (deeper != result.boundaries.rend() && deeper->position > best.position &&
+      host_.CanPin(deeper->node)) {
+    host_.Pin(deeper->node);
+    lease.pinned.push_back(deeper->node);
+    lease.deepest = deeper->node;
+  }
   // Deeper tails may turn out to be the caller's own prefix: keep them until it has looked.
   bool deeper_tail = false;
   for (std::size_t i = result.boundaries.size(); i-- > result.best + 1;) {
     const Boundary& b = result.boundaries[i];
-    if (b.tail && lease.pinned.size() < 1 + kMaxTailPins) {
+    if (b.tail && lease.pinned.size() < 2 + kMaxTailPins && host_.CanPin(b.node)) {
       host_.Pin(b.node);
       lease.pinned.push_back(b.node);
       deeper_tail = true;
@@ -275,11 +288,12 @@ NodeId Cache::BoundaryOnPath(const Lease& lease, std::uint32_t position,
     const NodeId id = index_.Find(*tail_key);
     const bool leased =
         std::find(lease.pinned.begin(), lease.pinned.end(), id) != lease.pinned.end();
-    // A tail that was shown but not pinned is as good if it hangs off the leased path.
-    const bool hangs = id != kNoId && index_.node(id).Has(Node::kTail) &&
+    // A tail that was shown but not pinned is as good: its key says that the prefix is the
+    // caller's.
+    const bool shown = id != kNoId && index_.node(id).Has(Node::kTail) &&
                        index_.node(id).position == position &&
                        index_.node(id).name_space == index_.node(lease.deepest).name_space;
-    return leased || hangs ? id : kNoId;
+    return leased || shown ? id : kNoId;
   }
   NodeId id = lease.deepest;
   while (id != kNoId && index_.node(id).position > position) {
@@ -325,7 +339,7 @@ Result<std::shared_ptr<Completion>> Cache::StartFetch(SessionId session, LeaseId
   if (!lease) {
     return Fail(lease.error());
   }
-  const NodeId node = BoundaryOnPath(**lease, position, tail_key);
+  const NodeId node = position == 0 ? kNoId : BoundaryOnPath(**lease, position, tail_key);
   if (node == kNoId) {
     return Fail(ErrorCode::kNotFound,
                 "no boundary at position " + std::to_string(position) + " on the leased prefix");
@@ -335,6 +349,9 @@ Result<std::shared_ptr<Completion>> Cache::StartFetch(SessionId session, LeaseId
   }
   auto& pinned = (*lease)->pinned;
   if (std::find(pinned.begin(), pinned.end(), node) == pinned.end()) {
+    if (!host_.CanPin(node)) {
+      return Fail(ErrorCode::kOverloaded, "too many requests hold this very prefix");
+    }
     host_.Pin(node);
     pinned.push_back(node);
   }
@@ -343,7 +360,7 @@ Result<std::shared_ptr<Completion>> Cache::StartFetch(SessionId session, LeaseId
   (*lease)->fetched = node;
   (*lease)->fetched_from = from_position;
   // What the match found on SSD counts as served from there, even if it has arrived since.
-  (*lease)->fetched_tier = node == (*lease)->deepest ? (*lease)->tier : TierKind::kHost;
+  (*lease)->fetched_tier = node == (*lease)->best ? (*lease)->tier : TierKind::kHost;
   for (const ObjectId id : (*lease)->objects) {
     if (index_.object(id).Has(Object::kHost)) {
       continue;
@@ -431,7 +448,10 @@ void Cache::CountServed(const Lease& lease) {
 void Cache::AddReadyObjects(Lease& lease, std::uint32_t want, MatchResult& result) {
   const Boundary& best = result.boundaries[result.best];
   const NamespaceSpec& spec = namespaces_[index_.node(best.node).name_space].spec;
-  const bool few = best.position / spec.block_tokens < want;  // One more: the checkpoint.
+  const std::uint32_t objects =
+      (spec.kv_bytes_per_token != 0 ? best.position / spec.block_tokens : 0) +
+      (spec.checkpoint_bytes != 0 ? 1 : 0);
+  const bool few = objects <= want;
   if (best.tier != TierKind::kHost || best.tail || !few || !CollectObjects(lease, best.node, 0)) {
     return;
   }
@@ -444,7 +464,7 @@ void Cache::AddReadyObjects(Lease& lease, std::uint32_t want, MatchResult& resul
   }
 }
 
-Result<ObjectView> Cache::FetchedObject(SessionId session, LeaseId lease_id, std::uint32_t index) {
+Result<Cache::Reading> Cache::BeginRead(SessionId session, LeaseId lease_id, std::uint32_t index) {
   const MutexLock lock(mu_);
   const auto lease = FindLease(session, lease_id);
   if (!lease) {
@@ -457,7 +477,39 @@ Result<ObjectView> Cache::FetchedObject(SessionId session, LeaseId lease_id, std
     return none();
   }
   const ServedObject& served = (*lease)->served[index];
-  return IsStill(served) ? Result<ObjectView>(ViewOf(served.id)) : none();
+  if (!IsStill(served) || !index_.object(served.id).Readable()) {
+    return none();
+  }
+  Object& object = index_.object(served.id);
+  object.io_pins += 1;
+  return Reading(this, served.id, ViewOf(served.id),
+                 arena_->Payload(object.arena_offset()).first(object.bytes));
+}
+
+void Cache::UnpinIo(ObjectId id) {
+  Object& object = index_.object(id);
+  CAIRN_CHECK(object.io_pins > 0);
+  object.io_pins -= 1;
+  if (object.Has(Object::kDoomed)) {
+    host_.Drop(id, EvictReason::kCorrupt);  // Refuses while others are at it.
+  }
+}
+
+void Cache::EndRead(ObjectId id) {
+  const MutexLock lock(mu_);
+  UnpinIo(id);
+}
+
+Cache::Reading::Reading(Reading&& other) noexcept
+    : cache_(std::exchange(other.cache_, nullptr)),
+      id_(other.id_),
+      view_(other.view_),
+      bytes_(other.bytes_) {}
+
+Cache::Reading::~Reading() {
+  if (cache_ != nullptr) {
+    cache_->EndRead(id_);
+  }
 }
 
 Status Cache::Release(SessionId session, LeaseId lease_id, bool used) {
@@ -513,7 +565,9 @@ Status Cache::ReportCorrupt(SessionId session, LeaseId lease_id, std::uint32_t i
       dropped = object.cold;
       ForgetCold(id);
     }
-    host_.Drop(id, EvictReason::kCorrupt);
+    if (!host_.Drop(id, EvictReason::kCorrupt)) {
+      index_.object(id).Set(Object::kDoomed);  // Somebody is at it; it goes when they are done.
+    }
   }
   if (drop) {
     cold_->Drop(dropped);

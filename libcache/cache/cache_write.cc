@@ -14,6 +14,16 @@ constexpr std::size_t kMaxDeferred = 65'536;
 
 }  // namespace
 
+void Cache::Settle(NodeId id, NodeId parent, std::uint32_t position) {
+  const Node& n = index_.node(id);
+  const NamespaceState& space = namespaces_[n.name_space];
+  const bool loose = n.parent == space.root && n.position > space.spec.block_tokens;
+  if (loose && n.position == position && parent != space.root &&
+      index_.node(parent).name_space == n.name_space) {
+    host_.Reparent(id, parent);
+  }
+}
+
 Result<NodeId> Cache::NodeForWrite(const NamespaceState& name_space, const ReserveItem& item) {
   const auto bad = [](std::string message) {
     return Fail(ErrorCode::kInvalidArgument, std::move(message));
@@ -50,6 +60,7 @@ Result<NodeId> Cache::NodeForWrite(const NamespaceState& name_space, const Reser
       return Fail(ErrorCode::kOverloaded, "the index is full; raise index_bytes");
     }
   }
+  Settle(node, parent, item.position);
   const Node& n = index_.node(node);
   if (n.parent != parent || n.position != item.position) {
     return bad("key: belongs to another position");
@@ -72,6 +83,9 @@ ReserveOutcome Cache::ReserveOne(SessionId session, std::uint64_t request,
   if (present != kNoId) {
     const bool writing = index_.object(present).Has(Object::kWriting);
     return {.code = writing ? ErrorCode::kInProgress : ErrorCode::kExists, .token = 0};
+  }
+  if (!host_.CanPin(*node)) {
+    return {.code = ErrorCode::kOverloaded, .token = 0};
   }
   // The pin keeps the path while this object is written, and its node while room is made.
   host_.Pin(*node);
@@ -189,6 +203,9 @@ Cache::CommitResult Cache::Commit(SessionId session, std::span<const CommitItem>
     bool whole = true;
     for (std::size_t i = items.size(); durable && i-- > 0;) {
       if (result.codes[i] == ErrorCode::kOk) {
+        if (!seen.contains(nodes[i])) {
+          result.paths.push_back(index_.node(nodes[i]).key);
+        }
         whole = QueuePath(nodes[i], seen, result.durable) && whole;
         result.codes[i] = whole ? ErrorCode::kOk : ErrorCode::kOverloaded;
       }
@@ -221,6 +238,22 @@ bool Cache::QueuePath(NodeId node, std::unordered_set<NodeId>& seen,
     node = n.parent;
   }
   return true;
+}
+
+Status Cache::CheckDurable(const CommitResult& committed) const {
+  const MutexLock lock(mu_);
+  for (const PrefixKey& key : committed.paths) {
+    // What is not there any more was durable and had to make room.
+    for (NodeId at = index_.Find(key); at != kNoId; at = index_.node(at).parent) {
+      const Node& n = index_.node(at);
+      const bool wants_kv =
+          !n.Has(Node::kRoot) && namespaces_[n.name_space].spec.kv_bytes_per_token != 0;
+      if (wants_kv && n.kv != kNoId && !index_.object(n.kv).Has(Object::kCold)) {
+        return Fail(ErrorCode::kIo, "a block before them could not be written to the SSD");
+      }
+    }
+  }
+  return {};
 }
 
 ErrorCode Cache::CommitOne(SessionId session, const CommitItem& item,
@@ -312,6 +345,9 @@ bool Cache::QueueForCold(ObjectId id, const std::shared_ptr<Completion>& durable
     return false;
   }
   Object& object = index_.object(id);
+  if (object.Has(Object::kDoomed)) {
+    return false;
+  }
   CAIRN_CHECK(object.Has(Object::kHost) && !object.Has(Object::kQueued));
   const SlotHeader& header = arena_->Header(object.arena_offset());
   ColdWriter::Entry entry;
@@ -330,7 +366,7 @@ bool Cache::QueueForCold(ObjectId id, const std::shared_ptr<Completion>& durable
       stats_.cold_queue_dropped += 1;
     }
     if (durable != nullptr) {
-      durable->Done(ErrorCode::kOverloaded);
+      durable->Done(ErrorCode::kOk);  // The item's own code says that it was refused.
     }
     return false;
   }
@@ -357,20 +393,26 @@ void Cache::QueueDeferred() {
 
 Status Cache::OnColdWritten(const ColdWriter::Entry& entry, const Result<ColdLocation>& location) {
   NamespaceId name_space = 0;
+  bool doomed = false;
   {
     const MutexLock lock(mu_);
     Object& object = index_.object(entry.cookie);
-    CAIRN_CHECK(object.Has(Object::kQueued) && object.io_pins > 0);
+    CAIRN_CHECK(object.Has(Object::kQueued));
     name_space = index_.node(object.node).name_space;
-    object.io_pins -= 1;
+    doomed = object.Has(Object::kDoomed);
     object.Reset(Object::kQueued);
-    if (location && !object.Has(Object::kCold)) {
+    if (location && !doomed && !object.Has(Object::kCold)) {
       object.cold = *location;
       object.Set(Object::kCold);
       stats_.cold.bytes[Index(object.kind)] += object.bytes;
       stats_.cold.objects[Index(object.kind)] += 1;
     }
+    UnpinIo(entry.cookie);
     QueueDeferred();
+  }
+  if (location && doomed) {
+    cold_->Drop(*location);
+    return Fail(ErrorCode::kCorrupt, "found corrupt while it was written");
   }
   return location ? StoreNamespace(name_space) : Status();
 }
@@ -386,12 +428,12 @@ void Cache::ForgetCold(ObjectId id) {
   }
 }
 
-void Cache::OnColdGone(std::span<const std::uint32_t> cookies) {
+void Cache::OnColdGone(std::span<const ColdGone> gone) {
   const MutexLock lock(mu_);
-  for (const ObjectId id : cookies) {
+  for (const auto& [id, location] : gone) {
     Object& object = index_.object(id);
-    if (!object.Has(Object::kCold)) {
-      continue;
+    if (!object.Has(Object::kCold) || object.cold != location) {
+      continue;  // Dropped meanwhile; the number may name another object by now.
     }
     stats_.evictions[static_cast<std::size_t>(EvictReason::kColdSegment)] += 1;
     const bool wanted = object.Has(Object::kHost) && object.Has(Object::kHit);

@@ -26,13 +26,17 @@ ColdWriter::ColdWriter(ColdTier* tier, std::uint64_t max_queued_bytes,
   });
 }
 
-ColdWriter::~ColdWriter() {
+ColdWriter::~ColdWriter() { Stop(); }
+
+void ColdWriter::Stop() {
   {
     const MutexLock lock(mu_);
     stopping_ = true;
     wake_.NotifyAll();
   }
-  thread_.join();
+  if (thread_.joinable()) {
+    thread_.join();
+  }
 }
 
 bool ColdWriter::Push(Entry entry) {
@@ -44,6 +48,7 @@ bool ColdWriter::Push(Entry entry) {
     return false;
   }
   queued_bytes_ += entry.bytes.size();
+  ++pushed_;
   queue_.push_back(std::move(entry));
   wake_.NotifyOne();
   return true;
@@ -56,7 +61,7 @@ bool ColdWriter::Flush(TimePoint deadline) {
     if (stopping_) {
       return false;
     }
-    flushes_.push_back(done);
+    flushes_.push_back({.after = pushed_, .done = done});
     wake_.NotifyOne();
   }
   return done->Wait(deadline) && done->error() == ErrorCode::kOk;
@@ -74,6 +79,7 @@ void ColdWriter::Run() {
   for (;;) {
     Entry entry;
     bool have_entry = false;
+    bool flush_now = false;
     bool stop = false;
     {
       const MutexLock lock(mu_);
@@ -84,14 +90,18 @@ void ColdWriter::Run() {
           break;
         }
       }
+      // A flush covers all that came before it, and what comes after does not put it off.
+      while (!flushes_.empty() && flushes_.front().after <= taken_) {
+        waiting.push_back(std::move(flushes_.front().done));
+        flushes_.pop_front();
+        flush_now = true;
+      }
       if (!queue_.empty()) {
         entry = std::move(queue_.front());
         queue_.pop_front();
+        ++taken_;
         have_entry = true;
       } else {
-        // Only with an empty queue, so that a flush covers all that came before it.
-        waiting.insert(waiting.end(), flushes_.begin(), flushes_.end());
-        flushes_.clear();
         stop = stopping_;
       }
     }
@@ -101,7 +111,10 @@ void ColdWriter::Run() {
         dirty = true;
         flush_at = SteadyClock::Instance().Now() + flush_every_;
       }
-      const std::uint64_t size = entry.bytes.size();
+      {
+        const MutexLock lock(mu_);
+        queued_bytes_ -= entry.bytes.size();  // First: the callback may have more to queue.
+      }
       const Status findable = written_(entry, location);
       if (entry.durable != nullptr) {
         if (location && findable) {
@@ -111,14 +124,13 @@ void ColdWriter::Run() {
           entry.durable->Done(location ? findable.error().code : location.error().code);
         }
       }
-      const MutexLock lock(mu_);
-      queued_bytes_ -= size;
     }
     // Group commit: waiters share a flush; it is not put off for ever by a busy queue.
-    const bool due = dirty && SteadyClock::Instance().Now() >= flush_at;
+    const bool due = flush_now || SteadyClock::Instance().Now() >= flush_at;
     if ((!have_entry || waiting.size() >= 64 || due) && (dirty || !waiting.empty())) {
       const Status flushed = dirty ? tier_->Flush() : Status{};
-      dirty = false;
+      dirty = !flushed;  // What failed is tried again.
+      flush_at = dirty ? SteadyClock::Instance().Now() + flush_every_ : TimePoint::max();
       for (const auto& waiter : waiting) {
         waiter->Done(flushed ? ErrorCode::kOk : flushed.error().code);
       }

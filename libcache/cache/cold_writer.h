@@ -33,8 +33,9 @@ class ColdWriter {
 
   ColdWriter(ColdTier* tier, std::uint64_t max_queued_bytes, std::chrono::milliseconds flush_every,
              Written written);
-  /// Writes and flushes what is queued, then joins.
   ~ColdWriter();
+  /// Writes and flushes what is queued, then ends the thread; nothing is taken from now on.
+  void Stop() CAIRN_EXCLUDES(mu_);
   ColdWriter(const ColdWriter&) = delete;
   ColdWriter& operator=(const ColdWriter&) = delete;
 
@@ -55,7 +56,13 @@ class ColdWriter {
   mutable Mutex mu_;
   CondVar wake_;
   std::deque<Entry> queue_ CAIRN_GUARDED_BY(mu_);
-  std::deque<std::shared_ptr<Completion>> flushes_ CAIRN_GUARDED_BY(mu_);
+  struct FlushWaiter {
+    std::uint64_t after = 0;  // Entries that were pushed before it.
+    std::shared_ptr<Completion> done;
+  };
+  std::deque<FlushWaiter> flushes_ CAIRN_GUARDED_BY(mu_);
+  std::uint64_t pushed_ CAIRN_GUARDED_BY(mu_) = 0;  // Entries, since the start.
+  std::uint64_t taken_ CAIRN_GUARDED_BY(mu_) = 0;
   std::uint64_t queued_bytes_ CAIRN_GUARDED_BY(mu_) = 0;
   bool stopping_ CAIRN_GUARDED_BY(mu_) = false;
   std::thread thread_;

@@ -113,9 +113,16 @@ void HostTier::UpdateUnit(NodeId id) {
   }
 }
 
+void HostTier::Touch(NodeId id) {
+  if (c_.index->node(id).Has(Node::kUnit)) {
+    c_.policy->Update(id, Unit(id));  // Boundaries and branches may have come or gone above it.
+    c_.policy->Touch(id);
+  }
+}
+
 void HostTier::Pin(NodeId id) {
   Node& n = c_.index->node(id);
-  CAIRN_CHECK(n.pins < UINT16_MAX);
+  CAIRN_CHECK(CanPin(id));
   ++n.pins;
   Refresh(id);
 }

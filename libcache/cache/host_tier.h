@@ -28,7 +28,6 @@ struct NamespaceShape {
 /// those who hold an io pin or a lease.
 class HostTier {
  public:
-  /// `free_object` is told when an object has left host memory and no other tier has it.
   struct Config {
     PrefixIndex* index = nullptr;
     Arena* arena = nullptr;
@@ -49,10 +48,12 @@ class HostTier {
   /// object from the trie if no other tier has it.
   bool Drop(ObjectId id, EvictReason reason);
 
+  /// False when as many hold the node as can be counted.
+  [[nodiscard]] bool CanPin(NodeId id) const { return c_.index->node(id).pins < UINT16_MAX; }
   void Pin(NodeId id);
   void Unpin(NodeId id);
   /// The boundary at `id` served a request.
-  void Touch(NodeId id) { c_.policy->Touch(id); }
+  void Touch(NodeId id);
   /// Hangs the whole-block node `id`, with all below it, under another parent.
   void Reparent(NodeId id, NodeId parent);
   /// To be called when what hangs at a node changed outside this class.
@@ -60,8 +61,6 @@ class HostTier {
 
   /// Evicts the boundary at `id` with the KV that only it needs. False when it is pinned.
   bool EvictBoundary(NodeId id, EvictReason reason);
-
-  [[nodiscard]] std::uint32_t orphans() const { return orphans_.size; }
 
  private:
   [[nodiscard]] bool IsBoundary(const Node& node) const;

@@ -46,6 +46,12 @@ struct ObjectView {
 
 enum class MatchState : std::uint8_t { kMiss = 0, kReady = 1, kPending = 2 };
 
+/// What a caller of Match may ask for.
+struct MatchWish {
+  std::uint32_t grid_tokens = 0;   ///< Plan at multiples of this; 0: as the namespace was opened.
+  std::uint32_t want_objects = 0;  ///< See MatchResult::objects; 0: never.
+};
+
 struct MatchResult {
   MatchState state = MatchState::kMiss;
   LeaseId lease = 0;                 ///< 0 without a boundary.
@@ -54,7 +60,9 @@ struct MatchResult {
   std::vector<std::uint32_t> plan;
   std::uint32_t overlap_tokens = 0;
   std::uint32_t kv_tokens = 0;
-  std::vector<ObjectView> objects;  ///< Of the best boundary, if they were wanted; as FinishFetch.
+  /// Those of the best boundary, as after a fetch of it from 0: when it is in memory and has no
+  /// more objects than were wanted.
+  std::vector<ObjectView> objects;
 };
 
 struct ReserveItem {
@@ -125,6 +133,7 @@ struct CacheStats {
   std::uint64_t promotions = 0;
   std::uint64_t promotion_failures = 0;
   std::uint64_t cold_queue_dropped = 0;
+  std::uint64_t cold_unindexed = 0;  ///< Left on the cold tier at start for want of index memory.
   std::array<std::uint64_t, kEvictReasons> evictions{};
   std::uint64_t evicted_bytes = 0;
   // Now.

@@ -321,7 +321,7 @@ Status Client::Release(const Hit& hit, TimePoint deadline) {
   if (!turn.Taken()) {
     return TooLate();  // The lease ends by itself.
   }
-  if (backend_ == nullptr || hit.epoch != epoch_) {
+  if (backend_ == nullptr || !backend_->Alive() || hit.epoch != epoch_) {
     return {};  // A lost connection's leases ended with it.
   }
   const Status released = backend_->Release(hit.lease, deadline);

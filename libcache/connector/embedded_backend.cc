@@ -1,5 +1,4 @@
-#include <algorithm>
-#include <atomic>
+#include <unordered_map>
 
 #include "libcache/cache/cache.h"
 #include "libcache/connector/backend.h"
@@ -21,6 +20,7 @@ class Embedded final : public Backend {
     if (!opened) {
       return Fail(opened.error());
     }
+    grids_[opened->id] = opened->grid_tokens;
     return Namespace{.id = opened->id, .seed = opened->seed, .grid_tokens = opened->grid_tokens};
   }
 
@@ -29,7 +29,8 @@ class Embedded final : public Backend {
                             TimePoint) override {
     // No daemon sweeps in this process, so calls do.
     cache_->SweepExpired();
-    return cache_->Match(session_, request, name_space, keys, prompt_tokens);
+    return cache_->Match(session_, request, name_space, keys, prompt_tokens,
+                         {.grid_tokens = grids_[name_space]});
   }
 
   Result<std::vector<ObjectView>> Fetch(LeaseId lease, const Fetched& what,
@@ -51,15 +52,11 @@ class Embedded final : public Backend {
   Status Read(LeaseId lease, std::uint32_t index, const ObjectView& object,
               std::span<std::byte> target, TimePoint) override {
     CAIRN_CHECK(target.size() == object.bytes);
-    const SlotHeader& header = cache_->arena().Header(object.arena_offset);
-    const std::atomic_ref<std::uint64_t> generation(const_cast<std::uint64_t&>(header.generation));
-    const Digest digest =
-        CopyAndDigest(target, cache_->arena().Payload(object.arena_offset).first(object.bytes));
-    std::atomic_thread_fence(std::memory_order_acquire);
-    if (generation.load(std::memory_order_relaxed) != object.generation) {
-      return Fail(ErrorCode::kExpired, "the object was replaced while it was read");
+    const auto reading = cache_->BeginRead(session_, lease, index);
+    if (!reading) {
+      return Fail(reading.error());
     }
-    if (!(digest == object.digest)) {
+    if (!(CopyAndDigest(target, reading->bytes()) == object.digest)) {
       static_cast<void>(cache_->ReportCorrupt(session_, lease, index));
       return Fail(ErrorCode::kCorrupt, "the object does not have its digest");
     }
@@ -91,6 +88,9 @@ class Embedded final : public Backend {
       if (const ErrorCode failed = result.durable->error(); failed != ErrorCode::kOk) {
         return Fail(failed, "the objects are in memory but could not be made durable");
       }
+      if (const Status whole = cache_->CheckDurable(result); !whole) {
+        return Fail(whole.error());
+      }
     }
     return result.codes;
   }
@@ -108,6 +108,7 @@ class Embedded final : public Backend {
  private:
   std::shared_ptr<Cache> cache_;
   SessionId session_;
+  std::unordered_map<std::uint32_t, std::uint32_t> grids_;  // By namespace.
 };
 
 }  // namespace

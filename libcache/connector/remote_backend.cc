@@ -153,6 +153,10 @@ class Remote final : public Backend {
       ready_.used = true;
       return ready_.objects;
     }
+    if (lease == ready_.lease) {
+      ready_.objects.clear();  // The daemon counts objects by the last fetch from now on.
+      ready_.until = {};
+    }
     v1::Request request;
     v1::Fetch& fetch = *request.mutable_fetch();
     fetch.set_lease_id(lease);

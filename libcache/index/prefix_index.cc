@@ -172,10 +172,10 @@ void PrefixIndex::TouchGhost(NodeId id) {
 
 void PrefixIndex::TouchTail(NodeId id) {
   Node& n = nodes_[id];
-  Node& p = nodes_[n.parent];
-  if (!n.Has(Node::kTail) || p.first_tail == id) {
+  if (!n.Has(Node::kTail) || nodes_[n.parent].first_tail == id) {
     return;
   }
+  Node& p = nodes_[n.parent];
   Unlink(id);
   n.next_sibling = p.first_tail;
   n.prev_sibling = kNoId;

@@ -33,6 +33,7 @@ struct Object {
   static constexpr std::uint8_t kPromoting = 8;  ///< On its way from the cold tier to host memory.
   static constexpr std::uint8_t kQueued = 16;    ///< Waiting for the cold tier to take it.
   static constexpr std::uint8_t kHit = 32;       ///< Read since the cold tier took it.
+  static constexpr std::uint8_t kDoomed = 64;    ///< Found corrupt; goes with its last io pin.
 
   [[nodiscard]] bool Has(std::uint8_t flag) const { return (flags & flag) != 0; }
   void Set(std::uint8_t flag) { flags = static_cast<std::uint8_t>(flags | flag); }
@@ -46,7 +47,7 @@ struct Object {
     arena_offset_high = static_cast<std::uint32_t>(offset >> 32U);
   }
   /// Some tier can serve it.
-  [[nodiscard]] bool Readable() const { return Has(kHost | kCold); }
+  [[nodiscard]] bool Readable() const { return Has(kHost | kCold) && !Has(kDoomed); }
 };
 static_assert(sizeof(Object) == 28);
 
@@ -142,6 +143,8 @@ class PrefixIndex {
   Object& object(ObjectId id) { return objects_[id]; }
   [[nodiscard]] const Object& object(ObjectId id) const { return objects_[id]; }
 
+  /// Only by forgetting ghosts can more be inserted.
+  [[nodiscard]] bool Full() const { return nodes_.size() >= max_nodes_; }
   [[nodiscard]] std::uint32_t nodes() const { return nodes_.size(); }
   [[nodiscard]] std::uint32_t objects() const { return objects_.size(); }
   [[nodiscard]] std::uint32_t ghosts() const { return ghosts_.size; }

@@ -22,6 +22,7 @@ struct ObjectRecord {
   ObjectKind kind = ObjectKind::kKv;
   std::uint64_t bytes = 0;
   Digest digest;
+  bool operator==(const ObjectRecord&) const = default;
 };
 
 /// Where a cold tier put an object.
@@ -29,6 +30,12 @@ struct ColdLocation {
   std::uint32_t segment = 0;
   std::uint32_t ordinal = 0;
   bool operator==(const ColdLocation&) const = default;
+};
+
+/// An object that a cold tier no longer has.
+struct ColdGone {
+  std::uint32_t cookie = 0;
+  ColdLocation location;  ///< Cookies come back to use; this says which of their objects it was.
 };
 
 struct ColdStats {
@@ -54,9 +61,9 @@ struct ColdStats {
 /// least; the listener then learns which objects are gone.
 class ColdTier {
  public:
-  /// Called with the cookies of objects that are no longer stored, from the thread that wrote,
-  /// without any lock of the tier held.
-  using GoneListener = std::function<void(std::span<const std::uint32_t> cookies)>;
+  /// Called with objects that are no longer stored, from the thread that wrote, without any lock of
+  /// the tier held.
+  using GoneListener = std::function<void(std::span<const ColdGone> gone)>;
   /// Returns the cookie of a recovered object, or nullopt to drop it.
   using Recovered = std::function<std::optional<std::uint32_t>(const ObjectRecord&, ColdLocation)>;
 

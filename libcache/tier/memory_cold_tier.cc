@@ -7,11 +7,6 @@
 namespace cairn {
 namespace {
 
-bool SameRecord(const ObjectRecord& a, const ObjectRecord& b) {
-  return a.key == b.key && a.parent == b.parent && a.seed == b.seed && a.position == b.position &&
-         a.kind == b.kind && a.bytes == b.bytes && a.digest == b.digest;
-}
-
 MemoryColdTier::Config WithDefaults(MemoryColdTier::Config config) {
   if (config.segment_bytes == 0) {
     config.segment_bytes = config.capacity_bytes / 4;
@@ -67,7 +62,7 @@ Result<ColdLocation> MemoryColdTier::Write(const ObjectRecord& record,
   if (record.bytes != bytes.size() || bytes.empty()) {
     return Fail(ErrorCode::kInvalidArgument, "the record does not fit the bytes");
   }
-  std::vector<std::uint32_t> gone;
+  std::vector<ColdGone> gone;
   ColdLocation location;
   {
     const MutexLock lock(mu_);
@@ -107,7 +102,7 @@ Status MemoryColdTier::Read(ColdLocation location, const ObjectRecord& expected,
   if (target.size() != expected.bytes) {
     return Fail(ErrorCode::kInvalidArgument, "target of another size");
   }
-  if (!SameRecord(object->record, expected) || DigestOf(object->bytes) != expected.digest) {
+  if (object->record != expected || DigestOf(object->bytes) != expected.digest) {
     ++stats_.checksum_failures;
     return Fail(ErrorCode::kCorrupt, "another object, or damaged");
   }
@@ -144,7 +139,7 @@ Status MemoryColdTier::Flush() {
 }
 
 Status MemoryColdTier::Clear() {
-  std::vector<std::uint32_t> gone;
+  std::vector<ColdGone> gone;
   {
     const MutexLock lock(mu_);
     while (!objects_.empty()) {
@@ -214,12 +209,14 @@ void MemoryColdTier::Erase(std::map<Place, Object>::iterator it) {
   objects_.erase(it);
 }
 
-void MemoryColdTier::EvictOldest(std::vector<std::uint32_t>& gone) {
+void MemoryColdTier::EvictOldest(std::vector<ColdGone>& gone) {
   CAIRN_CHECK(!objects_.empty());
   const std::uint32_t oldest = objects_.begin()->first.segment;
   while (!objects_.empty() && objects_.begin()->first.segment == oldest) {
-    if (objects_.begin()->second.cookie) {
-      gone.push_back(*objects_.begin()->second.cookie);
+    const auto& [place, object] = *objects_.begin();
+    if (object.cookie) {
+      gone.push_back({.cookie = *object.cookie,
+                      .location = {.segment = place.segment, .ordinal = place.ordinal}});
     }
     Erase(objects_.begin());
   }

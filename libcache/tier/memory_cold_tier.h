@@ -64,7 +64,7 @@ class MemoryColdTier : public ColdTier {
 
   Object* Find(ColdLocation location) CAIRN_REQUIRES(mu_);
   void Erase(std::map<Place, Object>::iterator it) CAIRN_REQUIRES(mu_);
-  void EvictOldest(std::vector<std::uint32_t>& gone) CAIRN_REQUIRES(mu_);
+  void EvictOldest(std::vector<ColdGone>& gone) CAIRN_REQUIRES(mu_);
 
   const Config config_;
   GoneListener listener_;  ///< Set before there are writers.

@@ -18,13 +18,12 @@ namespace {
 // The address space is locked for that long, which others may have to wait for.
 constexpr std::size_t kStepBytes = std::size_t{512} << 10U;
 
-bool Populate(std::span<std::byte> pages) {
-  while (madvise(pages.data(), pages.size(), MADV_POPULATE_WRITE) != 0) {
-    if (errno != EAGAIN && errno != EINTR) {
-      return false;
-    }
-  }
-  return true;
+bool Populate(std::span<std::byte> pages, const std::atomic<bool>& stop) {
+  int error = 0;
+  do {
+    error = madvise(pages.data(), pages.size(), MADV_POPULATE_WRITE) == 0 ? 0 : errno;
+  } while ((error == EAGAIN || error == EINTR) && !stop);
+  return error == 0;
 }
 
 }  // namespace
@@ -42,14 +41,13 @@ void Prefaulter::Run(std::span<std::byte> memory) {
   while (!memory.empty() && !stop_) {
     const std::size_t step = std::min(kStepBytes, memory.size());
     const std::size_t rest = memory.size() - step;
-    if (!Populate(front ? memory.first(step) : memory.last(step))) {
+    if (!Populate(front ? memory.first(step) : memory.last(step), stop_)) {
       break;
     }
     memory = front ? memory.last(rest) : memory.first(rest);
     front = !front;
     sched_yield();
   }
-  done_ = !stop_;
 }
 
 }  // namespace cairn

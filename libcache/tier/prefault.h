@@ -13,8 +13,9 @@ namespace cairn {
 /// write to fresh memory is several times slower than a copy, and as slow as reading an SSD.
 ///
 /// Works from both ends towards the middle, as the arena hands memory out. Contents are not
-/// touched, so the mapping may be in use meanwhile. Where the kernel cannot do it (before 5.14, or
-/// no memory left) pages are taken on first use, as without.
+/// touched, so the mapping may be in use meanwhile. Where the kernel cannot do it (before 5.14)
+/// pages are taken on first use, as without. Memory that is not there is missed at once, not under
+/// load.
 class Prefaulter {
  public:
   /// `memory`: a writable mapping that outlives this, in whole pages.
@@ -24,14 +25,10 @@ class Prefaulter {
   Prefaulter(const Prefaulter&) = delete;
   Prefaulter& operator=(const Prefaulter&) = delete;
 
-  /// True once there is nothing more to do.
-  [[nodiscard]] bool done() const { return done_; }
-
  private:
   void Run(std::span<std::byte> memory);
 
   std::atomic<bool> stop_{false};
-  std::atomic<bool> done_{false};
   std::thread thread_;
 };
 

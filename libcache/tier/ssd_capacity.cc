@@ -8,6 +8,8 @@
 namespace cairn {
 namespace {
 
+// Beyond the payload: tables, the manifest and the epoch.
+constexpr std::uint64_t kFlushSlack = 64 * kKiB;
 constexpr auto kResumeInterval = std::chrono::seconds(1);
 // Files go as soon as no read uses them; this is for a read that is stuck.
 constexpr auto kDeletionPatience = std::chrono::seconds(2);
@@ -28,6 +30,21 @@ Status SsdStore::CheckWritable(std::uint64_t charge) {
   if (FreeBytes(config_.path) < config_.min_free_bytes + config_.write_buffer_bytes + charge) {
     return Fail(ErrorCode::kNoSpace, "the disk of " + config_.path + " is nearly full");
   }
+  disk_full_ = false;
+  return CheckHealthy();
+}
+
+Status SsdStore::CheckFlushable() {
+  // A flush that meets a full disk may leave RocksDB (7.8) with a manifest that names a table it
+  // has removed: then the whole store is lost at the next start.
+  disk_full_ = FreeBytes(config_.path) < database_->unflushed_bytes() + kFlushSlack;
+  if (disk_full_) {
+    return Fail(ErrorCode::kNoSpace, "the disk of " + config_.path + " is full");
+  }
+  return CheckHealthy();
+}
+
+Status SsdStore::CheckHealthy() {
   const std::string trouble = database_->Trouble();
   if (trouble.empty()) {
     return {};
@@ -46,7 +63,7 @@ Status SsdStore::CheckWritable(std::uint64_t charge) {
   return resumed ? Status() : Fail(ErrorCode::kNoSpace, ToString(resumed.error()));
 }
 
-Status SsdStore::Roll(std::uint64_t charge, std::vector<std::uint32_t>& gone) {
+Status SsdStore::Roll(std::uint64_t charge, std::vector<ColdGone>& gone) {
   const SoleTurn turn(writing_);
   {
     const MutexLock lock(mu_);
@@ -87,7 +104,7 @@ Status SsdStore::CloseOpenSegment() {
   return {};
 }
 
-Status SsdStore::MakeRoom(std::uint64_t room, std::vector<std::uint32_t>& gone) {
+Status SsdStore::MakeRoom(std::uint64_t room, std::vector<ColdGone>& gone) {
   const std::uint64_t limit = config_.capacity_bytes - ReserveBytes(config_.capacity_bytes);
   for (const std::uint32_t segment : std::set<std::uint32_t>(unerased_)) {
     static_cast<void>(EraseSegment(segment));
@@ -101,8 +118,8 @@ Status SsdStore::MakeRoom(std::uint64_t room, std::vector<std::uint32_t>& gone) 
       const MutexLock lock(mu_);
       victim = segments_.Victim();
       if (victim) {
-        const auto cookies = segments_.Remove(*victim);
-        gone.insert(gone.end(), cookies.begin(), cookies.end());
+        const auto removed = segments_.Remove(*victim);
+        gone.insert(gone.end(), removed.begin(), removed.end());
         ++counts_.segments_evicted;
       }
     }
@@ -153,7 +170,7 @@ bool SsdStore::RemoveQuarantine() const {
 }
 
 Status SsdStore::Clear() {
-  std::vector<std::uint32_t> gone;
+  std::vector<ColdGone> gone;
   Status status;
   {
     const SoleTurn turn(writing_);
@@ -164,8 +181,8 @@ Status SsdStore::Clear() {
       const MutexLock lock(mu_);
       segments = segments_.Numbers();
       for (const std::uint32_t segment : segments) {
-        const auto cookies = segments_.Remove(segment);
-        gone.insert(gone.end(), cookies.begin(), cookies.end());
+        const auto removed = segments_.Remove(segment);
+        gone.insert(gone.end(), removed.begin(), removed.end());
       }
     }
     unerased_.insert(segments.begin(), segments.end());
@@ -178,7 +195,7 @@ Status SsdStore::Clear() {
   return status;
 }
 
-void SsdStore::Announce(const std::vector<std::uint32_t>& gone) {
+void SsdStore::Announce(const std::vector<ColdGone>& gone) {
   if (!gone.empty() && listener_) {
     listener_(gone);
   }

@@ -379,6 +379,16 @@ std::uint64_t SsdDatabase::device_written_bytes() const {
 
 std::uint64_t SsdDatabase::data_file_bytes() const { return impl_->shared.files->GetTotalSize(); }
 
+std::uint64_t SsdDatabase::unflushed_bytes() const {
+  std::uint64_t bytes = 0;
+  for (rocksdb::ColumnFamilyHandle* handle : impl_->handles) {
+    std::uint64_t size = 0;
+    impl_->db->GetIntProperty(handle, rocksdb::DB::Properties::kCurSizeAllMemTables, &size);
+    bytes += size;
+  }
+  return bytes;
+}
+
 std::uint64_t SsdDatabase::live_file_bytes() const {
   std::uint64_t bytes = 0;
   for (rocksdb::ColumnFamilyHandle* handle : impl_->handles) {

@@ -98,6 +98,8 @@ class SsdDatabase {
   [[nodiscard]] std::uint64_t data_file_bytes() const;
   /// Sizes of those that are in use; the others are about to be deleted.
   [[nodiscard]] std::uint64_t live_file_bytes() const;
+  /// What a flush would have to write, about.
+  [[nodiscard]] std::uint64_t unflushed_bytes() const;
 
  private:
   class Impl;

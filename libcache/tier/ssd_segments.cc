@@ -89,22 +89,25 @@ std::optional<std::uint32_t> SsdSegments::Victim() const {
   return victim;
 }
 
-std::vector<std::uint32_t> SsdSegments::Remove(std::uint32_t segment) {
+std::vector<ColdGone> SsdSegments::Remove(std::uint32_t segment) {
   const auto it = segments_.find(segment);
   CAIRN_CHECK(it != segments_.end());
-  std::vector<std::uint32_t> cookies;
+  std::vector<ColdGone> gone;
+  std::uint32_t ordinal = 0;
   for (const Entry& entry : it->second.entries) {
     if (entry.bytes != 0) {
-      cookies.push_back(entry.cookie);
+      gone.push_back(
+          {.cookie = entry.cookie, .location = {.segment = segment, .ordinal = ordinal}});
       --totals_.objects;
     }
+    ++ordinal;
   }
   totals_.live_bytes -= it->second.live_bytes;
   if (open_ == segment) {
     open_.reset();
   }
   segments_.erase(it);
-  return cookies;
+  return gone;
 }
 
 void SsdSegments::Decay() {

@@ -45,8 +45,8 @@ class SsdSegments {
 
   /// The segment that serves least per byte, never the open one; nullopt when there is none.
   [[nodiscard]] std::optional<std::uint32_t> Victim() const;
-  /// Forgets a segment; returns the cookies of its live objects.
-  std::vector<std::uint32_t> Remove(std::uint32_t segment);
+  /// Forgets a segment; returns its live objects.
+  std::vector<ColdGone> Remove(std::uint32_t segment);
   /// Ages all hits. Called once per opened segment: worth halves while half the tier is replaced.
   void Decay();
 

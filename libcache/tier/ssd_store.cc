@@ -33,11 +33,6 @@ std::string NamespaceKey(const PrefixKey& seed) {
          std::string(reinterpret_cast<const char*>(seed.bytes.data()), seed.bytes.size());
 }
 
-bool SameRecord(const ObjectRecord& a, const ObjectRecord& b) {
-  return a.key == b.key && a.parent == b.parent && a.seed == b.seed && a.position == b.position &&
-         a.kind == b.kind && a.bytes == b.bytes && a.digest == b.digest;
-}
-
 }  // namespace
 
 SsdStore::SsdStore(Parts parts)
@@ -144,7 +139,7 @@ Result<ColdLocation> SsdStore::Write(const ObjectRecord& record, std::span<const
   }
   const std::uint64_t charge = ChargeOf(bytes.size());
   Status status = CheckWritable(charge);
-  std::vector<std::uint32_t> gone;
+  std::vector<ColdGone> gone;
   std::optional<ColdLocation> location;
   while (status && !location) {
     {
@@ -256,7 +251,7 @@ Status SsdStore::ReadChunks(ColdLocation location, const ObjectRecord& expected,
   if (!header) {
     return Fail(header.error());
   }
-  if (header->location != location || !SameRecord(header->record, expected)) {
+  if (header->location != location || header->record != expected) {
     return Fail(ErrorCode::kCorrupt, "another object is stored there");
   }
   if (digester.Finish() != expected.digest) {
@@ -312,9 +307,13 @@ void SsdStore::Drop(ColdLocation location) {
 
 Status SsdStore::Flush() {
   const SoleTurn turn(flushing_);
-  if (!dirty_.exchange(false)) {
+  if (!dirty_) {
     return {};
   }
+  if (auto flushable = CheckFlushable(); !flushable) {
+    return flushable;
+  }
+  dirty_ = false;
   // The epoch goes into the store first: a DURABLE file ahead of the store means that the store
   // lost what was acknowledged.
   const std::string next = std::to_string(epoch_ + 1);
@@ -359,6 +358,8 @@ ColdStats SsdStore::Stats() const {
   stats.lost_epochs = lost_epochs_;
   if (!trouble.empty()) {
     stats.state = "degraded: " + trouble;
+  } else if (disk_full_) {
+    stats.state = "degraded: the disk is full";
   }
   return stats;
 }

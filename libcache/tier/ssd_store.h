@@ -84,17 +84,21 @@ class SsdStore final : public ColdTier {
   // ssd_capacity.cc
   /// Refuses what is sure to fail: the store is in trouble, or the disk is too full.
   Status CheckWritable(std::uint64_t charge);
-  /// Closes the open segment and opens one with room for `charge`. `gone`: cookies of what was
+  /// There is room on the disk for what is in memory, and RocksDB is in order.
+  Status CheckFlushable();
+  /// Lets RocksDB resume after an error, now and then.
+  Status CheckHealthy();
+  /// Closes the open segment and opens one with room for `charge`. `gone`: what was
   /// evicted, also on failure.
-  Status Roll(std::uint64_t charge, std::vector<std::uint32_t>& gone);
+  Status Roll(std::uint64_t charge, std::vector<ColdGone>& gone);
   Status CloseOpenSegment();
-  Status MakeRoom(std::uint64_t room, std::vector<std::uint32_t>& gone);
+  Status MakeRoom(std::uint64_t room, std::vector<ColdGone>& gone);
   Status EraseSegment(std::uint32_t segment);
   /// Waits a little for deleted files to go; returns what the directory takes then.
   std::uint64_t SettledBytes();
   /// True when there was one.
   [[nodiscard]] bool RemoveQuarantine() const;
-  void Announce(const std::vector<std::uint32_t>& gone);
+  void Announce(const std::vector<ColdGone>& gone);
 
   const SsdConfig config_;
   const std::unique_ptr<DirectoryLock> lock_;
@@ -111,6 +115,7 @@ class SsdStore final : public ColdTier {
   // Changed only by who is alone in `flushing_`.
   std::uint64_t epoch_;
   std::atomic<bool> dirty_{false};
+  std::atomic<bool> disk_full_{false};  // When it was looked at last.
 
   // Changed only by who is alone in `writing_`.
   std::uint32_t next_segment_;

@@ -92,16 +92,17 @@ Status ClaimDirectory(const std::string& path) {
     return Fail(names.error());
   }
   for (const std::string& name : *names) {
-    // A fresh file system has the first; the second is ours from a start that was cut short.
-    if (name != "lost+found" && name != std::string(kSsdMarkerName) + ".tmp") {
+    // A fresh file system has the first; the others are ours from a start that was cut short.
+    if (name != "lost+found" && name != std::string(kSsdMarkerName) + ".tmp" &&
+        name != kSsdDurableName && name != std::string(kSsdDurableName) + ".tmp") {
       return Fail(ErrorCode::kUnsupported, path + " is not empty (it has '" + name +
                                                "') and is not an SSD store of ours" + advice);
     }
   }
-  // The epoch file comes before the store, so that a store without one is known to be damaged.
-  auto written = WriteFileDurably(path, kSsdMarkerName, FormatStamp(kSsdMarkerStamp, kSsdFormat));
+  // The epoch file comes first: a store without one is known to be damaged.
+  auto written = WriteFileDurably(path, kSsdDurableName, FormatStamp(kSsdDurableStamp, 0));
   if (written) {
-    written = WriteFileDurably(path, kSsdDurableName, FormatStamp(kSsdDurableStamp, 0));
+    written = WriteFileDurably(path, kSsdMarkerName, FormatStamp(kSsdMarkerStamp, kSsdFormat));
   }
   return written;
 }

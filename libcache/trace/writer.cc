@@ -95,8 +95,7 @@ Result<std::unique_ptr<TraceWriter>> TraceWriter::Create(const std::string& path
   // T: plain bytes through the same calls.
   gzFile gz = gzopen(path.c_str(), path.ends_with(".gz") ? "wb" : "wbT");
   if (gz == nullptr) {
-    return Fail(ErrorCode::kIo,
-                path + ": " + ErrnoText(errno != 0 ? errno : ENOMEM));
+    return Fail(ErrorCode::kIo, path + ": " + ErrnoText(errno != 0 ? errno : ENOMEM));
   }
   return std::unique_ptr<TraceWriter>(new TraceWriter(path, std::make_unique<File>(gz)));
 }

@@ -41,6 +41,8 @@ class Channel {
   /// frame (stream plane).
   Status Send(v1::Request& request, std::span<const std::byte> payload, TimePoint deadline);
   Result<v1::Response> Receive(TimePoint deadline);
+  /// The peer does not keep to the protocol: no call succeeds any more.
+  void Abandon() { broken_ = true; }
   /// Raw bytes that follow a response (stream plane).
   Status ReceiveRaw(std::span<std::byte> target, TimePoint deadline);
 

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -22,8 +23,13 @@ constexpr std::uint64_t kSlotHeaderBytes = 64;
 class Mapping {
  public:
   static Result<Mapping> Map(const UniqueFd& fd, std::uint64_t bytes, int protection) {
+    // Memory that shrinks under us would make us fault with SIGBUS, and so would a daemon that
+    // claims more than the file has. The seal first: what is sealed keeps the size seen after.
+    const int seals = fcntl(fd.get(), F_GET_SEALS);
+    if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
+      return Fail(ErrorCode::kCorrupt, "the shared memory is not sealed against shrinking");
+    }
     struct stat info {};
-    // A daemon that claims more than the file has would make us fault with SIGBUS.
     if (fstat(fd.get(), &info) != 0 || static_cast<std::uint64_t>(info.st_size) < bytes) {
       return Fail(ErrorCode::kCorrupt, "the shared memory is smaller than the daemon says");
     }

@@ -12,9 +12,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <memory>
+#include <system_error>
+#include <thread>
 
+#include "libcache/base/completion.h"
 #include "libcache/base/errno_text.h"
 
 namespace cairn {
@@ -104,6 +108,72 @@ Result<UniqueFd> ConnectAddress(const sockaddr* address, socklen_t size, const s
   return fd;
 }
 
+/// A look-up of addresses. Owned by those who wait for it and by the thread that does it, whoever
+/// is last: getaddrinfo takes no deadline and cannot be ended.
+struct Lookup {
+  Lookup(const Endpoint& endpoint, int flags)
+      : host(endpoint.host), port(std::to_string(endpoint.port)) {
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = AI_NUMERICSERV | flags;
+  }
+  Lookup(const Lookup&) = delete;
+  Lookup& operator=(const Lookup&) = delete;
+  ~Lookup() {
+    if (list != nullptr) {
+      freeaddrinfo(list);
+    }
+  }
+  void Run() { failed = getaddrinfo(host.c_str(), port.c_str(), &hints, &list); }
+
+  const std::string host;
+  const std::string port;
+  addrinfo hints{};
+  Completion done{1};
+  // To be read after `done` only.
+  int failed = 0;
+  addrinfo* list = nullptr;
+};
+
+/// Starts `lookup` on a thread of its own, which takes none of the program's signals.
+Status RunDetached(const std::shared_ptr<Lookup>& lookup) {
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  Status started;
+  try {
+    std::thread([lookup] {
+      lookup->Run();
+      lookup->done.Done(ErrorCode::kOk);
+    }).detach();
+  } catch (const std::system_error& error) {
+    started = Fail(ErrorCode::kUnavailable, std::string("no thread: ") + error.what());
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return started;
+}
+
+Result<std::shared_ptr<Lookup>> Resolve(const Endpoint& endpoint, TimePoint deadline) {
+  // Numbers need no name server, so they take no time.
+  auto lookup = std::make_shared<Lookup>(endpoint, AI_NUMERICHOST);
+  lookup->Run();
+  if (lookup->failed == 0) {
+    return lookup;
+  }
+  lookup = std::make_shared<Lookup>(endpoint, AI_ADDRCONFIG);
+  if (const Status started = RunDetached(lookup); !started) {
+    return Fail(started.error());
+  }
+  if (!lookup->done.Wait(deadline)) {
+    return Late();
+  }
+  if (lookup->failed != 0) {
+    return Fail(ErrorCode::kUnavailable,
+                "'" + endpoint.host + "' has no address: " + gai_strerror(lookup->failed));
+  }
+  return lookup;
+}
+
 }  // namespace
 
 UniqueFd::~UniqueFd() {
@@ -124,19 +194,12 @@ Result<Socket> Socket::Connect(const Endpoint& endpoint, TimePoint deadline) {
     }
     return Socket(std::move(*fd));
   }
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV;
-  addrinfo* list = nullptr;
-  const int failed =
-      getaddrinfo(endpoint.host.c_str(), std::to_string(endpoint.port).c_str(), &hints, &list);
-  if (failed != 0) {
-    return Fail(ErrorCode::kUnavailable,
-                "'" + endpoint.host + "' has no address: " + gai_strerror(failed));
+  const auto lookup = Resolve(endpoint, deadline);
+  if (!lookup) {
+    return Fail(lookup.error());
   }
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owned(list, freeaddrinfo);
   Result<UniqueFd> fd = Fail(ErrorCode::kUnavailable, "no address");
-  for (const addrinfo* a = list; a != nullptr; a = a->ai_next) {
+  for (const addrinfo* a = (*lookup)->list; a != nullptr; a = a->ai_next) {
     fd = ConnectAddress(a->ai_addr, a->ai_addrlen, endpoint.Text(), deadline);
     if (fd) {
       break;

@@ -33,11 +33,13 @@ class UniqueFd {
   int fd_ = -1;
 };
 
-/// The connector's side of a connection: every call ends by its deadline, none needs a thread or an
-/// event loop of its own. After an error the stream is out of step: close it. Not thread-safe.
+/// The connector's side of a connection: every call ends by its deadline, none needs an event loop,
+/// and only the look-up of a host's name takes a thread. After an error the stream is out of step:
+/// close it. Not thread-safe.
 class Socket {
  public:
-  /// Errors: kUnavailable (nobody listens; the message says where), kDeadlineExceeded.
+  /// Errors: kUnavailable (nobody listens, or no such host; the message says where),
+  /// kDeadlineExceeded.
   static Result<Socket> Connect(const Endpoint& endpoint, TimePoint deadline);
 
   /// Sends all of both pieces. Errors: kUnavailable (peer gone), kDeadlineExceeded.

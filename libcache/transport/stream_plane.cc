@@ -23,10 +23,14 @@ class StreamPlane final : public DataPlane {
     request.mutable_stream_get()->set_index(object.index);
     const auto response = data_.Call(request, deadline);
     if (!response) {
-      return Fail(response.error());
+      // A frame that makes no sense says nothing about the object.
+      return data_.broken() && response.error().code == ErrorCode::kCorrupt
+                 ? Fail(ErrorCode::kUnavailable, response.error().message)
+                 : Fail(response.error());
     }
     if (response->stream_get().bytes() != target.size() || target.size() != object.bytes) {
-      return Fail(ErrorCode::kCorrupt, "the daemon sends another length than it announced");
+      data_.Abandon();  // With the payload on its way, the stream is out of step.
+      return Fail(ErrorCode::kUnavailable, "the daemon sends another length than it announced");
     }
     Digester digester;
     for (std::size_t done = 0; done < target.size();) {

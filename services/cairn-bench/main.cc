@@ -133,8 +133,10 @@ void AddMicro(CLI::App& app, const std::string& name, const std::string& text, M
          "Of objects, for instance 1MiB,64MiB")
         ->delimiter(',');
   }
-  if (name != "match" && name != "ssd") {
-    AddSize(c, "--working-set", o.working_set, "Bytes of objects of one size (default 256MiB)");
+  if (name != "match") {
+    AddSize(
+        c, "--working-set", o.working_set,
+        "Bytes of objects of one size (default " + std::to_string(o.working_set / kMiB) + "MiB)");
   }
   if (name == "get" || name == "put") {
     c.add_option("--plane", o.plane, "shm, or stream over loopback TCP")
@@ -163,10 +165,12 @@ int Main(int argc, char** argv) {
   AddReplay(app, replay, job);
   AddTraceJobs(app, generate, stats, job);
   MicroOptions micro;
+  MicroOptions ssd;  // Each object is read once, so there must be more of them.
+  ssd.working_set = 512 * kMiB;
   AddMicro(app, "get", "Reading objects, against memcpy or a plain socket", micro, job, RunGet);
   AddMicro(app, "put", "Writing objects, against memcpy or a plain socket", micro, job, RunPut);
   AddMicro(app, "match", "Daemon CPU per match", micro, job, RunMatch);
-  AddMicro(app, "ssd", "Reading objects from SSD, against a plain file", micro, job, RunSsd);
+  AddMicro(app, "ssd", "Reading objects from SSD, against a plain file", ssd, job, RunSsd);
   AddMicro(app, "redis", "Reading objects, against redis-server", micro, job, RunRedis);
   const std::string command = argc > 1 ? argv[1] : "";
   const auto known =

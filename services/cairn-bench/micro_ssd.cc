@@ -16,10 +16,11 @@
 namespace cairn::bench {
 namespace {
 
-/// Stored per size. One read brings an object to host memory, so each is read once.
-constexpr std::uint64_t kBytesPerSize = 512 * kMiB;
 constexpr std::uint64_t kGroupBytes = 64 * kMiB;
-constexpr std::uint64_t kDaemonMemory = 1 * kGiB;
+constexpr std::uint64_t kLeastMemory = 128 * kMiB;
+constexpr std::uint64_t kMostMemory = 1 * kGiB;
+constexpr std::uint64_t kLeastSsd = 256 * kMiB;
+constexpr std::uint64_t kDirectIoBytes = 4 * kKiB;  ///< O_DIRECT writes whole pages.
 constexpr std::uint64_t kSizes[] = {kMiB, 4 * kMiB, 16 * kMiB, 64 * kMiB};
 constexpr std::uint64_t kSpare = 2;  ///< The SSD tier may use this many times what is stored.
 
@@ -70,20 +71,17 @@ struct Figures {
   std::uint64_t from_ssd = 0;
 };
 
-std::uint32_t CountOf(std::uint64_t size) {
-  return static_cast<std::uint32_t>(std::max<std::uint64_t>(1, kBytesPerSize / size));
-}
-
-Status StoreAll(const DaemonProcess& daemon, const Area& source, std::uint64_t size) {
+Status StoreAll(const DaemonProcess& daemon, const Area& source, std::uint64_t size,
+                std::uint32_t count) {
   const auto store = ObjectStore::Open(daemon.endpoint(), "shm", size);
   if (!store) {
     return Fail(store.error());
   }
-  (*store)->Prepare(CountOf(size));
-  for (std::uint32_t i = 0; i < CountOf(size); ++i) {
+  (*store)->Prepare(count);
+  for (std::uint32_t i = 0; i < count; ++i) {
     (*store)->Fill(i, source.Part(i, size));
     // Written in groups, as in service, and never more than the queue of the daemon holds.
-    const bool durable = (i + 1) * size % kGroupBytes == 0 || i + 1 == CountOf(size);
+    const bool durable = (i + 1) * size % kGroupBytes == 0 || i + 1 == count;
     if (Status put = (*store)->Put(i, source.Part(i, size), durable); !put) {
       return put;
     }
@@ -91,15 +89,17 @@ Status StoreAll(const DaemonProcess& daemon, const Area& source, std::uint64_t s
   return {};
 }
 
-Result<Figures> ReadAll(const DaemonProcess& daemon, const PlainFile& file, std::uint64_t size) {
+/// One read brings an object to host memory, so each is read once.
+Result<Figures> ReadAll(const DaemonProcess& daemon, const PlainFile& file, std::uint64_t size,
+                        std::uint32_t count) {
   const auto store = ObjectStore::Open(daemon.endpoint(), "shm", size);
   const auto target = Area::Allocate(size);
   if (!store || !target) {
     return Fail(store ? target.error() : store.error());
   }
-  (*store)->Prepare(CountOf(size));
+  (*store)->Prepare(count);
   Figures figures;
-  for (std::uint32_t i = 0; i < CountOf(size); ++i) {
+  for (std::uint32_t i = 0; i < count; ++i) {
     Status plain;
     figures.base_us.push_back(TimeUs([&] { plain = file.Read(i * size, target->bytes()); }));
     if (!plain) {
@@ -127,23 +127,31 @@ double Sum(const std::vector<double>& values) {
   return sum;
 }
 
+/// Of the daemon. It queues less than a quarter of that for the SSD, and must never refuse to.
+std::uint64_t MemoryFor(std::uint64_t bytes_per_size) {
+  return std::clamp(8 * bytes_per_size, kLeastMemory, kMostMemory);
+}
+
 Status Run(const MicroOptions& options, const std::vector<std::uint64_t>& sizes,
            MicroReport& report) {
-  const auto daemon = DaemonProcess::Start({.memory_bytes = kDaemonMemory,
-                                            .ssd_bytes = kSpare * sizes.size() * kBytesPerSize,
-                                            .below = options.dir});
+  const std::uint64_t largest = *std::max_element(sizes.begin(), sizes.end());
+  const std::uint64_t per_size = RoundUp(std::max(options.working_set, largest), kDirectIoBytes);
+  const auto daemon =
+      DaemonProcess::Start({.memory_bytes = MemoryFor(per_size),
+                            .ssd_bytes = std::max(kLeastSsd, kSpare * sizes.size() * per_size),
+                            .below = options.dir});
   if (!daemon) {
     return Fail(daemon.error());
   }
-  const std::uint64_t largest = *std::max_element(sizes.begin(), sizes.end());
-  const auto source = Area::Allocate(std::max(kBytesPerSize, largest));
+  const auto source = Area::Allocate(per_size);
   if (!source) {
     return Fail(source.error());
   }
   Progress progress(options.quiet);
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     progress.Update(0.7 * static_cast<double>(i) / static_cast<double>(sizes.size()), "writing");
-    if (Status stored = StoreAll(**daemon, *source, sizes[i]); !stored) {
+    if (Status stored = StoreAll(**daemon, *source, sizes[i], CountOf(options, sizes[i]));
+        !stored) {
       return stored;
     }
   }
@@ -159,11 +167,11 @@ Status Run(const MicroOptions& options, const std::vector<std::uint64_t>& sizes,
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     progress.Update(0.7 + 0.3 * static_cast<double>(i) / static_cast<double>(sizes.size()),
                     "reading");
-    const auto figures = ReadAll(**daemon, **file, sizes[i]);
+    const auto figures = ReadAll(**daemon, **file, sizes[i], CountOf(options, sizes[i]));
     if (!figures) {
       return Fail(figures.error());
     }
-    const double bytes = static_cast<double>(sizes[i]) * CountOf(sizes[i]);
+    const double bytes = static_cast<double>(sizes[i] * figures->get_us.size());
     const double get = bytes / Sum(figures->get_us) * 1e6;
     const double base = bytes / Sum(figures->base_us) * 1e6;
     report.Add({static_cast<double>(sizes[i]), get, base, get / base, Median(figures->get_us),

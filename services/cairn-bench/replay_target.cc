@@ -186,7 +186,8 @@ TargetStatus ReplayTarget::Watch() {
     return {};
   }
   TargetStatus status = FromReply(*reply);
-  peak_rss_bytes_ = std::max(peak_rss_bytes_, status.rss_bytes);
+  // An older daemon does not tell its peak: then it is the largest of these looks.
+  peak_rss_bytes_ = std::max({peak_rss_bytes_, status.rss_bytes, reply->peak_rss_bytes()});
   return status;
 }
 

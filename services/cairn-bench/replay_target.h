@@ -39,7 +39,8 @@ class ReplayTarget {
   [[nodiscard]] std::unique_ptr<Client> MakeClient(int number) const;
   /// Status of now. Ends expired leases of an embedded cache, which nobody else does.
   TargetStatus Watch();
-  /// The largest resident memory seen by Watch; of an embedded cache, of this process at any time.
+  /// The largest resident memory as of the last Watch: of the daemon since its start, or with an
+  /// embedded cache of this process.
   [[nodiscard]] std::uint64_t PeakRssBytes() const;
   /// Memory the cache was allowed. The prefix index has a limit of its own.
   [[nodiscard]] std::uint64_t CapBytes() const { return cap_bytes_; }

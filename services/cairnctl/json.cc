@@ -88,6 +88,7 @@ std::string StatusJson(const v1::StatusReply& status) {
                {"state", status.state()},
                {"uptime_seconds", status.uptime_seconds()},
                {"rss_bytes", status.rss_bytes()},
+               {"peak_rss_bytes", status.peak_rss_bytes()},
                {"index", {{"bytes", status.index_bytes()}, {"nodes", status.index_nodes()}}},
                {"sessions", status.sessions()},
                {"leases", status.leases()},

@@ -38,6 +38,11 @@ std::uint64_t Counter(const v1::StatusReply& status, const std::string& name) {
   return found == status.counters().end() ? 0 : found->second;
 }
 
+std::string ResidentText(const v1::StatusReply& status) {
+  const std::uint64_t peak = status.peak_rss_bytes();  // Older daemons do not tell.
+  return FormatBytes(status.rss_bytes()) + (peak == 0 ? "" : ", peak " + FormatBytes(peak));
+}
+
 std::uint64_t Evictions(const v1::StatusReply& status) {
   std::uint64_t sum = 0;
   for (const auto& [name, value] : status.counters()) {
@@ -107,7 +112,7 @@ std::string TiersText(const v1::StatusReply& status, const Style& style) {
                {"STATE"},
                {"LOCATION"}});
   for (const v1::TierStatus& tier : status.tiers()) {
-    const bool off = tier.state() == "off";
+    const bool off = tier.state().starts_with("off");
     table.AddRow({tier.name(), off ? "-" : FormatBytes(tier.used_bytes()),
                   off ? "-" : FormatBytes(tier.capacity_bytes()),
                   FormatShare(tier.used_bytes(), tier.capacity_bytes()),
@@ -123,7 +128,7 @@ std::string StatusText(const v1::StatusReply& status, std::string_view endpoint,
   std::string text = style.Bold("cairnd " + Printable(status.version())) + " at " +
                      Printable(endpoint) + ": " + style.State(Printable(status.state())) + ", up " +
                      FormatSeconds(status.uptime_seconds()) + "\n";
-  Fields now = {{"resident", FormatBytes(status.rss_bytes())},
+  Fields now = {{"resident", ResidentText(status)},
                 {"index", FormatCount(status.index_nodes(), "prefix node") + " in " +
                               FormatBytes(status.index_bytes())},
                 {"sessions", FormatCount(status.sessions()) + ", this one included"},

@@ -50,6 +50,7 @@ void AddCounters(const CacheStats& s, v1::StatusReply& reply) {
   c["promotions"] = s.promotions;
   c["promotion_failures"] = s.promotion_failures;
   c["ssd_queue_dropped"] = s.cold_queue_dropped;
+  c["ssd_unindexed"] = s.cold_unindexed;
   c["ssd_written_bytes"] = s.cold_store.written_bytes;
   c["ssd_device_written_bytes"] = s.cold_store.device_written_bytes;
   c["ssd_lost_epochs"] = s.cold_store.lost_epochs;
@@ -66,6 +67,7 @@ v1::StatusReply Status(const AdminContext& context) {
   reply.set_uptime_seconds(
       std::chrono::duration<double>(SteadyClock::Instance().Now() - context.started).count());
   reply.set_rss_bytes(ResidentBytes());
+  reply.set_peak_rss_bytes(PeakResidentBytes());
   reply.set_index_bytes(stats.index_bytes);
   reply.set_index_nodes(stats.nodes);
   reply.set_sessions(stats.sessions);

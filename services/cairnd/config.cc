@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <set>
 #include <sstream>
 #include <string_view>
 #include <thread>
@@ -27,16 +28,40 @@ std::string SizeToNumber(const std::string& text) {
   return std::to_string(*bytes);
 }
 
-void AddSize(CLI::App& app, const std::string& name, std::uint64_t& field,
-             const std::string& text) {
+/// `by_default` is for fields whose 0 stands for a size that depends on others.
+void AddSize(CLI::App& app, const std::string& name, std::uint64_t& field, const std::string& text,
+             const std::string& by_default = "") {
   app.add_option("--" + name, field, text)
       ->transform(CLI::Validator(
           [](std::string& value) {
             value = SizeToNumber(value);
             return std::string();
           },
-          "SIZE"))
-      ->type_name("SIZE");
+          ""))
+      ->type_name("SIZE")
+      ->default_str(field != 0 ? FormatBytes(field) : by_default);
+}
+
+void AddSwitch(CLI::App& app, const std::string& name, bool& field, const std::string& text) {
+  app.add_option("--" + name, field, text)->default_str(field ? "true" : "false");
+}
+
+/// A text or a number, with its default in the help.
+template <class T>
+CLI::Option* AddValue(CLI::App& app, const std::string& name, T& field, const std::string& text) {
+  return app.add_option("--" + name, field, text)->capture_default_str();
+}
+
+void AddSsdOptions(CLI::App& app, DaemonConfig& c) {
+  AddValue(app, "ssd-path", c.ssd_path, "Directory for the SSD tier; without it there is none");
+  AddSize(app, "ssd", c.ssd_bytes, "Disk space to use; needed with --ssd-path");
+  AddSize(app, "ssd-write-buffer", c.ssd_write_buffer_bytes, "Memory for writes to SSD",
+          "memory/64");
+  AddSize(app, "ssd-min-free", c.ssd_min_free_bytes, "Leave this much of the disk free");
+  AddSize(app, "ssd-queue", c.ssd_queue_bytes, "Bytes that may wait for the SSD", "arena/4");
+  AddSwitch(app, "ssd-direct-io", c.ssd_direct_io, "Bypass the page cache");
+  AddValue(app, "ssd-readers", c.ssd_readers, "Threads that read from SSD");
+  AddValue(app, "ssd-flush-ms", c.ssd_flush_ms, "Make SSD writes durable at least this often");
 }
 
 void AddOptions(CLI::App& app, DaemonConfig& c) {
@@ -45,33 +70,29 @@ void AddOptions(CLI::App& app, DaemonConfig& c) {
   app.set_version_flag("--version", std::string("cairnd ") + CAIRN_VERSION);
   AddSize(app, "memory", c.memory_bytes, "Memory to use, for instance 4GiB; the one needed option");
   AddSize(app, "index", c.index_bytes, "Memory for the prefix index");
-  AddSize(app, "staging", c.staging_bytes, "Shared memory per writing connection");
-  app.add_option("--huge-pages", c.huge_pages, "Ask for huge pages");
-  app.add_option("--prefault", c.prefault, "Take the memory at start, in the background");
-  app.add_option("--ssd-path", c.ssd_path, "Directory for the SSD tier; without it there is none");
-  AddSize(app, "ssd", c.ssd_bytes, "Disk space to use");
-  AddSize(app, "ssd-write-buffer", c.ssd_write_buffer_bytes, "Memory for writes to SSD");
-  AddSize(app, "ssd-min-free", c.ssd_min_free_bytes, "Leave this much of the disk free");
-  AddSize(app, "ssd-queue", c.ssd_queue_bytes, "Bytes that may wait for the SSD");
-  app.add_option("--ssd-direct-io", c.ssd_direct_io, "Bypass the page cache");
-  app.add_option("--ssd-readers", c.ssd_readers, "Threads that read from SSD");
-  app.add_option("--ssd-flush-ms", c.ssd_flush_ms, "Make SSD writes durable at least this often");
-  app.add_option("--listen-unix", c.listen_unix,
-                 "Unix socket (default /run/cairn/cairn.sock as root, else "
-                 "$XDG_RUNTIME_DIR/cairn.sock)");
-  app.add_option("--listen-tcp", c.listen_tcp, "host:port for engines of other hosts; empty: off");
-  app.add_option("--listen-http", c.listen_http, "host:port for health and metrics; empty: off");
-  app.add_option("--allow-insecure-tcp", c.allow_insecure_tcp,
-                 "Allow addresses that other hosts reach, in plain text");
-  app.add_option("--planner", c.planner, "Where checkpoints go");
-  app.add_option("--eviction", c.eviction, "value, lru, lfu or w_tinylfu");
-  app.add_option("--members", c.members, "All daemons, comma-separated endpoints");
-  app.add_option("--threads", c.threads, "I/O threads; 0: one per core, at most 4");
-  app.add_option("--workers", c.workers, "Threads that copy and hash");
-  app.add_option("--max-connections", c.max_connections, "More are refused");
-  app.add_option("--lease-ms", c.lease_ms, "Leases end by themselves after this");
-  app.add_option("--drain-ms", c.drain_ms, "Time for running requests after SIGTERM");
-  app.add_option("--log-level", c.log_level, "trace, debug, info, warn, error or off")
+  AddSize(app, "staging", c.staging_bytes, "Shared memory per writing connection", "memory/64");
+  AddSwitch(app, "huge-pages", c.huge_pages, "Ask for huge pages");
+  AddSwitch(app, "prefault", c.prefault, "Take the memory at start, in the background");
+  AddSsdOptions(app, c);
+  AddValue(app, "listen-unix", c.listen_unix,
+           "Unix socket (default /run/cairn/cairn.sock as root, else "
+           "$XDG_RUNTIME_DIR/cairn.sock)");
+  AddValue(app, "listen-tcp", c.listen_tcp, "host:port for engines of other hosts; empty: off");
+  AddValue(app, "listen-http", c.listen_http, "host:port for health and metrics; empty: off");
+  AddSwitch(app, "allow-insecure-tcp", c.allow_insecure_tcp,
+            "Allow addresses that other hosts reach, in plain text");
+  AddValue(app, "planner", c.planner,
+           "Where checkpoints go: none, turn_end, turn_end_demand, block:TOKENS or dense");
+  AddValue(app, "eviction", c.eviction, "What goes first: value, lru, lfu or w_tinylfu");
+  AddValue(app, "members", c.members,
+           "All daemons, this one included: name=endpoint,name=endpoint, or endpoints alone; an "
+           "endpoint is host:port or unix:/path");
+  AddValue(app, "threads", c.threads, "I/O threads; 0: one per core, at most 4");
+  AddValue(app, "workers", c.workers, "Threads that copy and hash");
+  AddValue(app, "max-connections", c.max_connections, "More are refused");
+  AddValue(app, "lease-ms", c.lease_ms, "Leases end by themselves after this");
+  AddValue(app, "drain-ms", c.drain_ms, "Time for running requests after SIGTERM");
+  AddValue(app, "log-level", c.log_level, "What to log, this level and above")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}));
 }
 
@@ -81,6 +102,24 @@ std::string VariableName(const std::string& option) {
     name.push_back(c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c))));
   }
   return name;
+}
+
+/// Names in `environment` that belong to no option of `app`.
+std::vector<std::string> UnknownVariables(const CLI::App& app,
+                                          const std::map<std::string, std::string>& environment) {
+  // Those of cairnctl and of the scripts in this repository.
+  std::set<std::string> known = {"CAIRN_CONNECT", "CAIRN_DEV_START", "CAIRN_SKIP_SETUP",
+                                 "CAIRN_TRACES", "CAIRN_BINARY_DIR"};
+  for (const CLI::Option* option : app.get_options()) {
+    known.insert(VariableName(option->get_single_name()));
+  }
+  std::vector<std::string> unknown;
+  for (const auto& [name, value] : environment) {
+    if (name.starts_with("CAIRN_") && !known.contains(name)) {
+      unknown.push_back(name);
+    }
+  }
+  return unknown;
 }
 
 /// CLI11 lets the file beat the environment; we promise the reverse. So variables become flags,
@@ -238,6 +277,9 @@ Status DaemonConfig::Finish() {
   if (const auto e = MakeEvictionPolicy(eviction); !e) {
     return Bad("--eviction: " + e.error().message);
   }
+  if (const auto m = MakeMembership(); !m) {
+    return Fail(m.error());
+  }
   return {};
 }
 
@@ -274,6 +316,20 @@ SsdConfig DaemonConfig::Ssd() const {
   c.direct_io = ssd_direct_io;
   c.read_threads = ssd_readers;
   return c;
+}
+
+Result<std::unique_ptr<Membership>> DaemonConfig::MakeMembership() const {
+  const std::string self = "unix:" + listen_unix;
+  auto membership = MakeStaticMembership(members, {.name = self, .endpoint = self});
+  if (!membership) {
+    return Bad("--members: " + membership.error().message);
+  }
+  for (const Member& member : (*membership)->Members()) {
+    if (const auto endpoint = ParseEndpoint(member.endpoint); !endpoint) {
+      return Bad("--members: " + endpoint.error().message);
+    }
+  }
+  return membership;
 }
 
 std::map<std::string, std::string> DaemonConfig::Shown() const {
@@ -313,6 +369,7 @@ ParsedConfig ParseConfig(const std::vector<std::string>& args,
   ParsedConfig parsed;
   CLI::App app("cairnd: keeps checkpoints and KV blocks for language model engines", "cairnd");
   AddOptions(app, parsed.config);
+  parsed.unknown_variables = UnknownVariables(app, environment);
   // CLI11 takes its arguments last to first.
   std::vector<std::string> all = SplitAtEquals(WithEnvironment(app, args, environment));
   std::reverse(all.begin(), all.end());

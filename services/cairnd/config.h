@@ -3,12 +3,14 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "libcache/base/result.h"
 #include "libcache/cache/cache.h"
+#include "libcache/cluster/membership.h"
 #include "libcache/tier/ssd_tier.h"
 #include "libcache/transport/endpoint.h"
 
@@ -40,7 +42,7 @@ struct DaemonConfig {
 
   std::string planner = "turn_end_demand";
   std::string eviction = "value";
-  std::string members;  ///< Comma-separated endpoints of all daemons, this one included.
+  std::string members;  ///< Comma-separated [name=]endpoint of all daemons, this one included.
 
   int threads = 0;  ///< I/O threads; 0: one per core, at most 4.
   int workers = 2;  ///< Threads for copying and hashing.
@@ -56,6 +58,8 @@ struct DaemonConfig {
   [[nodiscard]] std::uint64_t arena_bytes() const;
   [[nodiscard]] Cache::Config CacheConfig() const;
   [[nodiscard]] SsdConfig Ssd() const;
+  /// Errors: kInvalidArgument, checked by Finish() already.
+  [[nodiscard]] Result<std::unique_ptr<Membership>> MakeMembership() const;
   /// Name -> value, as cairnctl config shows it.
   [[nodiscard]] std::map<std::string, std::string> Shown() const;
 
@@ -75,6 +79,9 @@ struct ParsedConfig {
   /// Set when the program should print this and end: --help, --version, or a usage error.
   std::optional<int> exit_code;
   std::string message;
+  /// CAIRN_* variables that are neither options nor known to our other programs: misspelt, most
+  /// likely, and without effect.
+  std::vector<std::string> unknown_variables;
 };
 
 /// Reads flags, environment and the file named by --config.

@@ -5,26 +5,40 @@
 #include <algorithm>
 #include <array>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/read.hpp>
-#include <boost/asio/write.hpp>
 #include <cerrno>
 #include <cstring>
 #include <tuple>
 #include <utility>
 
+#include "libcache/base/check.h"
 #include "libcache/base/errno_text.h"
 #include "libcache/transport/frame.h"
 
 namespace cairn::server {
 namespace {
 
-// A peer may take this long over the rest of a frame, or to accept an answer.
+// A peer may take this long over the rest of a request, and this long without giving or taking a
+// single byte of a payload or an answer: those may be large and the peer slow, as long as it moves.
 constexpr std::chrono::milliseconds kStallLimit{30'000};
 // What is kept between frames; larger frames borrow.
 constexpr std::size_t kBufferBytes = 32 * 1024;
 
 tl::unexpected<Error> Closed(const boost::system::error_code& error) {
   return Fail(ErrorCode::kUnavailable, error.message());
+}
+
+/// Frames `response`, or an error in its place if it is longer than a frame: its peer waits for an
+/// answer, and the stream is still in step. True for `response` itself.
+bool FrameAnswer(const v1::Response& response, std::string& out) {
+  if (AppendFrame(response, out)) {
+    return true;
+  }
+  v1::Response refusal;
+  refusal.set_id(response.id());
+  refusal.set_code(static_cast<std::uint32_t>(ErrorCode::kOverloaded));
+  refusal.set_message("the answer is longer than a frame; ask for less");
+  CAIRN_CHECK(AppendFrame(refusal, out).has_value());
+  return false;
 }
 
 }  // namespace
@@ -133,14 +147,15 @@ asio::awaitable<Status> Connection::ReadRaw(std::span<std::byte> target) {
   std::memmove(in_.data(), in_.data() + buffered, have_ - buffered);
   have_ -= buffered;
   target = target.subspan(buffered);
-  if (target.empty()) {
-    co_return Status{};
+  boost::system::error_code error;
+  while (!target.empty() && !error) {
+    Arm(kStallLimit);  // Anew for each piece.
+    const auto buffer = asio::buffer(target.data(), target.size());
+    const auto result = co_await socket_.async_read_some(buffer, kAwait);
+    error = std::get<0>(result);
+    target = target.subspan(std::get<1>(result));
   }
-  Arm(kStallLimit);
-  const auto buffer = asio::buffer(target.data(), target.size());
-  const auto result = co_await asio::async_read(socket_, buffer, kAwait);
   Arm(std::chrono::milliseconds::zero());
-  const auto& [error, got] = result;
   if (error) {
     co_return Closed(error);
   }
@@ -150,9 +165,8 @@ asio::awaitable<Status> Connection::ReadRaw(std::span<std::byte> target) {
 asio::awaitable<Status> Connection::Write(const v1::Response& response,
                                           std::span<const std::byte> payload) {
   out_.clear();
-  Status framed = AppendFrame(response, out_);
-  if (!framed) {
-    co_return framed;
+  if (!FrameAnswer(response, out_)) {
+    payload = {};
   }
   // The usual answer fits the socket's buffer: try at once, without timer or suspension.
   const iovec pieces[2] = {{out_.data(), out_.size()},
@@ -162,18 +176,19 @@ asio::awaitable<Status> Connection::Write(const v1::Response& response,
   message.msg_iovlen = payload.empty() ? 1 : 2;
   const ssize_t now = sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   std::size_t done = now > 0 ? static_cast<std::size_t>(now) : 0;
-  if (done == out_.size() + payload.size()) {
-    co_return Status{};
+  boost::system::error_code error;
+  while (done < out_.size() + payload.size() && !error) {
+    const std::size_t from_head = std::min(done, out_.size());
+    const std::size_t from_payload = done - from_head;
+    const std::array<asio::const_buffer, 2> buffers = {
+        asio::buffer(out_.data() + from_head, out_.size() - from_head),
+        asio::buffer(payload.data() + from_payload, payload.size() - from_payload)};
+    Arm(kStallLimit);  // Anew for each piece.
+    const auto result = co_await socket_.async_write_some(buffers, kAwait);
+    error = std::get<0>(result);
+    done += std::get<1>(result);
   }
-  Arm(kStallLimit);
-  const std::size_t from_head = std::min(done, out_.size());
-  done -= from_head;
-  const std::array<asio::const_buffer, 2> buffers = {
-      asio::buffer(out_.data() + from_head, out_.size() - from_head),
-      asio::buffer(payload.data() + done, payload.size() - done)};
-  const auto result = co_await asio::async_write(socket_, buffers, kAwait);
   Arm(std::chrono::milliseconds::zero());
-  const auto& [error, sent] = result;
   if (error) {
     co_return Closed(error);
   }

@@ -17,9 +17,9 @@ namespace cairn::server {
 
 using StreamSocket = asio::generic::stream_protocol::socket;
 
-/// Frames in and out over one socket, with a bound on how long a peer may take over one: a peer
-/// that stalls in the middle of a frame or does not read its answers is cut off, an idle one is
-/// not. Lives on one I/O thread.
+/// Frames in and out over one socket, with a bound on how long a peer may stall: one that stops in
+/// the middle of a request or a payload, or does not read its answers, is cut off. An idle peer is
+/// not, nor one that takes its time over a payload but keeps moving. Lives on one I/O thread.
 class Connection {
  public:
   explicit Connection(StreamSocket socket);
@@ -31,7 +31,8 @@ class Connection {
                                       std::chrono::seconds idle_limit);
   /// Raw bytes that follow a request.
   asio::awaitable<Status> ReadRaw(std::span<std::byte> target);
-  /// Frames `response`; `payload` follows it.
+  /// Frames `response`; `payload` follows it. A response longer than a frame becomes an error of
+  /// the same id, kOverloaded, without payload.
   asio::awaitable<Status> Write(const v1::Response& response, std::span<const std::byte> payload);
   /// As Write, with descriptors on the first byte.
   asio::awaitable<Status> WriteWithFds(const v1::Response& response, std::span<const int> fds);

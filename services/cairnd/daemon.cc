@@ -94,7 +94,7 @@ class DaemonImpl final : public Daemon {
 
  private:
   Status OpenCache();
-  std::unique_ptr<ColdTier> ReportedSsd(OpenedSsd opened) const;
+  std::unique_ptr<ColdTier> ReportedSsd(OpenedSsd opened);
   Status Bind();
   Status BindUnix();
   Result<tcp::acceptor> BindTcp(const std::string& flag, const std::string& text);
@@ -116,6 +116,7 @@ class DaemonImpl final : public Daemon {
   std::unique_ptr<Cache> cache_;
   std::unique_ptr<Prefaulter> prefaulter_;  // Works on the cache's memory.
   std::unique_ptr<Membership> membership_;
+  bool ssd_quarantined_ = false;  // At this start; read only since.
   StagingPool staging_;
   TokenRegistry tokens_;
   AdminContext admin_;
@@ -137,8 +138,9 @@ class DaemonImpl final : public Daemon {
       CAIRN_GUARDED_BY(mu_);
 };
 
-std::unique_ptr<ColdTier> DaemonImpl::ReportedSsd(OpenedSsd opened) const {
+std::unique_ptr<ColdTier> DaemonImpl::ReportedSsd(OpenedSsd opened) {
   if (!opened.quarantined_to.empty()) {
+    ssd_quarantined_ = true;
     spdlog::error("ssd_quarantined path={} moved_to={} reason=\"{}\" effect=\"started cold\"",
                   config_.ssd_path, opened.quarantined_to, opened.quarantine_reason);
   }
@@ -169,6 +171,12 @@ Status DaemonImpl::OpenCache() {
     return Fail(cache.error());
   }
   cache_ = std::move(*cache);
+  if (const std::uint64_t left = cache_->Stats().cold_unindexed; left != 0) {
+    spdlog::error(
+        "ssd_unindexed objects={} effect=\"not served; kept for a start with a larger "
+        "--index\"",
+        left);
+  }
   if (config_.prefault) {
     prefaulter_ = std::make_unique<Prefaulter>(cache_->arena().memory());
   }
@@ -246,6 +254,10 @@ Status DaemonImpl::Bind() {
 }
 
 Status DaemonImpl::Start() {
+  auto membership = config_.MakeMembership();
+  if (!membership) {
+    return Fail(membership.error());
+  }
   for (int i = 0; i < config_.threads; ++i) {
     ios_.push_back(std::make_unique<IoThread>());
   }
@@ -256,19 +268,6 @@ Status DaemonImpl::Start() {
   if (const Status opened = OpenCache(); !opened) {
     unlink(config_.listen_unix.c_str());
     return opened;
-  }
-  auto membership = MakeStaticMembership(
-      config_.members,
-      {.name = "unix:" + config_.listen_unix, .endpoint = "unix:" + config_.listen_unix});
-  Status members = membership ? Status() : Fail(membership.error());
-  for (const Member& member : membership ? (*membership)->Members() : std::vector<Member>()) {
-    if (const auto endpoint = ParseEndpoint(member.endpoint); members && !endpoint) {
-      members = Fail(endpoint.error());
-    }
-  }
-  if (!members) {
-    unlink(config_.listen_unix.c_str());
-    return Fail(ErrorCode::kInvalidArgument, "--members: " + members.error().message);
   }
   membership_ = std::move(*membership);
   workers_ = std::make_unique<ThreadPool>("cairn-worker", config_.workers, 65'536);
@@ -298,6 +297,8 @@ std::string DaemonImpl::Metrics() {
       std::chrono::duration<double>(SteadyClock::Instance().Now() - started_).count();
   process.connections = connections_;
   process.refused_frames = context_.refused_frames;
+  process.ssd_configured = !config_.ssd_path.empty();
+  process.ssd_quarantined = ssd_quarantined_;
   return PrometheusText(cache_->Stats(), process);
 }
 
@@ -504,7 +505,7 @@ int DaemonImpl::Run() {
   spdlog::info("serving version={} unix={} tcp_port={} http_port={} memory={} arena={} ssd={}",
                CAIRN_VERSION, config_.listen_unix, port(tcp_), port(http_),
                FormatBytes(config_.memory_bytes), FormatBytes(config_.arena_bytes()),
-               config_.ssd_path.empty() ? "off" : FormatBytes(config_.ssd_bytes));
+               cache_->Stats().has_cold ? FormatBytes(config_.ssd_bytes) : "off");
   first.run();
   StopThreads();
   const CacheStats stats = cache_->Stats();

@@ -9,8 +9,15 @@ namespace {
 
 // Copies and hashes below this are done in place: handing them over costs more.
 constexpr std::uint64_t kInPlaceBytes = 64 * 1024;
+// They are worked on under the cache's lock.
+constexpr int kMaxItems = 16'384;
 // For callers that send none.
 constexpr std::uint32_t kDefaultDeadlineMs = 30'000;
+
+tl::unexpected<Error> TooMany() {
+  return Fail(ErrorCode::kInvalidArgument,
+              "items: at most " + std::to_string(kMaxItems) + " in one request");
+}
 
 tl::unexpected<Error> BadKey(const char* field) {
   return Fail(ErrorCode::kInvalidArgument, std::string(field) + ": a key has 32 bytes");
@@ -59,13 +66,18 @@ asio::awaitable<Status> Session::Answer(const v1::Request& request, v1::Response
   if (request.has_admin()) {
     co_return co_await HandleAdmin(request, response);
   }
+  if (request.has_open_namespace()) {
+    co_return co_await HandleOpen(request.open_namespace(), response);
+  }
+  if (request.has_report_corrupt()) {
+    response.mutable_empty();
+    co_return co_await HandleReportCorrupt(request.report_corrupt());
+  }
   co_return AnswerAtOnce(request, response);
 }
 
 Status Session::AnswerAtOnce(const v1::Request& request, v1::Response& response) {
   switch (request.body_case()) {
-    case v1::Request::kOpenNamespace:
-      return HandleOpen(request.open_namespace(), *response.mutable_open_namespace());
     case v1::Request::kMatch: return HandleMatch(request.match(), *response.mutable_match());
     case v1::Request::kRelease:
       response.mutable_empty();
@@ -81,17 +93,13 @@ Status Session::AnswerAtOnce(const v1::Request& request, v1::Response& response)
       return {};
     }
     case v1::Request::kObserve: response.mutable_empty(); return HandleObserve(request.observe());
-    case v1::Request::kReportCorrupt:
-      response.mutable_empty();
-      return context_.cache->ReportCorrupt(session_, request.report_corrupt().lease_id(),
-                                           request.report_corrupt().index());
     default:
       return Fail(ErrorCode::kUnsupported,
                   "this daemon does not know the request; it may be older than the client");
   }
 }
 
-Status Session::HandleOpen(const v1::OpenNamespace& open, v1::OpenNamespaceReply& reply) {
+asio::awaitable<Status> Session::HandleOpen(const v1::OpenNamespace& open, v1::Response& response) {
   const NamespaceSpec spec{.tenant = open.tenant(),
                            .model = open.model(),
                            .revision = open.revision(),
@@ -106,20 +114,42 @@ Status Session::HandleOpen(const v1::OpenNamespace& open, v1::OpenNamespaceReply
                            .kv_bytes_per_token = open.kv_bytes_per_token(),
                            .checkpoint_bytes = open.checkpoint_bytes(),
                            .grid_tokens = open.grid_tokens()};
-  const auto opened = context_.cache->OpenNamespace(spec);
-  if (!opened) {
-    return Fail(opened.error());
+  // A new one is written to the SSD: not on the I/O thread.
+  const auto opened = std::make_shared<Result<Cache::OpenedNamespace>>(Cache::OpenedNamespace());
+  Cache* const cache = context_.cache;
+  const std::function<void()> work = [opened, cache, spec] {
+    *opened = cache->OpenNamespace(spec);
+  };
+  co_await RunOn(*context_.workers, work);
+  if (!*opened) {
+    co_return Fail(opened->error());
   }
-  namespaces_.insert(opened->id);
-  reply.set_namespace_id(opened->id);
-  reply.set_seed(opened->seed.bytes.data(), opened->seed.bytes.size());
-  reply.set_grid_tokens(opened->grid_tokens);
+  namespaces_[(*opened)->id] = (*opened)->grid_tokens;
+  v1::OpenNamespaceReply& reply = *response.mutable_open_namespace();
+  reply.set_namespace_id((*opened)->id);
+  reply.set_seed((*opened)->seed.bytes.data(), (*opened)->seed.bytes.size());
+  reply.set_grid_tokens((*opened)->grid_tokens);
   reply.set_planner(std::string(context_.cache->planner_name()));
-  return {};
+  co_return Status{};
+}
+
+asio::awaitable<Status> Session::HandleReportCorrupt(const v1::ReportCorrupt& report) {
+  // The SSD is told as well.
+  const auto done = std::make_shared<Status>();
+  Cache* const cache = context_.cache;
+  const SessionId session = session_;
+  const std::uint64_t lease = report.lease_id();
+  const std::uint32_t index = report.index();
+  const std::function<void()> work = [done, cache, session, lease, index] {
+    *done = cache->ReportCorrupt(session, lease, index);
+  };
+  co_await RunOn(*context_.workers, work);
+  co_return *done;
 }
 
 Status Session::HandleMatch(const v1::Match& match, v1::MatchReply& reply) {
-  if (!namespaces_.contains(match.namespace_id())) {
+  const auto opened = namespaces_.find(match.namespace_id());
+  if (opened == namespaces_.end()) {
     return Fail(ErrorCode::kInvalidArgument, "namespace_id: not opened on this connection");
   }
   if (match.keys().size() % PrefixKey::kBytes != 0) {
@@ -127,8 +157,9 @@ Status Session::HandleMatch(const v1::Match& match, v1::MatchReply& reply) {
   }
   keys_.resize(match.keys().size() / PrefixKey::kBytes);
   std::memcpy(keys_.data(), match.keys().data(), match.keys().size());
-  const auto result = context_.cache->Match(session_, match.request_id(), match.namespace_id(),
-                                            keys_, match.prompt_tokens(), match.want_objects());
+  const auto result = context_.cache->Match(
+      session_, match.request_id(), match.namespace_id(), keys_, match.prompt_tokens(),
+      {.grid_tokens = opened->second, .want_objects = match.want_objects()});
   if (!result) {
     return Fail(result.error());
   }
@@ -156,6 +187,9 @@ Status Session::HandleMatch(const v1::Match& match, v1::MatchReply& reply) {
 Status Session::HandleReserve(const v1::Reserve& reserve, v1::ReserveReply& reply) {
   if (!namespaces_.contains(reserve.namespace_id())) {
     return Fail(ErrorCode::kInvalidArgument, "namespace_id: not opened on this connection");
+  }
+  if (reserve.items_size() > kMaxItems) {
+    return TooMany();
   }
   std::vector<ReserveItem> items;
   items.reserve(static_cast<std::size_t>(reserve.items_size()));
@@ -252,6 +286,9 @@ asio::awaitable<Status> Session::HandleWrite(const v1::Write& write) {
 }
 
 asio::awaitable<Status> Session::HandleCommit(const v1::Request& request, v1::Response& response) {
+  if (request.commit().items_size() > kMaxItems) {
+    co_return TooMany();
+  }
   std::vector<CommitItem> items;
   items.reserve(static_cast<std::size_t>(request.commit().items_size()));
   for (const v1::CommitItem& from : request.commit().items()) {
@@ -268,6 +305,11 @@ asio::awaitable<Status> Session::HandleCommit(const v1::Request& request, v1::Re
     }
     if (const ErrorCode failed = result.durable->error(); failed != ErrorCode::kOk) {
       co_return Fail(failed, "the objects are readable, but could not be made durable");
+    }
+    const auto whole = context_.cache->CheckDurable(result);
+    if (!whole) {
+      co_return Fail(whole.error().code,
+                     "the objects are readable, but not durable: " + whole.error().message);
     }
   }
   for (const ErrorCode code : result.codes) {

@@ -39,15 +39,24 @@ int main(int argc, char** argv) {
   mallopt(M_MMAP_THRESHOLD, kMmapThreshold);
   const std::vector<std::string> args(argv + 1, argv + argc);
   const auto parsed = cairn::server::ParseConfig(args, Environment());
+  if (parsed.exit_code == 0) {
+    std::fputs(parsed.message.c_str(), stdout);
+    return 0;
+  }
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
+  spdlog::set_level(spdlog::level::from_str(parsed.config.log_level));
+  // Before a usage error: a misspelt name may be what causes it.
+  for (const std::string& name : parsed.unknown_variables) {
+    spdlog::warn("unknown_variable name={} effect=\"ignored; cairnd --help lists the options\"",
+                 name);
+  }
   if (parsed.exit_code) {
-    std::fputs(parsed.message.c_str(), *parsed.exit_code == 0 ? stdout : stderr);
+    std::fputs(parsed.message.c_str(), stderr);
     return *parsed.exit_code;
   }
   std::signal(SIGPIPE, SIG_IGN);
   // It reports each malformed string on stderr: a line per message of whoever connects.
   google::protobuf::SetLogHandler(nullptr);
-  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
-  spdlog::set_level(spdlog::level::from_str(parsed.config.log_level));
   const auto daemon = cairn::server::Daemon::Open(parsed.config);
   if (!daemon) {
     std::fprintf(stderr, "cairnd: %s\n", daemon.error().message.c_str());

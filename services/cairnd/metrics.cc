@@ -127,6 +127,8 @@ void AddTiers(Families& f, const CacheStats& s) {
   f.Count("promotion_failures", "Reads from SSD that failed.", s.promotion_failures);
   f.Count("ssd_queue_dropped", "Objects not written to SSD because its queue was full.",
           s.cold_queue_dropped);
+  f.Gauge("ssd_unindexed", "Objects left on SSD at start for want of index memory.",
+          s.cold_unindexed);
   f.Gauge("ssd_queue_bytes", "Bytes waiting for the SSD.", s.cold_queue_bytes);
   f.Count("ssd_written_bytes", "Payload bytes written to SSD.", s.cold_store.written_bytes);
   f.Count("ssd_device_written_bytes", "Bytes the store wrote to the device in all.",
@@ -137,8 +139,17 @@ void AddTiers(Families& f, const CacheStats& s) {
   f.Count("ssd_segments_evicted", "SSD segments freed.", s.cold_store.segments_evicted);
   f.Gauge("ssd_lost_epochs", "Durable writes that the store had lost at start.",
           s.cold_store.lost_epochs);
+}
+
+/// Only where an SSD is configured: a 0 elsewhere would read as a failed one.
+void AddSsdHealth(Families& f, const CacheStats& s, const ProcessStats& p) {
+  if (!p.ssd_configured) {
+    return;
+  }
   f.Gauge("ssd_healthy", "1 while the SSD tier takes writes.",
           s.has_cold && s.cold_store.state == "ok" ? 1 : 0);
+  f.Gauge("ssd_quarantined", "1 if the store was damaged and moved aside at this start.",
+          p.ssd_quarantined ? 1 : 0);
 }
 
 void AddState(Families& f, const CacheStats& s, const ProcessStats& p) {
@@ -168,10 +179,23 @@ std::uint64_t ResidentBytes() {
   return file ? resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) : 0;
 }
 
+std::uint64_t PeakResidentBytes() {
+  // Not getrusage: that includes what the process was before it became this program.
+  std::ifstream file("/proc/self/status");
+  for (std::string word; file >> word;) {
+    std::uint64_t kib = 0;
+    if (word == "VmHWM:" && file >> kib) {
+      return kib * 1024;
+    }
+  }
+  return 0;
+}
+
 std::string PrometheusText(const CacheStats& stats, const ProcessStats& process) {
   Families families;
   AddRequests(families, stats);
   AddTiers(families, stats);
+  AddSsdHealth(families, stats, process);
   AddState(families, stats, process);
   return prometheus::TextSerializer().Serialize(families.all());
 }

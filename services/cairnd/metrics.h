@@ -13,10 +13,14 @@ struct ProcessStats {
   double uptime_seconds = 0;
   std::uint64_t connections = 0;
   std::uint64_t refused_frames = 0;
+  bool ssd_configured = false;
+  bool ssd_quarantined = false;  ///< The store was damaged and moved aside at this start.
 };
 
 /// Resident memory of this process, from /proc/self/statm; 0 if unreadable.
 std::uint64_t ResidentBytes();
+/// The most it ever was, from /proc/self/status; 0 if unreadable.
+std::uint64_t PeakResidentBytes();
 
 /// All metrics in Prometheus text format (docs/metrics.md lists them). Metrics carry no keys,
 /// tokens or addresses.

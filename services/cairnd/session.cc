@@ -214,17 +214,18 @@ asio::awaitable<Status> Session::Attach(const v1::Request& request, v1::Response
 }
 
 asio::awaitable<Status> Session::StreamOut(const v1::Request& request) {
-  const auto view = context_.cache->FetchedObject(session_, request.stream_get().lease_id(),
-                                                  request.stream_get().index());
-  if (!view) {
-    co_return co_await Refuse(request, view.error());
+  auto begun = context_.cache->BeginRead(session_, request.stream_get().lease_id(),
+                                         request.stream_get().index());
+  if (!begun) {
+    co_return co_await Refuse(request, begun.error());
   }
+  // Straight from the arena. It stays there until the last byte is sent, whatever becomes of the
+  // lease: what takes its place may be another tenant's.
+  const Cache::Reading reading = std::move(*begun);
   v1::Response response;
   response.set_id(request.id());
-  response.mutable_stream_get()->set_bytes(view->bytes);
-  // Straight from the arena. Should the lease end while a slow peer reads, the bytes change under
-  // way and the peer's digest tells.
-  const auto payload = context_.cache->arena().Payload(view->arena_offset).first(view->bytes);
+  response.mutable_stream_get()->set_bytes(reading.view().bytes);
+  const auto payload = reading.bytes();
   co_return co_await connection_.Write(response, payload);
 }
 

@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "libcache/base/mutex.h"
 #include "libcache/cache/cache.h"
@@ -65,7 +64,8 @@ class Session : public std::enable_shared_from_this<Session> {
   asio::awaitable<Status> HandleWrite(const v1::Write& write);
   asio::awaitable<Status> HandleCommit(const v1::Request& request, v1::Response& response);
   asio::awaitable<Status> HandleAdmin(const v1::Request& request, v1::Response& response);
-  Status HandleOpen(const v1::OpenNamespace& open, v1::OpenNamespaceReply& reply);
+  asio::awaitable<Status> HandleOpen(const v1::OpenNamespace& open, v1::Response& response);
+  asio::awaitable<Status> HandleReportCorrupt(const v1::ReportCorrupt& report);
   Status HandleMatch(const v1::Match& match, v1::MatchReply& reply);
   Status HandleReserve(const v1::Reserve& reserve, v1::ReserveReply& reply);
   Status HandleObserve(const v1::Observe& observe);
@@ -80,8 +80,8 @@ class Session : public std::enable_shared_from_this<Session> {
   bool data_ = false;
   std::string token_;
   std::unique_ptr<Staging> staging_;
-  std::unordered_set<NamespaceId> namespaces_;
-  std::vector<PrefixKey> keys_;  // Reused between matches.
+  std::unordered_map<NamespaceId, std::uint32_t> namespaces_;  // With the grid of this engine.
+  std::vector<PrefixKey> keys_;                                // Reused between matches.
 };
 
 }  // namespace cairn::server

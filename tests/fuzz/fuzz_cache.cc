@@ -278,7 +278,7 @@ class Harness {
   void Report() {
     const auto lease = Lease();
     const auto index = data_.ConsumeIntegralInRange<std::uint32_t>(0, 12);
-    static_cast<void>(cache_->FetchedObject(Session(), lease, index));
+    static_cast<void>(cache_->BeginRead(Session(), lease, index));
     static_cast<void>(cache_->ReportCorrupt(Session(), lease, index));
     static_cast<void>(cache_->Observe(Space().id, {.gap_tokens = 1, .recompute_us = 50}));
   }

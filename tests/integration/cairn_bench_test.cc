@@ -2,6 +2,8 @@
 // prints, and what it says when it cannot do its work.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -154,6 +156,42 @@ TEST_F(CairnBenchTest, SecondRunAgainstTheSameDaemonIsServedMore) {
   }
 }
 
+TEST_F(CairnBenchTest, RealRequestsAgainstADaemon) {
+  const std::filesystem::path trace = std::filesystem::path(CAIRN_SOURCE_DIR) / ".." / "shared" /
+                                      "traces" / "taubench.public.jsonl.gz";
+  if (!std::filesystem::exists(trace)) {
+    GTEST_SKIP() << "../shared/traces is absent: NO TRACE OF REAL REQUESTS WAS REPLAYED. Put the "
+                    "traces there to do so.";
+  }
+  ASSERT_TRUE(StartDaemon());
+  const BenchRun run =
+      Bench(Replay(trace.string(), {"4", "--limit", "200", "--connect", daemon().UnixEndpoint()}));
+  ExpectClean(run);
+  EXPECT_EQ(run.Json()["requests"], 200);
+  EXPECT_GT(run.Json()["served_tokens"], 0);
+}
+
+// Three prompts in blocks of 512 tokens, as Mooncake publishes them. Both later ones go on from the
+// first, whose end is the one place with a checkpoint that they share.
+TEST_F(CairnBenchTest, MooncakeTraceAgainstADaemon) {
+  WriteFile(
+      dir_ / "mooncake.jsonl",
+      R"({"timestamp": 0, "input_length": 1024, "output_length": 10, "hash_ids": [1, 2]})"
+      "\n"
+      R"({"timestamp": 10, "input_length": 1500, "output_length": 10, "hash_ids": [1, 2, 3]})"
+      "\n"
+      R"({"timestamp": 20, "input_length": 2048, "output_length": 10, "hash_ids": [1, 2, 4, 5]})"
+      "\n");
+  ASSERT_TRUE(StartDaemon());
+  const BenchRun run =
+      Bench(Replay(dir_ / "mooncake.jsonl", {"1", "--connect", daemon().UnixEndpoint()}));
+  ExpectClean(run);
+  EXPECT_EQ(run.Json()["requests"], 3);
+  EXPECT_EQ(run.Json()["block_tokens"], 512);
+  EXPECT_EQ(run.Json()["prompt_tokens"], 1024 + 1500 + 2048);
+  EXPECT_EQ(run.Json()["served_tokens"], 1024 + 1024);
+}
+
 TEST_F(CairnBenchTest, OverTcpTheStatusComesFromTheUnixSocket) {
   ASSERT_TRUE(StartDaemon());
   const BenchRun run = Bench(Replay(
@@ -288,6 +326,35 @@ TEST_F(CairnBenchTest, MicrobenchmarksReportAndLeaveNothing) {
       EXPECT_GT(row[args[0] == "match" ? "matches_per_second" : "ratio"], 0) << row;
     }
   }
+}
+
+TEST_F(CairnBenchTest, SsdMicrobenchmarkReadsAllFromSsdAndLeavesNothing) {
+  const std::string files = dir_ / "files";
+  std::filesystem::create_directory(files);
+  const BenchRun run = Bench(
+      {"ssd", "--sizes", "1MiB", "--working-set", "8MiB", "--dir", files, "--json", "--quiet"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  const nlohmann::json json = run.Json();
+  ASSERT_EQ(json["rows"].size(), 1U);
+  EXPECT_EQ(json["rows"][0]["gets"], 8);
+  EXPECT_EQ(json["rows"][0]["from_ssd"], 8);
+  EXPECT_GT(json["rows"][0]["ratio"], 0);
+  EXPECT_TRUE(std::filesystem::is_empty(files));
+}
+
+TEST_F(CairnBenchTest, RedisMicrobenchmarkReports) {
+  if (std::system("command -v redis-server >/dev/null") != 0) {
+    GTEST_SKIP() << "NOT TESTED: redis-server is not installed (./dev setup bench)";
+  }
+  const BenchRun run = Bench({"redis", "--sizes", "1MiB", "--working-set", "8MiB", "--seconds",
+                              "0.02", "--json", "--quiet"});
+  if (run.err.find("built without hiredis") != std::string::npos) {
+    GTEST_SKIP() << "NOT TESTED: " << run.err;
+  }
+  EXPECT_EQ(run.code, 0) << run.err;
+  const nlohmann::json json = run.Json();
+  ASSERT_EQ(json["rows"].size(), 1U);
+  EXPECT_GT(json["rows"][0]["ratio"], 0);
 }
 
 }  // namespace

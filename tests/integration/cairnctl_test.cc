@@ -86,13 +86,14 @@ TEST_F(CairnctlTest, StatusShowsTheDaemonInBothForms) {
   EXPECT_FALSE(Contains(text.out, "\033")) << "no colours without a terminal";
 
   const json status = ctl({"--json", "status"}).Json();
-  EXPECT_EQ(Names(status),
-            (std::set<std::string>{"version", "state", "uptime_seconds", "rss_bytes", "index",
-                                   "sessions", "leases", "reservations", "planner", "eviction",
-                                   "tiers", "namespaces", "counters", "members"}));
+  EXPECT_EQ(Names(status), (std::set<std::string>{"version", "state", "uptime_seconds", "rss_bytes",
+                                                  "peak_rss_bytes", "index", "sessions", "leases",
+                                                  "reservations", "planner", "eviction", "tiers",
+                                                  "namespaces", "counters", "members"}));
   EXPECT_EQ(status["state"], "serving");
   EXPECT_TRUE(status["uptime_seconds"].is_number_float());
   EXPECT_GT(status["rss_bytes"].get<std::uint64_t>(), 1U << 20U);
+  EXPECT_GT(status["peak_rss_bytes"].get<std::uint64_t>(), 1U << 20U);
   EXPECT_EQ(status["index"]["nodes"], 7) << "the root, two shared blocks, two ends of two blocks";
   EXPECT_GE(status["sessions"], 2) << "the engine's and this one";
   ASSERT_EQ(status["namespaces"].size(), 1U);

@@ -146,11 +146,32 @@ TEST_F(ConfigTest, EmptyVariableSwitchesAListenerOff) {
   EXPECT_EQ(process->WaitExit(std::chrono::seconds(30)).value_or(-1), 0);
 }
 
+TEST_F(ConfigTest, MisspeltVariablesAreNamed) {
+  DaemonProcess::Options options;
+  options.variables = {{"CAIRN_MEMROY", "1"},
+                       {"CAIRN_LEASE_MS", "12345"},
+                       {"CAIRN_CONNECT", "unix:/elsewhere"},
+                       {"CAIRN_TRACES", "/traces"}};
+  ASSERT_TRUE(StartDaemon(options));
+  const std::string log = daemon().Log();
+  EXPECT_NE(log.find("warning unknown_variable name=CAIRN_MEMROY"), std::string::npos) << log;
+  EXPECT_EQ(log.find("unknown_variable"), log.rfind("unknown_variable")) << log;
+  // Where the option it was meant for is missing, the error stands beside it.
+  const auto failed = DaemonProcess::Raw(dir_, {}, {{"CAIRN_MEMROY", "4GiB"}});
+  EXPECT_EQ(failed->WaitExit(std::chrono::seconds(20)).value_or(-1), 2);
+  EXPECT_NE(failed->Output().find("CAIRN_MEMROY"), std::string::npos) << failed->Output();
+  EXPECT_NE(failed->Output().find("--memory"), std::string::npos) << failed->Output();
+}
+
 TEST_F(ConfigTest, HelpAndVersionSayWhatTheyShould) {
   auto help = DaemonProcess::Raw(dir_, {"--help"});
   EXPECT_EQ(help->WaitExit(std::chrono::seconds(20)).value_or(-1), 0);
   for (const auto& [key, value] : Unusual()) {
     EXPECT_NE(help->Output().find("--" + key), std::string::npos) << key;
+  }
+  for (const char* const part : {"turn_end_demand, block:TOKENS", "w_tinylfu", "name=endpoint",
+                                 "127.0.0.1:7411", "64.0 MiB", "30000"}) {
+    EXPECT_NE(help->Output().find(part), std::string::npos) << part << " in\n" << help->Output();
   }
   auto version = DaemonProcess::Raw(dir_, {"--version"});
   EXPECT_EQ(version->WaitExit(std::chrono::seconds(20)).value_or(-1), 0);

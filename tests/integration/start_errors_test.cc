@@ -23,10 +23,19 @@ using Args = std::vector<std::string>;
 
 class StartErrorsTest : public DaemonTest {
  protected:
-  /// Starts with `args` and places of its own, and expects it to end at once, saying all of
-  /// `words`.
-  void ExpectRefused(Args args, const std::vector<std::string>& words,
+  /// Starts with `args` and places of its own, and expects it to end at once over an option, saying
+  /// all of `words`.
+  void ExpectRefused(const Args& args, const std::vector<std::string>& words,
                      const ChildProcess::Variables& variables = {}) {
+    ExpectEnds(2, args, words, variables);
+  }
+  /// The same where the options are fine, but not what they name.
+  void ExpectFailed(const Args& args, const std::vector<std::string>& words) {
+    ExpectEnds(1, args, words, {});
+  }
+
+  void ExpectEnds(int expected_code, Args args, const std::vector<std::string>& words,
+                  const ChildProcess::Variables& variables) {
     const auto add = [&args](const std::string& flag, const std::string& value) {
       for (const std::string& arg : args) {
         if (arg.rfind(flag, 0) == 0) {
@@ -47,7 +56,7 @@ class StartErrorsTest : public DaemonTest {
     const auto process = DaemonProcess::Raw(dir_, args, variables);
     const auto code = process->WaitExit(std::chrono::seconds(kSanitized ? 60 : 10));
     ASSERT_TRUE(code.has_value()) << "it started:\n" << process->Output();
-    EXPECT_TRUE(*code == 1 || *code == 2) << "code " << *code;
+    EXPECT_EQ(*code, expected_code);
     const std::string said = process->Output();
     for (const std::string& word : words) {
       EXPECT_NE(said.find(word), std::string::npos) << "no '" << word << "' in:\n" << said;
@@ -93,9 +102,19 @@ TEST_F(StartErrorsTest, NamesAndNumbers) {
   ExpectRefused({"--memory=64MiB", "--ssd-readers=0"}, {"--ssd-readers", "1 to 256"});
   ExpectRefused({"--memory=64MiB", "--max-connections=0"}, {"--max-connections"});
   ExpectRefused({"--memory=64MiB", "--lease-ms=0"}, {"--lease-ms"});
-  ExpectRefused({"--memory=64MiB", "--members=unix:"}, {"--members", "path"});
-  ExpectRefused({"--memory=64MiB", "--members=a=h:1,,b=h:2"}, {"--members", "empty entry"});
-  ExpectRefused({"--memory=64MiB", "--members=a=h:1,b=h:port"}, {"--members", "port"});
+}
+
+TEST_F(StartErrorsTest, Members) {
+  const auto with = [this](const std::string& members) {
+    Args args = OnSsd(dir_ / "ssd");
+    args.push_back("--members=" + members);
+    return args;
+  };
+  ExpectRefused(with("unix:"), {"--members", "path"});
+  ExpectRefused(with("a=h:1,,b=h:2"), {"--members", "empty entry"});
+  ExpectRefused(with("a=h:1,a=h:2"), {"--members", "two are named"});
+  ExpectRefused(with("a=h:1,b=h:port"), {"--members", "port"});
+  EXPECT_FALSE(fs::exists(dir_ / "ssd")) << "nothing is made before all is checked";
 }
 
 TEST_F(StartErrorsTest, Addresses) {
@@ -105,7 +124,7 @@ TEST_F(StartErrorsTest, Addresses) {
                 {"--listen-tcp", "other hosts", "127.0.0.1", "--allow-insecure-tcp"});
   ExpectRefused({"--memory=64MiB", "--listen-http=[::]:0"},
                 {"--listen-http", "--allow-insecure-tcp"});
-  ExpectRefused(
+  ExpectFailed(
       {"--memory=64MiB", "--listen-tcp=no.such.host.invalid:1", "--allow-insecure-tcp=true"},
       {"--listen-tcp", "no.such.host.invalid"});
   ExpectRefused({"--memory=64MiB", "--listen-unix=" + (dir_ / std::string(120, 'a'))},
@@ -145,7 +164,7 @@ TEST_F(StartErrorsTest, PortsInUse) {
   for (const char* const flag : {"--listen-tcp", "--listen-http"}) {
     Args args = OnSsd(dir_ / "ssd");
     args.push_back(std::string(flag) + "=" + where);
-    ExpectRefused(args, {flag, where, "in use", "Choose another port"});
+    ExpectFailed(args, {flag, where, "in use", "Choose another port"});
   }
   EXPECT_FALSE(fs::exists(dir_ / "ssd")) << "ports come first: the directory may be another's";
   close(taken);
@@ -155,15 +174,15 @@ TEST_F(StartErrorsTest, SocketPaths) {
   DaemonProcess::Options options;
   options.flags = {"--ssd-path=" + (dir_ / "ssd"), "--ssd=64MiB"};
   ASSERT_TRUE(StartDaemon(options));
-  ExpectRefused({"--memory=64MiB", "--listen-unix=" + daemon().socket_path()},
-                {"--listen-unix", daemon().socket_path(), "already"});
-  ExpectRefused(OnSsd(dir_ / "ssd"), {"--ssd-path", "in use"});
+  ExpectFailed({"--memory=64MiB", "--listen-unix=" + daemon().socket_path()},
+               {"--listen-unix", daemon().socket_path(), "already"});
+  ExpectFailed(OnSsd(dir_ / "ssd"), {"--ssd-path", "in use"});
   WriteFile(dir_ / "file", "precious");
-  ExpectRefused({"--memory=64MiB", "--listen-unix=" + (dir_ / "file")},
-                {"--listen-unix", "no socket", "another path"});
+  ExpectFailed({"--memory=64MiB", "--listen-unix=" + (dir_ / "file")},
+               {"--listen-unix", "no socket", "another path"});
   EXPECT_EQ(ReadFile(dir_ / "file"), "precious");
-  ExpectRefused({"--memory=64MiB", "--listen-unix=" + (dir_ / "file/cairn.sock")},
-                {"--listen-unix", "file/cairn.sock"});
+  ExpectFailed({"--memory=64MiB", "--listen-unix=" + (dir_ / "file/cairn.sock")},
+               {"--listen-unix", "file/cairn.sock"});
   Engine engine(daemon().UnixEndpoint(), PlaneChoice::kAuto);
   EXPECT_TRUE(engine.Open()) << "the daemon that was there first is not disturbed";
 }
@@ -179,13 +198,13 @@ TEST_F(StartErrorsTest, SocketOfADeadDaemonIsTakenOver) {
 
 TEST_F(StartErrorsTest, DataDirectoryThatIsNotOurs) {
   WriteFile(dir_ / "file", "precious");
-  ExpectRefused(OnSsd(dir_ / "file"), {"--ssd-path", "file"});
-  ExpectRefused(OnSsd(dir_ / "file/below"), {"--ssd-path", "file/below"});
+  ExpectFailed(OnSsd(dir_ / "file"), {"--ssd-path", "file"});
+  ExpectFailed(OnSsd(dir_ / "file/below"), {"--ssd-path", "file/below"});
   EXPECT_EQ(ReadFile(dir_ / "file"), "precious");
   fs::create_directory(dir_ / "home");
   WriteFile(dir_ / "home/thesis.txt", "precious");
-  ExpectRefused(OnSsd(dir_ / "home"),
-                {"--ssd-path", "thesis.txt", "left untouched", "another path"});
+  ExpectFailed(OnSsd(dir_ / "home"),
+               {"--ssd-path", "thesis.txt", "left untouched", "another path"});
   EXPECT_EQ(ReadFile(dir_ / "home/thesis.txt"), "precious");
   EXPECT_EQ(std::distance(fs::directory_iterator(dir_ / "home"), {}), 1);
 }
@@ -203,7 +222,7 @@ TEST_F(StartErrorsTest, DataDirectoryOfAnotherFormat) {
   daemon().Stop();
   const std::string ours = ReadFile(dir_ / "ssd/CAIRN_SSD");
   WriteFile(dir_ / "ssd/CAIRN_SSD", FormatStamp("cairn-ssd", 999));
-  ExpectRefused(OnSsd(dir_ / "ssd"), {"--ssd-path", "format 999", "left untouched"});
+  ExpectFailed(OnSsd(dir_ / "ssd"), {"--ssd-path", "format 999", "left untouched"});
   WriteFile(dir_ / "ssd/CAIRN_SSD", ours);
   ASSERT_TRUE(daemon().Start());
   Engine engine(daemon().UnixEndpoint(), PlaneChoice::kAuto);
@@ -221,8 +240,8 @@ TEST_F(StartErrorsTest, DataDirectoryThatCannotBeWritten) {
   if (!mounted) {
     GTEST_SKIP() << "NOT TESTED: no read-only file system can be mounted here; run as root";
   }
-  ExpectRefused(OnSsd(dir_ / "mount"), {"--ssd-path", "mount", "Read-only"});
-  ExpectRefused(OnSsd(dir_ / "mount/below"), {"--ssd-path", "mount/below", "Read-only"});
+  ExpectFailed(OnSsd(dir_ / "mount"), {"--ssd-path", "mount", "Read-only"});
+  ExpectFailed(OnSsd(dir_ / "mount/below"), {"--ssd-path", "mount/below", "Read-only"});
   umount2((dir_ / "mount").c_str(), MNT_DETACH);
 }
 

@@ -54,9 +54,9 @@ class Model {
                         .segment_bytes = 2 * kMiB,
                         .write_buffer_bytes = kMiB});
     RC_ASSERT(opened_.quarantined_to.empty());
-    opened_.tier->SetGoneListener([this](auto cookies) {
-      for (const std::uint32_t cookie : cookies) {
-        RC_ASSERT(objects_.erase(cookie) == 1U);
+    opened_.tier->SetGoneListener([this](auto gone) {
+      for (const ColdGone& one : gone) {
+        RC_ASSERT(objects_.erase(one.cookie) == 1U);
       }
     });
   }

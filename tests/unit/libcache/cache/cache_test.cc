@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 
@@ -272,10 +273,150 @@ TEST_F(CacheTest, ACorruptReportDropsTheObject) {
   const MatchResult match = MatchOf(tokens, false);
   ASSERT_TRUE(FetchAndCheck(tokens, match, 32));
   ASSERT_TRUE(cache_->ReportCorrupt(session_, match.lease, 2).has_value());
-  EXPECT_EQ(cache_->FetchedObject(session_, match.lease, 2).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(cache_->BeginRead(session_, match.lease, 2).error().code, ErrorCode::kNotFound);
   EXPECT_TRUE(cache_->Release(session_, match.lease).has_value());
   EXPECT_TRUE(MatchOf(tokens).boundaries.empty());
   EXPECT_EQ(cache_->Stats().checksum_failures, 1U);
+}
+
+// A reader's bytes stay while it reads, whatever becomes of its lease and its session.
+TEST_F(CacheTest, WhatIsBeingReadStaysInPlace) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(64);
+  StoreBoundary(tokens, 32);
+  const SessionId reader = cache_->BeginSession();
+  const auto match = cache_->Match(reader, 1, space_, Keys(tokens), 64, {.want_objects = 16});
+  ASSERT_TRUE(match.has_value());
+  ASSERT_EQ(match->objects.size(), 3U);
+  {
+    auto reading = cache_->BeginRead(reader, match->lease, 2);
+    ASSERT_TRUE(reading.has_value()) << ToString(reading.error());
+    cache_->EndSession(reader);
+    cache_->Clear();
+    for (std::uint32_t i = 1; i < 2000; ++i) {  // More than the arena holds.
+      StoreBoundary(Tokens(32, i * 1000), 32);
+    }
+    const auto expected = BytesFor(KeyAt(tokens, 32), ObjectKind::kCheckpoint, kState);
+    EXPECT_TRUE(std::equal(expected.begin(), expected.end(), reading->bytes().begin()));
+    EXPECT_EQ(DigestOf(reading->bytes()), match->objects[2].digest);
+  }
+  for (std::uint32_t i = 3000; i < 5000; ++i) {
+    StoreBoundary(Tokens(32, i * 1000), 32);
+  }
+  EXPECT_TRUE(MatchOf(tokens).boundaries.empty()) << "evicted once nobody reads it";
+}
+
+TEST_F(CacheTest, ACorruptObjectThatIsBeingReadIsServedToNobodyElse) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(64);
+  StoreBoundary(tokens, 32);
+  const MatchResult match = MatchOf(tokens, false);
+  ASSERT_TRUE(FetchAndCheck(tokens, match, 32));
+  {
+    const auto reading = cache_->BeginRead(session_, match.lease, 2);
+    ASSERT_TRUE(reading.has_value());
+    ASSERT_TRUE(cache_->ReportCorrupt(session_, match.lease, 2).has_value());
+    EXPECT_TRUE(MatchOf(tokens).boundaries.empty());
+    EXPECT_FALSE(cache_->BeginRead(session_, match.lease, 2).has_value());
+  }
+  EXPECT_TRUE(cache_->Release(session_, match.lease).has_value());
+  EXPECT_EQ(StoreAt(tokens, ObjectKind::kCheckpoint, 32), ErrorCode::kOk) << "room for a good one";
+}
+
+TEST_F(CacheTest, ObjectsComeWithMatchAndCountOnceUsed) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(100);
+  StoreBoundary(tokens, 96);
+  const auto keys = Keys(tokens);
+  const auto few = cache_->Match(session_, 1, space_, keys, 100, {.want_objects = 6});
+  ASSERT_TRUE(few.has_value());
+  EXPECT_TRUE(few->objects.empty()) << "six blocks and a checkpoint are seven";
+  ASSERT_TRUE(cache_->Release(session_, few->lease, true).has_value());
+  EXPECT_EQ(cache_->Stats().fetches, 0U) << "nothing was handed out";
+  const auto match = cache_->Match(session_, 1, space_, keys, 100, {.want_objects = 7});
+  ASSERT_TRUE(match.has_value());
+  EXPECT_EQ(match->objects.size(), 7U);
+  ASSERT_TRUE(cache_->Release(session_, match->lease, false).has_value());
+  EXPECT_EQ(cache_->Stats().hit_tokens[1], 0U);
+  const auto used = cache_->Match(session_, 1, space_, keys, 100, {.want_objects = 7});
+  ASSERT_TRUE(used.has_value());
+  ASSERT_TRUE(cache_->Release(session_, used->lease, true).has_value());
+  EXPECT_EQ(cache_->Stats().hit_tokens[1], 96U);
+  EXPECT_EQ(cache_->Stats().fetches, 1U);
+}
+
+// Match proposes what is cheapest; the caller may load any boundary it was shown.
+TEST_F(CacheTest, EveryBoundaryOfAMatchCanBeLoaded) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(200);
+  for (const std::uint32_t position : {48U, 96U, 144U, 150U}) {
+    StoreBoundary(tokens, position);
+  }
+  // An engine that recomputes for next to nothing: the shallowest is the best.
+  ASSERT_TRUE(cache_->Observe(space_, {.gap_tokens = 1'000'000, .recompute_us = 1}).has_value());
+  const MatchResult match = MatchOf(tokens, false);
+  ASSERT_EQ(match.boundaries.size(), 4U);
+  EXPECT_LT(match.boundaries[match.best].position, 144U);
+  for (const std::uint32_t position : {48U, 96U, 144U, 150U}) {
+    EXPECT_TRUE(FetchAndCheck(tokens, match, position)) << position;
+  }
+  EXPECT_EQ(cache_->StartFetch(session_, match.lease, 0, nullptr, 0).error().code,
+            ErrorCode::kNotFound);
+  EXPECT_TRUE(cache_->Release(session_, match.lease).has_value());
+}
+
+TEST_F(CacheTest, TheGridIsThatOfTheCaller) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(100);
+  const auto keys = Keys(tokens);
+  EXPECT_EQ(cache_->Match(session_, 1, space_, keys, 100, {.grid_tokens = 64})->plan,
+            std::vector<std::uint32_t>{64});
+  const auto others = Keys(Tokens(100, 5000));
+  EXPECT_EQ(cache_->Match(session_, 1, space_, others, 100, {.grid_tokens = 1})->plan,
+            std::vector<std::uint32_t>{100});
+}
+
+// Seeds can be computed by anybody; using one as a key must cost nobody but oneself.
+TEST_F(CacheTest, ASeedThatIsUsedAsAKeyIsNoCrash) {
+  Open(SmallConfig());
+  NamespaceSpec victim = Spec();
+  victim.salt = "victim";
+  const PrefixKey seed = NamespaceSeed({}, victim);
+  ASSERT_TRUE(cache_->Match(session_, 1, space_, {&seed, 1}, kBlock).has_value());
+  const auto refused = cache_->OpenNamespace(victim);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnavailable);
+}
+
+TEST_F(CacheTest, NamesAreBounded) {
+  Open(SmallConfig());
+  NamespaceSpec spec = Spec();
+  spec.layout = std::string(513, 'x');
+  const auto refused = cache_->OpenNamespace(spec);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(refused.error().message.find("layout"), std::string::npos) << refused.error().message;
+}
+
+TEST_F(CacheTest, AsManyLeasesOnOnePrefixAsCanBeCounted) {
+  Cache::Config config = SmallConfig();
+  config.max_leases_per_session = 100'000;
+  Open(config);
+  const auto tokens = Tokens(64);
+  StoreBoundary(tokens, 32);
+  const SessionId crowd = cache_->BeginSession();
+  const auto keys = Keys(tokens);
+  std::uint32_t granted = 0;
+  for (; granted < 70'000; ++granted) {
+    const auto match = cache_->Match(crowd, granted, space_, keys, 64);
+    if (!match) {
+      EXPECT_EQ(match.error().code, ErrorCode::kOverloaded);
+      break;
+    }
+  }
+  EXPECT_EQ(granted, 65'535U);
+  cache_->EndSession(crowd);
+  EXPECT_EQ(MatchOf(tokens).boundaries.size(), 1U);
 }
 
 /// A model without recurrent layers: every block is a boundary.

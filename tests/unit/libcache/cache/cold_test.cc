@@ -27,7 +27,8 @@ class ColdTest : public CacheFixture {
     std::filesystem::remove_all(dir_, ignored);
   }
 
-  void OpenCold(std::uint64_t host_bytes = 4 * kMiB, std::uint64_t ssd_bytes = 256 * kMiB) {
+  void OpenCold(std::uint64_t host_bytes = 4 * kMiB, std::uint64_t ssd_bytes = 256 * kMiB,
+                std::uint64_t index_bytes = 64 * kMiB) {
     SsdConfig ssd;
     ssd.path = dir_ + "/ssd";
     ssd.capacity_bytes = ssd_bytes;
@@ -37,13 +38,14 @@ class ColdTest : public CacheFixture {
     ASSERT_TRUE(opened->quarantined_to.empty()) << opened->quarantine_reason;
     Cache::Config config = SmallConfig();
     config.host_bytes = host_bytes;
+    config.index_bytes = index_bytes;
     Open(config, std::move(opened->tier));
   }
 
-  void Restart() {
+  void Restart(std::uint64_t index_bytes = 64 * kMiB) {
     cache_->EndSession(session_);
     cache_.reset();
-    OpenCold();
+    OpenCold(4 * kMiB, 256 * kMiB, index_bytes);
   }
 
   std::string dir_;
@@ -91,6 +93,28 @@ TEST_F(ColdWithoutKvTest, CheckpointsAreFoundAfterARestart) {
   EXPECT_EQ(node->depth, tokens.size() / kBlock);
   // What hangs there is counted right: everything can go.
   EXPECT_EQ(cache_->Clear().objects, 4U);
+}
+
+// An index too small for what is on SSD leaves the rest there for a start with a larger one.
+TEST_F(ColdTest, ASmallIndexLosesNothing) {
+  OpenCold();
+  constexpr std::uint32_t kPrompts = 1200;
+  for (std::uint32_t i = 0; i < kPrompts; ++i) {
+    StoreBoundary(Tokens(144, i * 1000), 144);
+    if (i % 100 == 99) {  // The queue takes a quarter of the arena.
+      ASSERT_TRUE(cache_->FlushCold(SteadyClock::Instance().Now() + std::chrono::seconds(30)));
+    }
+  }
+  const std::uint64_t all = cache_->Stats().cold.objects[0] + cache_->Stats().cold.objects[1];
+  ASSERT_GT(all, 10'000U);
+  Restart(kMiB);
+  const CacheStats small = cache_->Stats();
+  EXPECT_GT(small.cold_unindexed, 0U);
+  EXPECT_EQ(small.cold.objects[0] + small.cold.objects[1] + small.cold_unindexed, all);
+  Restart();
+  const CacheStats large = cache_->Stats();
+  EXPECT_EQ(large.cold_unindexed, 0U);
+  EXPECT_EQ(large.cold.objects[0] + large.cold.objects[1], all);
 }
 
 TEST_F(ColdTest, APinBringsABoundaryToHostMemoryAndKeepsItThere) {

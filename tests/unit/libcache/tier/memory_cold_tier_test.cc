@@ -28,7 +28,11 @@ TEST(MemoryColdTierTest, ReadsBackVerifiesAndDrops) {
 TEST(MemoryColdTierTest, EvictsTheOldestSegmentAndSaysSo) {
   MemoryColdTier tier({.capacity_bytes = 4000, .segment_bytes = 1000});
   std::set<std::uint32_t> gone;
-  tier.SetGoneListener([&](auto cookies) { gone.insert(cookies.begin(), cookies.end()); });
+  tier.SetGoneListener([&](auto objects) {
+    for (const ColdGone& object : objects) {
+      gone.insert(object.cookie);
+    }
+  });
   for (std::uint32_t id = 0; id < 9; ++id) {
     const auto object = MakeObject(id, 500);
     ASSERT_TRUE(tier.Write(object.record, object.bytes, id).has_value());

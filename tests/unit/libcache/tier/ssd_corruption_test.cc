@@ -8,7 +8,9 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <map>
+#include <span>
 
 #include "libcache/tier/ssd_tier.h"
 #include "tests/unit/libcache/tier/ssd_testing.h"
@@ -18,40 +20,61 @@ namespace {
 
 namespace fs = std::filesystem;
 
-enum class Damage { kFlipBit, kZeroPage, kTruncate, kRemove };
+enum class Damage { kFlipBit, kZeroPage, kTruncate, kRemove, kGarbage, kCutRecord };
+using NamedDamage = std::pair<Damage, const char*>;
 
-constexpr std::array<std::pair<Damage, const char*>, 4> kDamages = {
-    {{Damage::kFlipBit, "flipped bit"},
-     {Damage::kZeroPage, "zeroed page"},
-     {Damage::kTruncate, "truncated"},
-     {Damage::kRemove, "removed"}}};
+constexpr std::array<NamedDamage, 4> kDamages = {{{Damage::kFlipBit, "flipped bit"},
+                                                  {Damage::kZeroPage, "zeroed page"},
+                                                  {Damage::kTruncate, "truncated"},
+                                                  {Damage::kRemove, "removed"}}};
+// Writes bypass the write-ahead log, so its file is empty and has nothing to flip or to cut off.
+constexpr std::array<NamedDamage, 3> kLogDamages = {{{Damage::kGarbage, "random bytes"},
+                                                     {Damage::kCutRecord, "a record cut short"},
+                                                     {Damage::kRemove, "removed"}}};
 
-void Inflict(const std::string& path, Damage damage, std::mt19937_64& random) {
-  const std::uint64_t size = fs::file_size(path);
+std::string ContentOf(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// Header of a log record (checksum, length, type) that promises 1000 bytes, and ten of them.
+std::string CutRecord() {
+  const std::string checksum = "abcd";
+  const std::string length = "\xE8\x03";
+  const std::string whole_record = "\x01";
+  return checksum + length + whole_record + "ten bytes.";
+}
+
+/// False when the file is as it was.
+bool Inflict(const std::string& path, Damage damage, std::mt19937_64& random) {
   if (damage == Damage::kRemove) {
-    fs::remove(path);
-    return;
+    return fs::remove(path);
   }
-  if (size == 0) {
-    return;
+  const std::string before = ContentOf(path);
+  std::string after = before;
+  const std::size_t at = before.empty() ? 0 : random() % before.size();
+  switch (damage) {
+    case Damage::kFlipBit:
+      if (!after.empty()) {
+        after[at] = static_cast<char>(after[at] ^ (1 << (random() % 8)));
+      }
+      break;
+    case Damage::kZeroPage: {
+      const std::size_t page = at / 4096 * 4096;
+      const std::size_t length = std::min<std::size_t>(4096, after.size() - page);
+      after.replace(page, length, length, '\0');
+      break;
+    }
+    case Damage::kTruncate: after.resize(at); break;
+    case Damage::kGarbage:
+      after.resize(4096);
+      std::generate(after.begin(), after.end(), [&] { return static_cast<char>(random()); });
+      break;
+    case Damage::kCutRecord: after = CutRecord(); break;
+    case Damage::kRemove: break;  // Done above.
   }
-  const std::uint64_t at = random() % size;
-  if (damage == Damage::kTruncate) {
-    fs::resize_file(path, at);
-    return;
-  }
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  if (damage == Damage::kFlipBit) {
-    file.seekg(static_cast<std::streamoff>(at));
-    const auto flipped = static_cast<char>(file.get() ^ (1 << (random() % 8)));
-    file.seekp(static_cast<std::streamoff>(at));
-    file.put(flipped);
-    return;
-  }
-  const std::uint64_t page = at / 4096 * 4096;
-  const std::string zeros(std::min<std::uint64_t>(4096, size - page), '\0');
-  file.seekp(static_cast<std::streamoff>(page));
-  file.write(zeros.data(), static_cast<std::streamsize>(zeros.size()));
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << after;
+  return after != before;
 }
 
 std::size_t SizeOf(std::uint64_t id) { return id % 4 == 0 ? 1'200'000 : 30'000 + id * 1000; }
@@ -100,7 +123,7 @@ class SsdCorruptionTest : public testing::Test {
     const ScratchDirectory scratch;
     fs::copy(pristine_->path(), scratch.path(), fs::copy_options::recursive);
     std::mt19937_64 random(seed);
-    Inflict(scratch.path() + "/" + file, damage, random);
+    EXPECT_TRUE(Inflict(scratch.path() + "/" + file, damage, random)) << "this tests nothing";
     const auto start = std::chrono::steady_clock::now();
     const auto opened = MustOpen(SmallConfig(scratch.path()));
     const Found found = RecoverAll(*opened.tier);
@@ -125,10 +148,11 @@ class SsdCorruptionTest : public testing::Test {
     return survivors;
   }
 
-  static void DamageAll(const std::function<bool(const std::string&)>& wanted, int rounds) {
+  static void DamageAll(const std::function<bool(const std::string&)>& wanted, int rounds,
+                        std::span<const NamedDamage> damages = kDamages) {
     const auto files = Files(wanted);
     ASSERT_FALSE(files.empty());
-    for (const auto& [damage, name] : kDamages) {
+    for (const auto& [damage, name] : damages) {
       int survivors = 0;
       int trials = 0;
       for (int round = 0; round < rounds; ++round) {
@@ -167,12 +191,12 @@ TEST_F(SsdCorruptionTest, Manifest) {
 TEST_F(SsdCorruptionTest, Current) {
   DamageAll([](const std::string& name) { return name == "CURRENT"; }, 1);
 }
-TEST_F(SsdCorruptionTest, OptionsIdentityAndLog) {
+TEST_F(SsdCorruptionTest, OptionsAndIdentity) {
   DamageAll(
-      [](const std::string& name) {
-        return name.starts_with("OPTIONS") || name == "IDENTITY" || EndsWith(name, ".log");
-      },
-      2);
+      [](const std::string& name) { return name.starts_with("OPTIONS") || name == "IDENTITY"; }, 2);
+}
+TEST_F(SsdCorruptionTest, WriteAheadLog) {
+  DamageAll([](const std::string& name) { return EndsWith(name, ".log"); }, 2, kLogDamages);
 }
 TEST_F(SsdCorruptionTest, DurableEpoch) {
   DamageAll([](const std::string& name) { return name == "DURABLE"; }, 2);

@@ -30,9 +30,9 @@ TEST_P(SsdOverloadTest, StaysBelowTheCapWithLittleWriteAmplification) {
                                 .segment_bytes = load.segment_bytes,
                                 .write_buffer_bytes = 4 * kMiB});
   std::set<std::uint32_t> live;
-  opened.tier->SetGoneListener([&](auto cookies) {
-    for (const std::uint32_t cookie : cookies) {
-      EXPECT_EQ(live.erase(cookie), 1U) << "reported twice, or never written";
+  opened.tier->SetGoneListener([&](auto gone) {
+    for (const ColdGone& one : gone) {
+      EXPECT_EQ(live.erase(one.cookie), 1U) << "reported twice, or never written";
     }
   });
   std::vector<std::pair<ColdLocation, std::size_t>> written;

@@ -16,6 +16,15 @@ void Fill(SsdSegments& segments, std::uint32_t number, std::uint32_t count, std:
   }
 }
 
+std::vector<std::uint32_t> CookiesOf(const std::vector<ColdGone>& gone) {
+  std::vector<std::uint32_t> cookies;
+  cookies.reserve(gone.size());
+  for (const ColdGone& one : gone) {
+    cookies.push_back(one.cookie);
+  }
+  return cookies;
+}
+
 TEST(SsdSegmentsTest, ASegmentTakesWhatFitsItsRoom) {
   SsdSegments segments;
   EXPECT_FALSE(segments.Reserve(1).has_value()) << "none is open";
@@ -37,7 +46,7 @@ TEST(SsdSegmentsTest, WithoutHitsTheOldestGoesFirst) {
   Fill(segments, 2, 1, 10);
   Fill(segments, 3, 3, 10);
   EXPECT_EQ(segments.Victim(), 1U);
-  EXPECT_EQ(segments.Remove(1), (std::vector<std::uint32_t>{100, 101}));
+  EXPECT_EQ(CookiesOf(segments.Remove(1)), (std::vector<std::uint32_t>{100, 101}));
   EXPECT_EQ(segments.Victim(), 2U);
   EXPECT_EQ(segments.totals().objects, 4U);
   EXPECT_EQ(segments.totals().live_bytes, 40U);
@@ -107,7 +116,7 @@ TEST(SsdSegmentsTest, UnknownPlacesAreNotHeld) {
   segments.Add({.segment = 5, .ordinal = 3}, 10, 53);
   segments.Add({.segment = 5, .ordinal = 1}, 10, 51);
   EXPECT_FALSE(segments.Holds({.segment = 5, .ordinal = 2}));
-  EXPECT_EQ(segments.Remove(5), (std::vector<std::uint32_t>{51, 53}));
+  EXPECT_EQ(CookiesOf(segments.Remove(5)), (std::vector<std::uint32_t>{51, 53}));
 }
 
 }  // namespace

@@ -207,7 +207,11 @@ TEST(SsdTierTest, ClearDropsEverythingAndReturnsTheSpace) {
   const ScratchDirectory scratch;
   const auto opened = MustOpen(SmallConfig(scratch.path()));
   std::set<std::uint32_t> gone;
-  opened.tier->SetGoneListener([&](auto cookies) { gone.insert(cookies.begin(), cookies.end()); });
+  opened.tier->SetGoneListener([&](auto objects) {
+    for (const ColdGone& object : objects) {
+      gone.insert(object.cookie);
+    }
+  });
   std::vector<ColdLocation> locations;
   for (std::uint32_t id = 0; id < 20; ++id) {
     const auto object = MakeObject(id, kMiB);
