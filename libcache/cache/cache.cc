@@ -274,7 +274,7 @@ bool Cache::FlushCold(TimePoint deadline) {
       const MutexLock lock(mu_);
       all = deferred_.empty();
     }
-    if (!writer_->Flush(deadline)) {
+    if (!writer_->Flush(deadline) || SteadyClock::Instance().Now() >= deadline) {
       return false;
     }
   }

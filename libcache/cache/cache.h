@@ -30,7 +30,7 @@ namespace cairn {
 /// The cache that the daemon, embedded mode and tests share: trie, host tier, cold tier, leases and
 /// plans. It knows no sockets. docs/architecture.md follows a request through it.
 ///
-/// Thread-safe. One leaf lock guards all bookkeeping and is held for microseconds; bytes are
+/// Thread-safe. One lock guards all bookkeeping and is held for microseconds; bytes are
 /// copied, hashed and read from disk without it. Calls never wait for I/O, except where a
 /// Completion is handed out to wait on. Everything a caller may wait for ends by itself: leases and
 /// reservations expire, and end with their session.

@@ -481,6 +481,9 @@ Result<Cache::Reading> Cache::BeginRead(SessionId session, LeaseId lease_id, std
     return none();
   }
   Object& object = index_.object(served.id);
+  if (object.io_pins == UINT16_MAX) {
+    return Fail(ErrorCode::kOverloaded, "too many read this object");
+  }
   object.io_pins += 1;
   return Reading(this, served.id, ViewOf(served.id),
                  arena_->Payload(object.arena_offset()).first(object.bytes));

@@ -178,6 +178,8 @@ void Cache::EndFill(std::uint64_t token, std::uint64_t bytes, const Digester& di
   reservation.filling = false;
   index_.object(reservation.object).io_pins -= 1;
   reservation.filled += bytes;
+  reservation.expires =
+      config_.clock->Now() + config_.lease_time;  // A slow stretch is no idle one.
   reservation.digester = digester;
   if (reservation.aborted || bytes == 0) {
     EndReservation(token);
@@ -203,10 +205,11 @@ Cache::CommitResult Cache::Commit(SessionId session, std::span<const CommitItem>
     bool whole = true;
     for (std::size_t i = items.size(); durable && i-- > 0;) {
       if (result.codes[i] == ErrorCode::kOk) {
-        if (!seen.contains(nodes[i])) {
+        const bool fresh = !seen.contains(nodes[i]);
+        whole = QueuePath(nodes[i], seen, result.durable) && whole;
+        if (whole && fresh) {
           result.paths.push_back(index_.node(nodes[i]).key);
         }
-        whole = QueuePath(nodes[i], seen, result.durable) && whole;
         result.codes[i] = whole ? ErrorCode::kOk : ErrorCode::kOverloaded;
       }
     }
@@ -242,13 +245,14 @@ bool Cache::QueuePath(NodeId node, std::unordered_set<NodeId>& seen,
 
 Status Cache::CheckDurable(const CommitResult& committed) const {
   const MutexLock lock(mu_);
+  std::unordered_set<NodeId> seen;
   for (const PrefixKey& key : committed.paths) {
-    // What is not there any more was durable and had to make room.
-    for (NodeId at = index_.Find(key); at != kNoId; at = index_.node(at).parent) {
+    for (NodeId at = index_.Find(key); at != kNoId && seen.insert(at).second;
+         at = index_.node(at).parent) {
       const Node& n = index_.node(at);
       const bool wants_kv =
           !n.Has(Node::kRoot) && namespaces_[n.name_space].spec.kv_bytes_per_token != 0;
-      if (wants_kv && n.kv != kNoId && !index_.object(n.kv).Has(Object::kCold)) {
+      if (wants_kv && (n.kv == kNoId || !index_.object(n.kv).Has(Object::kCold))) {
         return Fail(ErrorCode::kIo, "a block before them could not be written to the SSD");
       }
     }
@@ -381,8 +385,8 @@ void Cache::QueueDeferred() {
     const auto [id, generation] = deferred_.front();
     deferred_.pop_front();
     const Object& object = index_.object(id);
-    const bool same =
-        object.Has(Object::kHost) && arena_->Header(object.arena_offset()).generation == generation;
+    const bool same = object.Has(Object::kHost) && !object.Has(Object::kDoomed) &&
+                      arena_->Header(object.arena_offset()).generation == generation;
     if (!same) {
       stats_.cold_queue_dropped += 1;  // It left memory before the SSD had time for it.
     } else if (!object.Has(Object::kCold | Object::kQueued) && !QueueForCold(id, nullptr)) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <iterator>
+#include <unordered_set>
 
 #include "libcache/connector/backend.h"
 #include "libcache/transport/channel.h"
@@ -150,7 +151,7 @@ class Remote final : public Backend {
                                         TimePoint deadline) override {
     if (lease == ready_.lease && what.position == ready_.position && what.tail_key == nullptr &&
         what.from_position == 0 && SteadyClock::Instance().Now() < ready_.until) {
-      ready_.used = true;
+      used_.insert(lease);
       return ready_.objects;
     }
     if (lease == ready_.lease) {
@@ -197,7 +198,7 @@ class Remote final : public Backend {
   Status Release(LeaseId lease, TimePoint deadline) override {
     v1::Request request;
     request.mutable_release()->set_lease_id(lease);
-    request.mutable_release()->set_used(lease == ready_.lease && ready_.used);
+    request.mutable_release()->set_used(used_.erase(lease) != 0);
     if (lease == ready_.lease) {
       ready_ = {};
     }
@@ -311,11 +312,11 @@ class Remote final : public Backend {
     TimePoint until;  // The lease's end at the earliest; afterwards the daemon is asked.
     std::uint32_t position = 0;
     std::vector<ObjectView> objects;
-    bool used = false;
   };
 
   Channel channel_;
   Ready ready_;
+  std::unordered_set<LeaseId> used_;  // Loaded with what came along; said with their release.
   std::unique_ptr<DataPlane> plane_;  // Uses channel_.
   bool plane_lost_ = false;
 };

@@ -8,6 +8,7 @@
 #include <sstream>
 #include <string_view>
 #include <thread>
+#include <tuple>
 
 #include <unistd.h>
 
@@ -233,11 +234,11 @@ Status DaemonConfig::FinishListening() {
 Status DaemonConfig::FinishThreads() {
   const auto cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   threads = threads == 0 ? std::min(4, cores) : threads;
-  for (const auto& [flag, value] :
-       {std::pair{"--threads", threads}, std::pair{"--workers", workers},
-        std::pair{"--ssd-readers", ssd_readers}}) {
-    if (value < 1 || value > 256) {
-      return Bad(std::string(flag) + ": give 1 to 256");
+  for (const auto& [flag, value, most] :
+       {std::tuple{"--threads", threads, 256}, std::tuple{"--workers", workers, 256},
+        std::tuple{"--ssd-readers", ssd_readers, 64}}) {
+    if (value < 1 || value > most) {
+      return Bad(std::string(flag) + ": give 1 to " + std::to_string(most));
     }
   }
   if (max_connections == 0 || lease_ms == 0) {

@@ -99,7 +99,7 @@ TEST_F(StartErrorsTest, NamesAndNumbers) {
   ExpectRefused({"--memory=64MiB", "--threads=-1"}, {"--threads", "1 to 256"});
   ExpectRefused({"--memory=64MiB", "--threads=many"}, {"--threads"});
   ExpectRefused({"--memory=64MiB", "--workers=9999"}, {"--workers", "1 to 256"});
-  ExpectRefused({"--memory=64MiB", "--ssd-readers=0"}, {"--ssd-readers", "1 to 256"});
+  ExpectRefused({"--memory=64MiB", "--ssd-readers=0"}, {"--ssd-readers", "1 to 64"});
   ExpectRefused({"--memory=64MiB", "--max-connections=0"}, {"--max-connections"});
   ExpectRefused({"--memory=64MiB", "--lease-ms=0"}, {"--lease-ms"});
 }

@@ -117,6 +117,27 @@ TEST_F(ColdTest, ASmallIndexLosesNothing) {
   EXPECT_EQ(large.cold.objects[0] + large.cold.objects[1], all);
 }
 
+// A durable commit whose path somebody else is still writing: readable, not durable, and said so
+// item by item.
+TEST_F(ColdTest, ADurableCommitBehindAnUnfinishedBlockIsRefusedByItem) {
+  OpenCold();
+  const auto tokens = Tokens(64);
+  MatchOf(tokens);
+  const SessionId slow = cache_->BeginSession();
+  const ReserveItem first{.kind = ObjectKind::kKv,
+                          .key = KeyAt(tokens, 16),
+                          .parent = seed_,
+                          .position = 16,
+                          .bytes = 16 * kKvPerToken};
+  const auto reserved = cache_->Reserve(slow, 1, space_, {&first, 1});
+  ASSERT_TRUE(reserved.has_value());
+  ASSERT_EQ((*reserved)[0].code, ErrorCode::kOk);
+  EXPECT_EQ(StoreAt(tokens, ObjectKind::kKv, 32, true), ErrorCode::kOverloaded);
+  cache_->EndSession(slow);
+  EXPECT_EQ(StoreAt(tokens, ObjectKind::kKv, 16, true), ErrorCode::kOk);
+  EXPECT_EQ(StoreAt(tokens, ObjectKind::kCheckpoint, 32, true), ErrorCode::kOk);
+}
+
 TEST_F(ColdTest, APinBringsABoundaryToHostMemoryAndKeepsItThere) {
   OpenCold();
   const auto tokens = Tokens(100);
