@@ -1,5 +1,4 @@
 // One function per request of a control connection.
-#include <cstring>
 #include <utility>
 
 #include "services/cairnd/session.h"
@@ -156,7 +155,7 @@ Status Session::HandleMatch(const v1::Match& match, v1::MatchReply& reply) {
     return BadKey("keys");
   }
   keys_.resize(match.keys().size() / PrefixKey::kBytes);
-  std::memcpy(keys_.data(), match.keys().data(), match.keys().size());
+  match.keys().copy(reinterpret_cast<char*>(keys_.data()), match.keys().size());  // May be none.
   const auto result = context_.cache->Match(
       session_, match.request_id(), match.namespace_id(), keys_, match.prompt_tokens(),
       {.grid_tokens = opened->second, .want_objects = match.want_objects()});
