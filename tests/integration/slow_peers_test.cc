@@ -65,14 +65,14 @@ class SlowPeersTest : public DaemonTest {
   }
 
   // Longer than any peer may stall.
-  static constexpr int kSlowSeconds = 36;
+  static constexpr std::uint64_t kSlowSeconds = 36;
 
   /// Takes an answer and a payload of `bytes`, a piece every second.
   static void ReadSlowly(RawPeer& peer, std::uint64_t bytes) {
     ASSERT_TRUE(peer.Receive());
     std::vector<char> buffer(64 * kKiB);
     std::uint64_t got = 0;
-    for (int second = 1; second <= kSlowSeconds; ++second) {
+    for (std::uint64_t second = 1; second <= kSlowSeconds; ++second) {
       const std::uint64_t until = bytes * second / kSlowSeconds;
       while (got < until) {
         pollfd p{.fd = peer.fd(), .events = POLLIN, .revents = 0};
@@ -89,7 +89,7 @@ class SlowPeersTest : public DaemonTest {
   /// Gives a payload of `bytes`, a piece every second, and takes the answer.
   static void WriteSlowly(RawPeer& peer, std::uint64_t bytes) {
     std::uint64_t given = 0;
-    for (int second = 1; second <= kSlowSeconds; ++second) {
+    for (std::uint64_t second = 1; second <= kSlowSeconds; ++second) {
       const std::uint64_t until = bytes * second / kSlowSeconds;
       ASSERT_TRUE(peer.Send(std::string(until - given, 'x'))) << "cut off after " << second << " s";
       given = until;
