@@ -65,6 +65,7 @@ std::vector<LeaseView> Cache::Leases() const {
 std::vector<Cache::NamespaceView> Cache::Namespaces() const {
   const MutexLock lock(mu_);
   std::vector<NamespaceView> views;
+  views.reserve(namespaces_.size());
   for (std::size_t id = 0; id < namespaces_.size(); ++id) {
     views.push_back({.id = static_cast<NamespaceId>(id),
                      .spec = namespaces_[id].spec,
