@@ -87,7 +87,7 @@ class DeadlineTest : public DaemonTest {
 TEST_F(DeadlineTest, MatchAgainstAFrozenDaemon) {
   ASSERT_TRUE(StartDaemon());
   const int calls = kSanitized ? 100 : 1000;  // Each of two engines.
-  std::thread([] {}).join();  // TSan starts a thread of its own with the first.
+  std::thread([] {}).join();                  // TSan starts a thread of its own with the first.
   const std::size_t fds = CountOwn("fd");
   const std::size_t threads = SettledCountOwn("task", kSanitized ? 2 : 1);
   {
