@@ -1,5 +1,6 @@
 #include "libcache/base/digest.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "libcache/base/check.h"
@@ -52,6 +53,28 @@ Digest CopyAndDigest(std::span<std::byte> target, std::span<const std::byte> sou
   }
   Digester digester;
   digester.CopyAndUpdate(target, source);
+  return digester.Finish();
+}
+
+std::size_t TotalBytes(Pieces pieces) {
+  std::size_t bytes = 0;
+  for (const std::span<std::byte> piece : pieces) {
+    bytes += piece.size();
+  }
+  return bytes;
+}
+
+Digest CopyAndDigest(Pieces target, std::span<const std::byte> source) {
+  if (target.size() == 1) {
+    return CopyAndDigest(target.front(), source);
+  }
+  CAIRN_CHECK(TotalBytes(target) >= source.size());
+  Digester digester;
+  for (const std::span<std::byte> piece : target) {
+    const std::size_t bytes = std::min(piece.size(), source.size());
+    digester.CopyAndUpdate(piece, source.first(bytes));
+    source = source.subspan(bytes);
+  }
   return digester.Finish();
 }
 

@@ -35,4 +35,13 @@ class Digester {
 /// target.size() >= source.size().
 Digest CopyAndDigest(std::span<std::byte> target, std::span<const std::byte> source);
 
+/// Memory in several places that takes one object's bytes, one piece after the other. An engine
+/// keeps what one object holds (a block of tokens) apart by layer.
+using Pieces = std::span<const std::span<std::byte>>;
+
+std::size_t TotalBytes(Pieces pieces);
+
+/// The same into pieces that together take at least source.size() bytes.
+Digest CopyAndDigest(Pieces target, std::span<const std::byte> source);
+
 }  // namespace cairn

@@ -170,8 +170,14 @@ class Cache {
     std::uint64_t objects = 0;
     std::uint64_t bytes = 0;
   };
+  /// What of a prefix to drop.
+  struct EvictScope {
+    bool host_only = false;          ///< Leave what the SSD has.
+    std::optional<ObjectKind> only;  ///< Leave objects of the other kind.
+  };
   /// Drops the prefix and all below it; what is leased or in transfer stays.
-  Result<Evicted> EvictPrefix(const std::string& key_hex, bool host_only) CAIRN_EXCLUDES(mu_);
+  Result<Evicted> EvictPrefix(const std::string& key_hex, const EvictScope& scope)
+      CAIRN_EXCLUDES(mu_);
   /// Drops everything that nobody holds, in all tiers.
   Evicted Clear() CAIRN_EXCLUDES(mu_);
   /// New matches and reservations are refused from now on.
@@ -304,9 +310,9 @@ class Cache {
   [[nodiscard]] Way Extended(Way way, NodeId id) const CAIRN_REQUIRES(mu_);
   [[nodiscard]] Way WayTo(NodeId id) const CAIRN_REQUIRES(mu_);
   [[nodiscard]] NodeView ViewOfNode(NodeId id, const Way& way) const CAIRN_REQUIRES(mu_);
-  void EvictBelow(NodeId id, bool host_only, Evicted& evicted,
+  void EvictBelow(NodeId id, const EvictScope& scope, Evicted& evicted,
                   std::vector<ColdLocation>& cold_drops) CAIRN_REQUIRES(mu_);
-  void DropObject(ObjectId id, bool host_only, Evicted& evicted,
+  void DropObject(ObjectId id, const EvictScope& scope, Evicted& evicted,
                   std::vector<ColdLocation>& cold_drops) CAIRN_REQUIRES(mu_);
 
   const Config config_;

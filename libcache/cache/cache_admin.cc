@@ -261,17 +261,18 @@ Status Cache::UnpinPrefix(const std::string& key_hex) {
   return Fail(ErrorCode::kNotFound, "it is not pinned; see cairnctl leases");
 }
 
-void Cache::DropObject(ObjectId id, bool host_only, Evicted& evicted,
+void Cache::DropObject(ObjectId id, const EvictScope& scope, Evicted& evicted,
                        std::vector<ColdLocation>& cold_drops) {
   if (id == kNoId) {
     return;
   }
   Object& object = index_.object(id);
   const std::uint64_t bytes = object.bytes;
-  if (object.io_pins != 0 || !object.Readable()) {
+  if (object.io_pins != 0 || !object.Readable() ||
+      object.kind != scope.only.value_or(object.kind)) {
     return;
   }
-  const bool cold = object.Has(Object::kCold) && !host_only;
+  const bool cold = object.Has(Object::kCold) && !scope.host_only;
   const bool host = object.Has(Object::kHost);
   if (!cold && !host) {
     return;
@@ -287,7 +288,7 @@ void Cache::DropObject(ObjectId id, bool host_only, Evicted& evicted,
   }
 }
 
-void Cache::EvictBelow(NodeId top, bool host_only, Evicted& evicted,
+void Cache::EvictBelow(NodeId top, const EvictScope& scope, Evicted& evicted,
                        std::vector<ColdLocation>& cold_drops) {
   // Post-order without recursion: prompts are thousands of blocks deep.
   std::vector<NodeId> order = {top};
@@ -309,13 +310,13 @@ void Cache::EvictBelow(NodeId top, bool host_only, Evicted& evicted,
       }
     }
     if (!held) {
-      DropObject(n.checkpoint, host_only, evicted, cold_drops);
-      DropObject(n.kv, host_only, evicted, cold_drops);
+      DropObject(n.checkpoint, scope, evicted, cold_drops);
+      DropObject(n.kv, scope, evicted, cold_drops);
     }
   }
 }
 
-Result<Cache::Evicted> Cache::EvictPrefix(const std::string& key_hex, bool host_only) {
+Result<Cache::Evicted> Cache::EvictPrefix(const std::string& key_hex, const EvictScope& scope) {
   Evicted evicted;
   std::vector<ColdLocation> cold_drops;
   {
@@ -324,7 +325,7 @@ Result<Cache::Evicted> Cache::EvictPrefix(const std::string& key_hex, bool host_
     if (!id) {
       return Fail(id.error());
     }
-    EvictBelow(*id, host_only, evicted, cold_drops);
+    EvictBelow(*id, scope, evicted, cold_drops);
   }
   for (const ColdLocation location : cold_drops) {
     cold_->Drop(location);
@@ -338,7 +339,7 @@ Cache::Evicted Cache::Clear() {
   {
     const MutexLock lock(mu_);
     for (const NamespaceState& name_space : namespaces_) {
-      EvictBelow(name_space.root, false, evicted, cold_drops);
+      EvictBelow(name_space.root, {}, evicted, cold_drops);
     }
   }
   for (const ColdLocation location : cold_drops) {

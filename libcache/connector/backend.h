@@ -42,9 +42,13 @@ class Backend {
                                     TimePoint deadline) = 0;
   virtual Result<std::vector<ObjectView>> Fetch(LeaseId lease, const Fetched& what,
                                                 TimePoint deadline) = 0;
-  /// Copies object `index` of the fetch and verifies its digest; a wrong one is reported.
-  virtual Status Read(LeaseId lease, std::uint32_t index, const ObjectView& object,
-                      std::span<std::byte> target, TimePoint deadline) = 0;
+  /// Copies object `index` of the fetch (target: object.bytes in all) and verifies its digest; a
+  /// wrong one is reported.
+  virtual Status Read(LeaseId lease, std::uint32_t index, const ObjectView& object, Pieces target,
+                      TimePoint deadline) = 0;
+  /// Says that object `index` of the fetch is not what it should be, though its digest fits: it is
+  /// taken out of all tiers.
+  virtual Status ReportCorrupt(LeaseId lease, std::uint32_t index, TimePoint deadline) = 0;
   /// Tells a daemon, without waiting for its answer.
   virtual Status Release(LeaseId lease, TimePoint deadline) = 0;
   virtual Result<std::vector<ReserveOutcome>> Reserve(std::uint32_t name_space,

@@ -271,6 +271,18 @@ Client::Hit Client::At(const Hit& hit, const Boundary& boundary) {
 
 Result<Client::Loaded> Client::Load(const Hit& hit, std::uint32_t from_position,
                                     const Target& target, TimePoint deadline) {
+  std::span<std::byte> memory;
+  return LoadScattered(
+      hit, from_position,
+      [&](const ObjectView& object) {
+        memory = target(object);
+        return Pieces(&memory, 1);
+      },
+      deadline);
+}
+
+Result<Client::Loaded> Client::LoadScattered(const Hit& hit, std::uint32_t from_position,
+                                             const ScatterTarget& target, TimePoint deadline) {
   if (hit.lease == 0 || hit.resume_at == 0) {
     return Fail(ErrorCode::kInvalidArgument, "the match found nothing to load");
   }
@@ -291,11 +303,11 @@ Result<Client::Loaded> Client::Load(const Hit& hit, std::uint32_t from_position,
   Loaded loaded;
   for (std::size_t i = 0; i < objects->size(); ++i) {
     const ObjectView& object = (*objects)[i];
-    const std::span<std::byte> memory = target(object);
-    if (memory.size() != object.bytes) {
+    const Pieces memory = target(object);
+    if (const std::size_t bytes = TotalBytes(memory); bytes != object.bytes) {
       return Fail(ErrorCode::kInvalidArgument, "the target for an object of " +
                                                    std::to_string(object.bytes) + " bytes has " +
-                                                   std::to_string(memory.size()));
+                                                   std::to_string(bytes));
     }
     if (SteadyClock::Instance().Now() >= deadline) {
       Note(ErrorCode::kDeadlineExceeded);
@@ -311,6 +323,17 @@ Result<Client::Loaded> Client::Load(const Hit& hit, std::uint32_t from_position,
     loaded.bytes += object.bytes;
   }
   return loaded;
+}
+
+Status Client::Reject(const Hit& hit, std::uint32_t index, TimePoint deadline) {
+  const TurnLock turn(turn_, deadline);
+  if (!turn.Taken()) {
+    return TooLate();
+  }
+  if (hit.lease == 0 || backend_ == nullptr || !backend_->Alive() || hit.epoch != epoch_) {
+    return Fail(ErrorCode::kExpired, "the lease went with its connection");
+  }
+  return Noted(backend_->ReportCorrupt(hit.lease, index, deadline));
 }
 
 Status Client::Release(const Hit& hit, TimePoint deadline) {

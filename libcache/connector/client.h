@@ -88,6 +88,9 @@ class Client {
 
   /// Gives memory for an object about to be read: object.bytes of it.
   using Target = std::function<std::span<std::byte>(const ObjectView& object)>;
+  /// The same in several places, filled one after the other. The pieces must stay as they are until
+  /// the next call of it, or the end of the load.
+  using ScatterTarget = std::function<Pieces(const ObjectView& object)>;
   struct Loaded {
     std::uint32_t objects = 0;
     std::uint64_t bytes = 0;
@@ -97,6 +100,13 @@ class Client {
   /// an error the engine must not use any of it.
   Result<Loaded> Load(const Hit& hit, std::uint32_t from_position, const Target& target,
                       TimePoint deadline) CAIRN_EXCLUDES(turn_);
+  Result<Loaded> LoadScattered(const Hit& hit, std::uint32_t from_position,
+                               const ScatterTarget& target, TimePoint deadline)
+      CAIRN_EXCLUDES(turn_);
+  /// The engine found that object `index` of the load (in its order) is not what it should be,
+  /// although its bytes are those that were stored. It is taken out of all tiers. After a load of
+  /// the same hit only. Errors: see class comment; kExpired.
+  Status Reject(const Hit& hit, std::uint32_t index, TimePoint deadline) CAIRN_EXCLUDES(turn_);
   /// Another boundary of the same hit, if loading the best one is not worth it.
   static Hit At(const Hit& hit, const Boundary& boundary);
 

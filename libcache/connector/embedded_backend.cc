@@ -49,9 +49,9 @@ class Embedded final : public Backend {
     return cache_->FinishFetch(session_, lease);
   }
 
-  Status Read(LeaseId lease, std::uint32_t index, const ObjectView& object,
-              std::span<std::byte> target, TimePoint) override {
-    CAIRN_CHECK(target.size() == object.bytes);
+  Status Read(LeaseId lease, std::uint32_t index, const ObjectView& object, Pieces target,
+              TimePoint) override {
+    CAIRN_CHECK(TotalBytes(target) == object.bytes);
     const auto reading = cache_->BeginRead(session_, lease, index);
     if (!reading) {
       return Fail(reading.error());
@@ -61,6 +61,10 @@ class Embedded final : public Backend {
       return Fail(ErrorCode::kCorrupt, "the object does not have its digest");
     }
     return {};
+  }
+
+  Status ReportCorrupt(LeaseId lease, std::uint32_t index, TimePoint) override {
+    return cache_->ReportCorrupt(session_, lease, index);
   }
 
   Status Release(LeaseId lease, TimePoint) override { return cache_->Release(session_, lease); }

@@ -173,8 +173,8 @@ class Remote final : public Backend {
     return ToViews(response->fetch().objects());
   }
 
-  Status Read(LeaseId lease, std::uint32_t index, const ObjectView& object,
-              std::span<std::byte> target, TimePoint deadline) override {
+  Status Read(LeaseId lease, std::uint32_t index, const ObjectView& object, Pieces target,
+              TimePoint deadline) override {
     const PlaneObject wanted{.lease = lease,
                              .index = index,
                              .bytes = object.bytes,
@@ -186,13 +186,18 @@ class Remote final : public Backend {
       return got;
     }
     if (got.error().code == ErrorCode::kCorrupt) {
-      v1::Request request;
-      request.mutable_report_corrupt()->set_lease_id(lease);
-      request.mutable_report_corrupt()->set_index(index);
-      static_cast<void>(channel_.Call(request, deadline));
+      static_cast<void>(ReportCorrupt(lease, index, deadline));
     }
     NotePlane(got.error().code);
     return got;
+  }
+
+  Status ReportCorrupt(LeaseId lease, std::uint32_t index, TimePoint deadline) override {
+    v1::Request request;
+    request.mutable_report_corrupt()->set_lease_id(lease);
+    request.mutable_report_corrupt()->set_index(index);
+    const auto response = channel_.Call(request, deadline);
+    return response ? Status() : Fail(response.error());
   }
 
   Status Release(LeaseId lease, TimePoint deadline) override {

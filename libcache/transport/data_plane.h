@@ -29,11 +29,11 @@ class DataPlane {
  public:
   virtual ~DataPlane() = default;
   [[nodiscard]] virtual std::string_view Name() const = 0;
-  /// Copies an object into `target` (exactly object.bytes) and verifies its digest on the way.
+  /// Copies an object into `target` (exactly object.bytes in all) and verifies its digest on the
+  /// way.
   /// Errors: kExpired (the slot changed hands), kCorrupt (wrong digest), kUnavailable,
   /// kDeadlineExceeded. After any of them target's content is undefined.
-  virtual Status Get(const PlaneObject& object, std::span<std::byte> target,
-                     TimePoint deadline) = 0;
+  virtual Status Get(const PlaneObject& object, Pieces target, TimePoint deadline) = 0;
   /// Fills the object reserved under `token` with `bytes`. Returns the digest to commit with.
   /// Errors: kExpired, kUnavailable, kDeadlineExceeded.
   virtual Result<Digest> Put(std::uint64_t token, std::span<const std::byte> bytes,

@@ -51,4 +51,11 @@ Result<Endpoint> ParseEndpoint(std::string_view text) {
   return endpoint;
 }
 
+std::string DefaultSocketPath(bool is_root, const char* runtime_dir) {
+  if (is_root || runtime_dir == nullptr || *runtime_dir == 0) {
+    return "/run/cairn/cairn.sock";
+  }
+  return std::string(runtime_dir) + "/cairn.sock";
+}
+
 }  // namespace cairn

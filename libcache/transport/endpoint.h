@@ -19,6 +19,10 @@ struct Endpoint {
   [[nodiscard]] std::string Text() const;
 };
 
+/// The socket of a daemon that was not told another: cairn.sock in `runtime_dir`
+/// ($XDG_RUNTIME_DIR; may be null or empty) for an ordinary user, /run/cairn/cairn.sock else.
+std::string DefaultSocketPath(bool is_root, const char* runtime_dir);
+
 /// Errors: kInvalidArgument with an example of each form.
 Result<Endpoint> ParseEndpoint(std::string_view text);
 

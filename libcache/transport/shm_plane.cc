@@ -61,11 +61,11 @@ class ShmPlane final : public DataPlane {
 
   [[nodiscard]] std::string_view Name() const override { return "shm"; }
 
-  Status Get(const PlaneObject& object, std::span<std::byte> target, TimePoint) override {
+  Status Get(const PlaneObject& object, Pieces target, TimePoint) override {
     const std::span<std::byte> arena = arena_.memory();
     if (object.arena_offset < kSlotHeaderBytes || object.arena_offset % kSlotHeaderBytes != 0 ||
         object.arena_offset > arena.size() || object.bytes > arena.size() - object.arena_offset ||
-        target.size() != object.bytes) {
+        TotalBytes(target) != object.bytes) {
       return Fail(ErrorCode::kCorrupt, "the object does not lie inside the arena");
     }
     auto* const word = reinterpret_cast<std::uint64_t*>(

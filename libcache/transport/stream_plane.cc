@@ -17,7 +17,7 @@ class StreamPlane final : public DataPlane {
 
   [[nodiscard]] std::string_view Name() const override { return "stream"; }
 
-  Status Get(const PlaneObject& object, std::span<std::byte> target, TimePoint deadline) override {
+  Status Get(const PlaneObject& object, Pieces target, TimePoint deadline) override {
     v1::Request request;
     request.mutable_stream_get()->set_lease_id(object.lease);
     request.mutable_stream_get()->set_index(object.index);
@@ -28,18 +28,20 @@ class StreamPlane final : public DataPlane {
                  ? Fail(ErrorCode::kUnavailable, response.error().message)
                  : Fail(response.error());
     }
-    if (response->stream_get().bytes() != target.size() || target.size() != object.bytes) {
+    if (response->stream_get().bytes() != object.bytes || TotalBytes(target) != object.bytes) {
       data_.Abandon();  // With the payload on its way, the stream is out of step.
       return Fail(ErrorCode::kUnavailable, "the daemon sends another length than it announced");
     }
     Digester digester;
-    for (std::size_t done = 0; done < target.size();) {
-      const auto piece = target.subspan(done, std::min(kPieceBytes, target.size() - done));
-      if (Status got = data_.ReceiveRaw(piece, deadline); !got) {
-        return got;
+    for (std::span<std::byte> rest : target) {
+      while (!rest.empty()) {
+        const auto piece = rest.first(std::min(kPieceBytes, rest.size()));
+        if (Status got = data_.ReceiveRaw(piece, deadline); !got) {
+          return got;
+        }
+        digester.Update(piece);
+        rest = rest.subspan(piece.size());
       }
-      digester.Update(piece);
-      done += piece.size();
     }
     if (!(digester.Finish() == object.digest)) {
       return Fail(ErrorCode::kCorrupt, "the object does not have its digest");

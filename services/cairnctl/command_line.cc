@@ -85,10 +85,8 @@ void AddCommand(CLI::App& app, const CommandSpec& spec, Invocation& to) {
 
 std::string DefaultSocket(const std::map<std::string, std::string>& environment, bool is_root) {
   const auto runtime = environment.find("XDG_RUNTIME_DIR");
-  if (is_root || runtime == environment.end() || runtime->second.empty()) {
-    return "unix:/run/cairn/cairn.sock";
-  }
-  return "unix:" + runtime->second + "/cairn.sock";
+  return "unix:" + DefaultSocketPath(
+                       is_root, runtime == environment.end() ? nullptr : runtime->second.c_str());
 }
 
 ParsedLine WrongUsage(const std::string& what, const std::string& command) {

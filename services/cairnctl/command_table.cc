@@ -37,8 +37,10 @@ constexpr std::array<OptionSpec, 3> kTreeOptions = {{
      .most = kMostTreeNodes},
     {.name = "--full", .value_name = "", .help = "Show all 64 digits of each key"},
 }};
-constexpr std::array<OptionSpec, 1> kEvictOptions = {{
+constexpr std::array<OptionSpec, 3> kEvictOptions = {{
     {.name = "--host-only", .value_name = "", .help = "Keep the copies on SSD"},
+    {.name = "--kv-only", .value_name = "", .help = "Keep checkpoints"},
+    {.name = "--checkpoints-only", .value_name = "", .help = "Keep KV"},
 }};
 constexpr std::array<OptionSpec, 1> kClearOptions = {{
     {.name = "--yes", .value_name = "", .help = "Do not ask"},

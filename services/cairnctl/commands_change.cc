@@ -130,6 +130,14 @@ Result<std::string> RunEvict(const Invocation& invocation) {
   v1::AdminRequest request;
   request.mutable_evict()->set_key(found->node().key());
   request.mutable_evict()->set_host_only(host_only);
+  const bool kv_only = invocation.Has("--kv-only");
+  if (kv_only && invocation.Has("--checkpoints-only")) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "--kv-only and --checkpoints-only leave nothing to drop; without both, both go");
+  }
+  if (kv_only || invocation.Has("--checkpoints-only")) {
+    request.mutable_evict()->set_only(kv_only ? "kv" : "checkpoint");
+  }
   const auto reply = daemon->Call(request);
   if (!reply) {
     return Fail(reply.error());

@@ -8,6 +8,17 @@ namespace {
 constexpr std::size_t kDefaultTreeNodes = 1000;
 constexpr std::size_t kMaxTreeNodes = 10'000;  // Stays within a frame.
 
+Result<std::optional<ObjectKind>> ParseKind(const std::string& name) {
+  if (name.empty()) {
+    return std::nullopt;
+  }
+  if (name != "kv" && name != "checkpoint") {
+    return Fail(ErrorCode::kInvalidArgument,
+                "only: \"" + name + "\" is neither \"kv\" nor \"checkpoint\"");
+  }
+  return name == "kv" ? ObjectKind::kKv : ObjectKind::kCheckpoint;
+}
+
 void SetTier(v1::TierStatus& tier, const std::string& name, const TierUse& use) {
   tier.set_name(name);
   tier.set_kv_bytes(use.bytes[0]);
@@ -199,8 +210,12 @@ Result<v1::AdminReply> HandleAdminRequest(const AdminContext& context,
     case v1::AdminRequest::kUnpin:
       return CountedIf(context.cache->UnpinPrefix(request.unpin().key()));
     case v1::AdminRequest::kEvict: {
-      const auto evicted =
-          context.cache->EvictPrefix(request.evict().key(), request.evict().host_only());
+      const auto only = ParseKind(request.evict().only());
+      if (!only) {
+        return Fail(only.error());
+      }
+      const auto evicted = context.cache->EvictPrefix(
+          request.evict().key(), {.host_only = request.evict().host_only(), .only = *only});
       if (!evicted) {
         return Fail(evicted.error());
       }

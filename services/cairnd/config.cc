@@ -162,11 +162,7 @@ bool IsLoopback(const std::string& host) {
 
 std::string DefaultSocket() {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet.
-  const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
-  if (geteuid() == 0 || runtime == nullptr) {
-    return "/run/cairn/cairn.sock";
-  }
-  return std::string(runtime) + "/cairn.sock";
+  return DefaultSocketPath(geteuid() == 0, std::getenv("XDG_RUNTIME_DIR"));
 }
 
 tl::unexpected<Error> Bad(std::string text) {

@@ -299,7 +299,11 @@ class Harness {
         }
         break;
       case 1: static_cast<void>(cache_->UnpinPrefix(hex)); break;
-      case 2: static_cast<void>(cache_->EvictPrefix(hex, data_.ConsumeBool())); break;
+      case 2:
+        static_cast<void>(cache_->EvictPrefix(
+            hex, {.host_only = data_.ConsumeBool(),
+                  .only = data_.ConsumeBool() ? std::optional(ObjectKind::kKv) : std::nullopt}));
+        break;
       case 3: cache_->Clear(); break;
       case 4: static_cast<void>(cache_->Lookup(hex.substr(0, 8))); break;
       default: static_cast<void>(cache_->Tree(data_.ConsumeRandomLengthString(4), 100)); break;

@@ -245,9 +245,24 @@ TEST_F(CacheTest, OperatorsPinEvictAndClear) {
   EXPECT_EQ(cleared.objects, 4U + 1U) << "four blocks and a checkpoint behind the pin";
   EXPECT_EQ(MatchOf(tokens).boundaries.size(), 1U);
   ASSERT_TRUE(cache_->UnpinPrefix(middle).has_value());
-  EXPECT_EQ(cache_->EvictPrefix(middle.substr(0, 12), false)->objects, 2U);
+  EXPECT_EQ(cache_->EvictPrefix(middle.substr(0, 12), {})->objects, 2U);
   EXPECT_TRUE(MatchOf(tokens).boundaries.empty());
   EXPECT_EQ(cache_->Lookup("zz").error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST_F(CacheTest, OneKindCanBeEvictedAlone) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(100);
+  StoreBoundary(tokens, 32);
+  StoreBoundary(tokens, 96);
+  const std::string deep = KeyAt(tokens, 96).Hex();
+  EXPECT_EQ(cache_->EvictPrefix(deep, {.only = ObjectKind::kCheckpoint})->objects, 1U);
+  ASSERT_EQ(MatchOf(tokens).boundaries.size(), 1U) << "its KV is of no use without the state";
+  EXPECT_EQ(MatchOf(tokens).boundaries[0].position, 32U);
+  StoreBoundary(tokens, 96);
+  EXPECT_EQ(MatchOf(tokens).boundaries.size(), 2U);
+  EXPECT_EQ(cache_->EvictPrefix(deep, {.only = ObjectKind::kKv})->objects, 1U);
+  EXPECT_EQ(MatchOf(tokens).boundaries.size(), 1U) << "a state without its KV must not be offered";
 }
 
 // A prefix that fits a node and nodes below it shows each once.

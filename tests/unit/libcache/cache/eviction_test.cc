@@ -102,7 +102,7 @@ TEST_F(EvictionTest, AnInteriorCheckpointLeavesTheKvThatDeeperOnesNeed) {
   const auto tokens = Tokens(kPromptTokens, 0);
   StoreBoundary(tokens, 32);
   StoreBoundary(tokens, kPromptTokens);
-  ASSERT_EQ(cache_->EvictPrefix(KeyAt(tokens, 32).Hex(), false)->objects, 9U)
+  ASSERT_EQ(cache_->EvictPrefix(KeyAt(tokens, 32).Hex(), {})->objects, 9U)
       << "two checkpoints and the seven blocks from 32 on";
   StoreBoundary(tokens, 32);
   StoreBoundary(tokens, kPromptTokens);
