@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that are missing. Needs neither network nor root when none is.
+# Installs the Debian packages that are missing, and the engine. Needs neither network nor root when
+# nothing is missing.
 # Reasons and licences of every library: docs/dependencies.md.
 source .dev/lib.sh
 
@@ -18,7 +19,9 @@ packages() {
     bench) echo iperf3 redis-server libhiredis-dev ;;
     fmt) echo clang-format-14 ;;
     lint) echo python3-minimal clang-format-14 clang-tidy-19 codespell shellcheck ;;
-    *) die "there is no package group '$1'" "./dev setup [build] [test] [bench] [lint]" ;;
+    # Not where there is another npm: Debian's excludes it.
+    engine) .dev/engine.sh --check || command -v npm >/dev/null || echo npm ;;
+    *) die "there is no package group '$1'" "./dev setup [build] [test] [engine] [bench] [lint]" ;;
   esac
 }
 
@@ -30,7 +33,7 @@ missing_of() {
 
 apt() { "${SUDO[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 "$@"; }
 
-[[ $# -gt 0 ]] || set -- build test
+[[ $# -gt 0 ]] || set -- build test engine
 if [[ -n ${CAIRN_SKIP_SETUP:-} ]]; then
   note "CAIRN_SKIP_SETUP is set: installing nothing"
   exit
@@ -42,6 +45,13 @@ for group in "$@"; do
   wanted+=("${names[@]}")
 done
 
+engine=true
+[[ " $* " != *" engine "* ]] || engine=.dev/engine.sh
+if [[ ${#wanted[@]} -eq 0 ]]; then
+  $engine
+  exit
+fi
+
 by_hand="on Debian 12 these packages are needed: ${wanted[*]}"
 elsewhere="install the like of them and set CAIRN_SKIP_SETUP=1, or work in a container: docker run -it -v \"\$PWD\":/cairn -w /cairn debian:12"
 if ! command -v dpkg-query >/dev/null; then
@@ -51,6 +61,7 @@ fi
 mapfile -t missing < <(missing_of "${wanted[@]}")
 if [[ ${#missing[@]} -eq 0 ]]; then
   step "Setup: all ${#wanted[@]} packages are there ($*)"
+  $engine
   exit
 fi
 if ! grep -qx 'VERSION_CODENAME=bookworm' /etc/os-release || ! command -v apt-get >/dev/null; then
@@ -73,11 +84,15 @@ quietly build/setup-update.log "Reading the package lists" apt update ||
 # Debian's Boost 1.74 and 1.81 exclude each other, so something may have to go.
 plan=$(apt -s install --no-install-recommends "${missing[@]}" 2>&1) || {
   grep -E '^E:|Depends|Unable' <<<"$plan" | sed 's/^/         | /' || true
-  die "apt cannot install ${missing[*]}" "enable the main component of bookworm, then ./dev setup again"
+  next="enable the main component of bookworm, then ./dev setup again"
+  # Node.js from elsewhere excludes Debian's npm.
+  [[ ${missing[*]} != npm ]] ||
+    next="put the npm of your Node.js into PATH and ./dev setup engine again, or CAIRN_SKIP_SETUP=1 to go on without the engine"
+  die "apt cannot install ${missing[*]}" "$next"
 }
 removed=$(sed -n 's/^Remv \([^ ]*\).*/\1/p' <<<"$plan" | tr '\n' ' ')
 if [[ -n $removed ]]; then
-  warn "Boost 1.81 (needed: the Asio of 1.74 is too old) excludes other packages."
+  warn "What is missing excludes packages that are there (Boost 1.81 does; the Asio of 1.74 is too old)."
   warn "apt will REMOVE: $removed"
   if [[ $LIVE == 1 && -t 0 ]]; then
     read -r -p '         Go on? [y/N] ' answer
@@ -90,3 +105,4 @@ quietly build/setup-install.log "Installing, $(grep -c '^Inst' <<<"$plan") packa
 mapfile -t missing < <(missing_of "${wanted[@]}")
 [[ ${#missing[@]} -eq 0 ]] || die "still missing: ${missing[*]}" "apt-get install ${missing[*]}"
 note "Installed."
+$engine

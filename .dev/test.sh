@@ -79,7 +79,7 @@ cheap_checks() {
   return $bad
 }
 
-.dev/setup.sh build test
+.dev/setup.sh build test engine
 if [[ ! -d ../shared/traces ]]; then
   warn "NOTE: ../shared/traces is not there, so the tests that read or replay real traces will SKIP."
   warn "      No other test needs it. A clone without that folder is complete; it only tests less."
