@@ -300,16 +300,19 @@ void Cache::EvictBelow(NodeId top, const EvictScope& scope, Evicted& evicted,
       }
     }
   }
+  std::unordered_set<NodeId> pinned;  // Or with something pinned below.
   for (auto it = order.rbegin(); it != order.rend(); ++it) {
     const Node& n = index_.node(*it);
-    // A pin holds the path up to it, so whatever hangs above a pinned node is needed.
+    // A pin holds the path up to it. So does what could not be dropped, unless it stays on purpose.
     bool held = n.pins != 0;
     for (const NodeId first : {n.first_child, n.first_tail}) {
       for (NodeId child = first; child != kNoId && !held; child = index_.node(child).next_sibling) {
-        held = index_.node(child).Has(Node::kNeeded);
+        held = scope.only ? pinned.count(child) != 0 : index_.node(child).Has(Node::kNeeded);
       }
     }
-    if (!held) {
+    if (held) {
+      pinned.insert(*it);
+    } else {
       DropObject(n.checkpoint, scope, evicted, cold_drops);
       DropObject(n.kv, scope, evicted, cold_drops);
     }

@@ -49,6 +49,7 @@ void AddCounters(const CacheStats& s, v1::StatusReply& reply) {
   c["prompt_tokens"] = s.prompt_tokens;
   c["overlap_tokens"] = s.overlap_tokens;
   c["lost_tokens"] = s.lost_tokens;
+  c["failed_restores"] = s.failed_restores;
   c["hit_tokens_host"] = s.hit_tokens[1];
   c["hit_tokens_ssd"] = s.hit_tokens[2];
   c["gap_tokens"] = s.gap_tokens;

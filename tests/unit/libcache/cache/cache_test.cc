@@ -265,6 +265,20 @@ TEST_F(CacheTest, OneKindCanBeEvictedAlone) {
   EXPECT_EQ(MatchOf(tokens).boundaries.size(), 1U) << "a state without its KV must not be offered";
 }
 
+TEST_F(CacheTest, StatesDoNotHoldKvThatIsEvictedAlone) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(100);
+  StoreBoundary(tokens, 32);
+  StoreBoundary(tokens, 96);
+  const std::string deep = KeyAt(tokens, 96).Hex();
+  const std::string middle = KeyAt(tokens, 32).Hex();
+  ASSERT_TRUE(cache_->PinPrefix(deep).has_value());
+  EXPECT_EQ(cache_->EvictPrefix(middle, {.only = ObjectKind::kKv})->objects, 0U);
+  ASSERT_TRUE(cache_->UnpinPrefix(deep).has_value());
+  EXPECT_EQ(cache_->EvictPrefix(middle, {.only = ObjectKind::kKv})->objects, 5U);
+  EXPECT_TRUE(MatchOf(tokens).boundaries.empty());
+}
+
 // A prefix that fits a node and nodes below it shows each once.
 TEST_F(CacheTest, TreeShowsEveryNodeOnce) {
   Open(SmallConfig());
