@@ -1,0 +1,271 @@
+#include "libcache/connector/llamacpp/fingerprint.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <regex>
+#include <vector>
+
+#include "libcache/base/bytes.h"
+#include "libcache/base/digest.h"
+#include "libcache/base/errno_text.h"
+
+namespace cairn::llamacpp {
+namespace {
+
+constexpr std::size_t kReadBytes = 4 * kMiB;
+constexpr std::size_t kMostText = 4096;  // Of one metadata value; longer ones are cut by llama.cpp.
+constexpr std::size_t kMostName = 200;
+
+/// llama_model_kv_override: tag, key, value.
+struct Override {
+  std::int32_t tag;
+  std::array<char, 128> key;
+  alignas(8) std::array<char, 128> value;
+};
+static_assert(sizeof(Override) == 264);
+
+std::string Hex(const Digest& digest) {
+  std::array<std::byte, 16> bytes{};
+  std::memcpy(bytes.data(), &digest.low, 8);
+  std::memcpy(bytes.data() + 8, &digest.high, 8);
+  return ToHex(bytes);
+}
+
+/// Gathers "name=value" lines, of which no two sets share a text.
+class Description {
+ public:
+  void Add(const std::string& name, const std::string& value) {
+    text_ += name + "=" + std::to_string(value.size()) + ":" + value + "\n";
+  }
+  void Add(const std::string& name, std::int64_t value) { Add(name, std::to_string(value)); }
+  void Add(const std::string& name, float value) {
+    Add(name, static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(value)));
+  }
+  [[nodiscard]] std::string HexDigest() const {
+    return Hex(DigestOf(std::as_bytes(std::span(text_.data(), text_.size()))));
+  }
+
+ private:
+  std::string text_;
+};
+
+class File {
+ public:
+  explicit File(const std::string& path) : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+  ~File() {
+    if (fd_ >= 0) {
+      close(fd_);
+    }
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  [[nodiscard]] int fd() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+tl::unexpected<Error> FileError(const std::string& path) {
+  const int error = errno;
+  return Fail(error == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo,
+              path + ": " + ErrnoText(error));
+}
+
+/// All files of a split model, or just `path`.
+Result<std::vector<std::string>> Parts(const std::string& path) {
+  static const std::regex kSplit(R"(^(.*-)(\d{5})(-of-)(\d{5})(\.gguf)$)");
+  std::smatch match;
+  if (!std::regex_match(path, match, kSplit)) {
+    return std::vector<std::string>{path};
+  }
+  const int count = std::stoi(match[4]);
+  std::vector<std::string> parts;
+  for (int i = 1; i <= count; ++i) {
+    std::array<char, 16> number{};
+    std::snprintf(number.data(), number.size(), "%05d", i);
+    parts.push_back(match[1].str() + number.data() + match[3].str() + match[4].str() +
+                    match[5].str());
+  }
+  return parts;
+}
+
+std::string MetaText(std::int32_t (*read)(const Model*, std::int32_t, char*, std::size_t),
+                     const Model* model, std::int32_t index) {
+  std::vector<char> buffer(kMostText);
+  const std::int32_t length = read(model, index, buffer.data(), buffer.size());
+  return length < 0 ? std::string()
+                    : std::string(buffer.data(), strnlen(buffer.data(), buffer.size()));
+}
+
+template <class Body>
+void ForMeta(const Api& api, const Model* model, const Body& body) {
+  const std::int32_t count = api.model_meta_count(model);
+  for (std::int32_t i = 0; i < count; ++i) {
+    body(MetaText(api.model_meta_key_by_index, model, i),
+         MetaText(api.model_meta_val_str_by_index, model, i));
+  }
+}
+
+}  // namespace
+
+std::string FidelityName(Fidelity fidelity) {
+  return fidelity == Fidelity::kExact ? "exact" : "near";
+}
+
+Result<Fidelity> ParseFidelity(const std::string& name) {
+  for (const Fidelity fidelity : {Fidelity::kExact, Fidelity::kNear}) {
+    if (name == FidelityName(fidelity)) {
+      return fidelity;
+    }
+  }
+  return Fail(ErrorCode::kInvalidArgument, "fidelity: \"" + name + "\" is neither exact nor near");
+}
+
+Result<std::string> IdentifyWeights(const std::string& path, WeightsId how,
+                                    const Progress& progress) {
+  const auto parts = Parts(path);
+  if (!parts) {
+    return Fail(parts.error());
+  }
+  std::vector<struct stat> stats;
+  std::uint64_t total = 0;
+  for (const std::string& part : *parts) {
+    struct stat status {};
+    if (stat(part.c_str(), &status) != 0) {
+      return FileError(part);
+    }
+    total += static_cast<std::uint64_t>(status.st_size);
+    stats.push_back(status);
+  }
+  if (how == WeightsId::kFile) {
+    Description description;
+    for (const struct stat& status : stats) {
+      description.Add("device", static_cast<std::int64_t>(status.st_dev));
+      description.Add("inode", static_cast<std::int64_t>(status.st_ino));
+      description.Add("bytes", static_cast<std::int64_t>(status.st_size));
+      description.Add("seconds", static_cast<std::int64_t>(status.st_mtim.tv_sec));
+      description.Add("nanoseconds", static_cast<std::int64_t>(status.st_mtim.tv_nsec));
+    }
+    return "file:" + description.HexDigest();
+  }
+  Digester digester;
+  std::vector<std::byte> buffer(kReadBytes);
+  std::uint64_t done = 0;
+  for (const std::string& part : *parts) {
+    const File file(part);
+    if (file.fd() < 0) {
+      return FileError(part);
+    }
+    for (;;) {
+      const ssize_t bytes = read(file.fd(), buffer.data(), buffer.size());
+      if (bytes < 0 && errno == EINTR) {
+        continue;
+      }
+      if (bytes < 0) {
+        return FileError(part);
+      }
+      if (bytes == 0) {
+        break;
+      }
+      digester.Update(std::span(buffer).first(static_cast<std::size_t>(bytes)));
+      done += static_cast<std::uint64_t>(bytes);
+      if (progress) {
+        progress(total == 0 ? 1.0 : static_cast<double>(done) / static_cast<double>(total));
+      }
+    }
+  }
+  return "xxh3-128:" + Hex(digester.Finish());
+}
+
+std::string ModelName(const Api& api, const Model* model) {
+  std::string architecture = "unknown";
+  std::string name;
+  ForMeta(api, model, [&](const std::string& key, const std::string& value) {
+    if (key == "general.architecture") {
+      architecture = value;
+    } else if (key == "general.name") {
+      name = value;
+    }
+  });
+  std::string text = name.empty() ? architecture : architecture + "/" + name;
+  text.resize(std::min(text.size(), kMostName));
+  // It is shown by tools: no control characters.
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c >= 0 && c < ' '; }, '?');
+  return text;
+}
+
+std::string ModelDigest(const Api& api, const Model* model, const ModelParams& params) {
+  Description description;
+  std::array<char, 256> text{};
+  api.model_desc(model, text.data(), text.size());
+  description.Add("desc", std::string(text.data()));
+  description.Add("bytes", static_cast<std::int64_t>(api.model_size(model)));
+  description.Add("parameters", static_cast<std::int64_t>(api.model_n_params(model)));
+  ForMeta(api, model,
+          [&](const std::string& key, const std::string& value) { description.Add(key, value); });
+  // Ends with an empty key (llama.h, llama_model_params::kv_overrides).
+  const auto* entry = static_cast<const Override*>(params.kv_overrides);
+  for (; entry != nullptr && entry->key[0] != 0; ++entry) {
+    description.Add("override",
+                    std::string(reinterpret_cast<const char*>(entry), sizeof(Override)));
+  }
+  return description.HexDigest();
+}
+
+std::string KernelText(const Api& api, const Context* context, const ContextParams& context_params,
+                       const ModelParams& model_params, Fidelity fidelity,
+                       std::uint32_t grid_tokens) {
+  const ContextParams& c = context_params;
+  Description settings;
+  settings.Add("rope_scaling_type", std::int64_t{c.rope_scaling_type});
+  settings.Add("rope_freq_base", c.rope_freq_base);
+  settings.Add("rope_freq_scale", c.rope_freq_scale);
+  settings.Add("yarn_ext_factor", c.yarn_ext_factor);
+  settings.Add("yarn_attn_factor", c.yarn_attn_factor);
+  settings.Add("yarn_beta_fast", c.yarn_beta_fast);
+  settings.Add("yarn_beta_slow", c.yarn_beta_slow);
+  settings.Add("yarn_orig_ctx", std::int64_t{c.yarn_orig_ctx});
+  settings.Add("attention_type", std::int64_t{c.attention_type});
+  settings.Add("type_k", std::int64_t{c.type_k});
+  settings.Add("type_v", std::int64_t{c.type_v});
+  // Models with long and short rope factors choose by the context's length.
+  bool chooses_by_length = false;
+  ForMeta(api, api.get_model(context), [&](const std::string& key, const std::string&) {
+    chooses_by_length |= key.ends_with(".rope.scaling.original_context_length");
+  });
+  if (chooses_by_length) {
+    settings.Add("n_ctx_seq", std::int64_t{api.n_ctx_seq(context)});
+  }
+  std::string text = FidelityName(fidelity) + " llama.cpp=" + api.version();
+  if (fidelity == Fidelity::kExact) {
+    settings.Add("system", std::string(api.print_system_info()));
+    for (std::size_t i = 0; i < api.dev_count(); ++i) {
+      Device* const device = api.dev_get(i);
+      if (api.dev_type(device) != 0) {
+        settings.Add("device", std::string(api.dev_description(device)));
+      }
+    }
+    settings.Add("n_ubatch", std::int64_t{api.n_ubatch(context)});
+    settings.Add("flash_attn_type", std::int64_t{c.flash_attn_type});
+    settings.Add("offload_kqv", std::int64_t{c.offload_kqv});
+    settings.Add("op_offload", std::int64_t{c.op_offload});
+    settings.Add("swa_full", std::int64_t{c.swa_full});
+    settings.Add("n_gpu_layers", std::int64_t{model_params.n_gpu_layers});
+    settings.Add("split_mode", std::int64_t{model_params.split_mode});
+    settings.Add("main_gpu", std::int64_t{model_params.main_gpu});
+    settings.Add("use_extra_bufts", std::int64_t{model_params.use_extra_bufts});
+    text += " grid=" + std::to_string(grid_tokens);
+  }
+  return text + " settings=" + settings.HexDigest();
+}
+
+}  // namespace cairn::llamacpp

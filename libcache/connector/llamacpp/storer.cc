@@ -1,0 +1,254 @@
+#include "libcache/connector/llamacpp/storer.h"
+
+#include <algorithm>
+
+#include "libcache/base/thread_pool.h"
+#include "libcache/connector/llamacpp/state_blob.h"
+
+namespace cairn::llamacpp {
+namespace {
+
+// Objects of one call: enough to make round trips cheap, little enough to need not much memory.
+constexpr std::size_t kBatchBytes = 32ULL << 20U;
+constexpr std::size_t kBatchItems = 256;
+
+}  // namespace
+
+Storer::Storer(Config config, const StateLayout& layout)
+    : config_(std::move(config)), layout_(layout), client_(config_.client), thread_([this] {
+        NameThread("cairn-store");
+        Run();
+      }) {}
+
+Storer::~Storer() {
+  Flush(In(config_.timeout));
+  {
+    const MutexLock lock(mu_);
+    stopping_ = true;
+    wake_.NotifyOne();
+  }
+  thread_.join();  // A call under way ends by its deadline.
+}
+
+std::optional<StoreJob::Blob> Storer::Take(std::size_t bytes) {
+  const MutexLock lock(mu_);
+  // The smallest that is large enough; memory that was used before needs no page faults.
+  auto best = free_.end();
+  for (auto it = free_.begin(); it != free_.end(); ++it) {
+    if (it->capacity >= bytes && (best == free_.end() || it->capacity < best->capacity)) {
+      best = it;
+    }
+  }
+  if (best != free_.end()) {
+    StoreJob::Blob blob = std::move(*best);
+    free_.erase(best);
+    blob.bytes = bytes;
+    return blob;
+  }
+  while (bytes_ + bytes > config_.max_bytes && !free_.empty()) {
+    bytes_ -= free_.back().capacity;
+    free_.pop_back();
+  }
+  if (bytes_ + bytes > config_.max_bytes) {
+    return std::nullopt;
+  }
+  bytes_ += bytes;
+  return StoreJob::Blob{.memory = std::unique_ptr<std::byte[]>(new std::byte[bytes]),
+                        .capacity = bytes,
+                        .bytes = bytes};
+}
+
+void Storer::Give(StoreJob::Blob blob) {
+  const MutexLock lock(mu_);
+  free_.push_back(std::move(blob));
+}
+
+void Storer::Submit(StoreJob job) {
+  const MutexLock lock(mu_);
+  queue_.push_back(std::move(job));
+  wake_.NotifyOne();
+}
+
+bool Storer::Flush(TimePoint deadline) {
+  const MutexLock lock(mu_);
+  while (busy_ || !queue_.empty()) {
+    if (!idle_.WaitUntil(mu_, deadline) && (busy_ || !queue_.empty())) {
+      return false;
+    }
+  }
+  return true;
+}
+
+Storer::Counters Storer::counters() const {
+  const MutexLock lock(mu_);
+  return counters_;
+}
+
+void Storer::Run() {
+  for (;;) {
+    StoreJob job;
+    {
+      const MutexLock lock(mu_);
+      while (queue_.empty() && !stopping_) {
+        wake_.Wait(mu_);
+      }
+      if (stopping_) {
+        return;
+      }
+      job = std::move(queue_.front());
+      queue_.pop_front();
+      busy_ = true;
+    }
+    Store(job);
+    for (StoreJob::Blob& blob : job.checkpoints) {
+      Give(std::move(blob));
+    }
+    if (job.whole) {
+      Give(*std::move(job.whole));
+    }
+    const MutexLock lock(mu_);
+    busy_ = false;
+    idle_.NotifyAll();
+  }
+}
+
+Result<Client::Handle> Storer::Space() {
+  if (!space_) {
+    const auto opened = client_.OpenNamespace(config_.spec, In(config_.timeout));
+    if (!opened) {
+      return Fail(opened.error());
+    }
+    space_ = *opened;
+  }
+  return *space_;
+}
+
+void Storer::Store(StoreJob& job) {
+  const auto space = Space();
+  const auto prompt = space ? client_.MakePrompt(*space, 0, job.tokens)
+                            : Result<Client::Prompt>(Fail(space.error()));
+  Status stored = prompt ? StoreObjects(job, *prompt) : Status(Fail(prompt.error()));
+  if (prompt && job.observation) {
+    // What it says is lost with it; it was only advice.
+    static_cast<void>(client_.Observe(*prompt, *job.observation, In(config_.timeout)));
+  }
+  if (!stored) {
+    if (stored.error().code == ErrorCode::kUnsupported) {
+      space_.reset();  // Another daemon, with another tenant key.
+    }
+    const MutexLock lock(mu_);
+    counters_.failed_stores += stored.error().code == ErrorCode::kCorrupt ? 0 : 1;
+    counters_.failed_captures += stored.error().code == ErrorCode::kCorrupt ? 1 : 0;
+  }
+}
+
+Status Storer::StoreObjects(const StoreJob& job, const Client::Prompt& prompt) {
+  const std::uint32_t block = config_.spec.block_tokens;
+  StateView whole;
+  if (job.whole) {
+    auto parsed = ParseState(layout_, job.whole->view(), true);
+    if (!parsed) {
+      return Fail(parsed.error());
+    }
+    whole = *std::move(parsed);
+    if (Status complete = CheckComplete(layout_, whole, job.whole->position, true); !complete) {
+      return complete;
+    }
+  }
+  // In order of position, KV before the checkpoint that stands on it.
+  std::vector<Client::StoreItem> items;
+  std::size_t used = 0;
+  const auto room = [&](ObjectKind kind, std::uint32_t position,
+                        std::size_t bytes) -> Result<std::span<std::byte>> {
+    if (!items.empty() && (used + bytes > objects_.size() || items.size() >= kBatchItems)) {
+      if (const Status stored = StoreBatch(prompt, items); !stored) {
+        return Fail(stored.error());
+      }
+      used = 0;
+    }
+    if (objects_.size() < bytes) {
+      objects_.resize(std::max(bytes, kBatchBytes));
+    }
+    const auto memory = std::span(objects_).subspan(used, bytes);
+    items.push_back({.kind = kind, .position = position, .bytes = memory});
+    used += bytes;
+    return memory;
+  };
+  const auto add_kv = [&](std::uint32_t from, std::uint32_t to) -> Status {
+    const auto memory = room(ObjectKind::kKv, to, (to - from) * config_.spec.kv_bytes_per_token);
+    if (!memory) {
+      return Fail(memory.error());
+    }
+    CopyKv(layout_, whole, from, to, *memory);
+    return {};
+  };
+  std::uint32_t kv = job.kv_from;
+  const auto add_blocks = [&](std::uint32_t to) -> Status {
+    Status added;
+    for (; added && job.whole && kv + block <= to; kv += block) {
+      added = add_kv(kv, kv + block);
+    }
+    return added;
+  };
+  for (const StoreJob::Blob& checkpoint : job.checkpoints) {
+    Status added = add_blocks(checkpoint.position);
+    if (const std::uint32_t inside = checkpoint.position % block;
+        added && job.whole && inside != 0) {
+      added = add_kv(checkpoint.position - inside, checkpoint.position);
+    }
+    if (!added) {
+      return added;
+    }
+    const auto view = ParseState(layout_, checkpoint.view(), false);
+    if (!view) {
+      return Fail(view.error());
+    }
+    const auto memory =
+        room(ObjectKind::kCheckpoint, checkpoint.position, config_.spec.checkpoint_bytes);
+    if (!memory) {
+      return Fail(memory.error());
+    }
+    if (Status copied = CopyCheckpoint(layout_, *view, checkpoint.position, *memory); !copied) {
+      return copied;
+    }
+  }
+  if (Status added = add_blocks(job.kv_to); !added) {
+    return added;
+  }
+  return items.empty() ? Status() : StoreBatch(prompt, items);
+}
+
+Status Storer::StoreBatch(const Client::Prompt& prompt, std::vector<Client::StoreItem>& items) {
+  auto stored = StoreItems(prompt, items);
+  // With KV each block makes the next one known. A state alone may stand on blocks that nobody has
+  // asked for, such as those that were generated.
+  if (stored && config_.spec.kv_bytes_per_token == 0 &&
+      std::count(stored->codes.begin(), stored->codes.end(), ErrorCode::kNotFound) != 0) {
+    if (const auto hit = client_.Match(prompt, In(config_.timeout))) {
+      static_cast<void>(client_.Release(*hit, In(config_.timeout)));
+      stored = StoreItems(prompt, items);
+    }
+  }
+  items.clear();
+  if (!stored) {
+    return Fail(stored.error());
+  }
+  if (stored->refused != 0) {
+    return Fail(ErrorCode::kNoSpace,
+                "the cache refused " + std::to_string(stored->refused) + " objects");
+  }
+  return {};
+}
+
+Result<Client::Stored> Storer::StoreItems(const Client::Prompt& prompt,
+                                          std::span<const Client::StoreItem> items) {
+  auto stored = client_.Store(prompt, items, false, In(config_.timeout));
+  if (stored) {
+    const MutexLock lock(mu_);
+    counters_.stored_objects += stored->written;
+    counters_.stored_bytes += stored->bytes;
+  }
+  return stored;
+}
+
+}  // namespace cairn::llamacpp
