@@ -7,7 +7,7 @@ source .dev/lib.sh
 BIN=${BIN:-build/release/bin}
 OUT=${OUT:-build/bench}
 TRACES=${CAIRN_TRACES:-../shared/traces}
-NAMES=(get put match ssd redis stream replay rss micro)
+NAMES=(get put match ssd redis stream replay rss llama micro)
 
 list() {
   cat <<'TEXT'
@@ -21,6 +21,7 @@ Usage: ./dev bench NAME
   stream   reading and writing objects over loopback TCP, against plain sockets and iperf3
   replay   traces through a daemon with SSD: share of prefill saved, latencies, write amplification
   rss      peak memory of a daemon at ten times its cap
+  llama    llama.cpp with and without the cache, for each kind of model (ROUNDS=2, MODELS=...)
   micro    parts of the library (Google Benchmark)
   all      all of these
 TEXT
@@ -118,6 +119,34 @@ bench_rss() {
   ((peak <= limit)) || die "the daemon took more memory than it may"
 }
 
+# Each model for itself: a fresh daemon, so that no other's prompts are there.
+bench_llama() {
+  local models arch
+  read -ra models <<<"${MODELS:-qwen35 qwen3next mamba2 falcon-h1 granitehybrid kimi-linear lfm2 llama gemma3}"
+  for arch in "${models[@]}"; do
+    fresh_dir
+    start_daemon --memory 1GiB
+    "$BIN/cairn-llama" random-model --arch "$arch" --size medium --out "$DIR/model.gguf"
+    # One thread, as in the tests. --swa-full: sliding windows bit for bit (docs/cairn-llama.md).
+    "$BIN/cairn-llama" bench --model "$DIR/model.gguf" --cairn "unix:$DIR/cairn.sock" --threads 1 \
+      --ubatch 128 --swa-full --rounds "${ROUNDS:-2}" --json >"$OUT/llama-$arch.json" ||
+      die "the benchmark of $arch failed" "its figures, as far as they got: $OUT/llama-$arch.json"
+    if [[ $arch == "${models[0]}" ]]; then
+      printf '%-13s %10s %7s %9s %9s %7s %8s %10s %8s %9s\n' model ckpt/B KV/B cold/ms hit/ms \
+        hit/cold miss/% load/memcpy slot/tok slot/ms
+    fi
+    awk -v model="$arch" '
+      { key = $1; gsub(/[":]/, "", key); sub(/,$/, "", $2); v[key] = $2 }
+      END {
+        printf "%-13s %10d %7d %9.0f %9.0f %7.3f %+8.2f %10.2f %8d %9.0f\n", model,
+          v["checkpoint_bytes"], v["kv_bytes_per_token"], v["cold_first_token_ms"],
+          v["hit_first_token_ms"], v["hit_ratio"], 100 * v["miss_cost"], v["load_ratio"],
+          v["slot_cached_tokens"], v["slot_first_token_ms"]
+      }' "$OUT/llama-$arch.json"
+    stop_daemon
+  done
+}
+
 bench_micro() {
   local program found=0
   for program in "$BIN"/bench/*; do
@@ -136,7 +165,7 @@ bench_one() {
       echo
       "$BIN/cairn-bench" put --plane stream --save "$OUT/stream-put.json"
       ;;
-    replay | rss | micro) "bench_$1" ;;
+    replay | rss | llama | micro) "bench_$1" ;;
   esac
 }
 

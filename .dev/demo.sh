@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The main job from nothing: a daemon, a trace replayed twice with a restart between, the figures.
+# The main job from nothing: a daemon, a trace replayed twice with a restart between, the figures;
+# then llama.cpp, two processes that share what they computed.
 # `./dev demo` calls it after the build. BIN is where the programs are.
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 source .dev/lib.sh
@@ -66,6 +67,45 @@ percent() {  # percent NAME FIELD: of the prompt tokens
     'BEGIN { printf "%.1f %%", 100 * part / all }'
 }
 
+questions() {  # questions NUMBER...: prompts that begin with the same document
+  local document number
+  document=$(head -c 1400 README.md | tr -cs 'A-Za-z0-9.,:()-' ' ')
+  for number in "$@"; do
+    printf '{"id": "question %d", "prompt": "%s Question %d: what would you ask of it?"}\n' \
+      "$number" "$document" "$number"
+  done
+}
+ask() {  # ask NAME FLAG...: runs the questions, the table to the screen and to a file
+  local name=$1
+  shift
+  "$BIN/cairn-llama" --model "$DIR/model.gguf" --prompts "$DIR/questions.jsonl" --predict 24 \
+    --ubatch 64 --quiet "$@" | tee "$DIR/$name.txt" | sed 's/^./         &/'
+  [[ ${PIPESTATUS[0]} -eq 0 ]] || die "cairn-llama failed"
+}
+outputs() { sed -n '/^question/p' "$DIR/$1.txt" | cut -c 1-12,65-; }
+resumed() { awk '/^question/ { sum += $4 } END { print sum + 0 }' "$DIR/$1.txt"; }
+# Two processes with one daemon: what the first one computed, the second one resumes from.
+llama_demo() {
+  if [[ ! -d build/engine/llama.cpp && -z ${CAIRN_LLAMA_LIB:-} ]]; then
+    note "llama.cpp is not installed here (./dev setup engine), so this part is left out."
+    return
+  fi
+  step "A real engine: llama.cpp with a random model (Gated DeltaNet and attention), 140 MB"
+  "$BIN/cairn-llama" random-model --arch qwen35 --size medium --out "$DIR/model.gguf"
+  step "Process 1 asks about a document of 1,400 tokens"
+  questions 1 2 >"$DIR/questions.jsonl"
+  ask llama1 --cairn "unix:$SOCKET"
+  step "Process 2 asks the same and more: it resumes from the first one's checkpoints"
+  questions 1 2 3 >"$DIR/questions.jsonl"
+  ask llama2 --cairn "unix:$SOCKET"
+  step "The same without the cache, to compare"
+  ask llama3 --cold
+  [[ $(outputs llama2) == "$(outputs llama3)" ]] ||
+    die "the outputs with and without the cache differ: this is a defect"
+  (($(resumed llama2) > 3000)) || die "the second process resumed next to nothing"
+  note "The outputs are equal; the second process was spared $(resumed llama2) tokens of prefill."
+}
+
 step "Choosing a trace of requests"
 TRACE=''
 for name in taubench mooncake-conv claude-code; do
@@ -97,6 +137,7 @@ replay second
   die "after the restart nothing was served from SSD: the tier lost what the first run stored" \
     "look for what the daemon says of its SSD tier in the log below"
 
+llama_demo
 if [[ -x $BIN/cairnctl ]]; then
   step "What the daemon says of itself (cairnctl status)"
   "$BIN/cairnctl" status --connect "unix:$SOCKET" | sed 's/^./         &/'

@@ -44,8 +44,8 @@ struct CacheType {
 constexpr std::array<CacheType, 5> kCacheTypes = {{{"f32", llamacpp::kF32},
                                                    {"f16", llamacpp::kF16},
                                                    {"bf16", llamacpp::kBF16},
-                                                   {"q8_0", llamacpp::kQ8_0},
-                                                   {"q4_0", llamacpp::kQ4_0}}};
+                                                   {"q8_0", llamacpp::kQ8},
+                                                   {"q4_0", llamacpp::kQ4}}};
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <functional>
 #include <numeric>
@@ -126,10 +127,9 @@ void GgufWriter::Set(const std::string& key, const GgufValue& value) {
     } else if constexpr (std::is_same_v<Value, std::string>) {
       functions_->set_text(gguf, name, v.c_str());
     } else if constexpr (std::is_same_v<Value, std::vector<std::string>>) {
-      std::vector<const char*> texts;
-      for (const std::string& text : v) {
-        texts.push_back(text.c_str());
-      }
+      std::vector<const char*> texts(v.size());
+      std::transform(v.begin(), v.end(), texts.begin(),
+                     [](const std::string& text) { return text.c_str(); });
       functions_->set_text_array(gguf, name, texts.data(), texts.size());
     } else {
       functions_->set_array(gguf, name, kArrayType<typename Value::value_type>, v.data(), v.size());

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
@@ -12,6 +13,7 @@
 #include "libcache/base/bytes.h"
 #include "libcache/connector/llamacpp/connector.h"
 #include "libcache/transport/endpoint.h"
+#include "services/cairn-llama/bench.h"
 #include "services/cairn-llama/engine.h"
 #include "services/cairn-llama/prompts.h"
 #include "services/cairn-llama/random_model.h"
@@ -246,6 +248,38 @@ int RunAll(const Options& options) {
   return status ? 0 : Report(status.error(), options.json);
 }
 
+/// `cairn-llama bench`: its options are those of a run, and a few.
+int RunBenchmark(Options options, BenchOptions bench) {
+  options.run.sequences = 1;
+  options.cache.always_load = true;
+  auto engine = LoadEngine(options);
+  if (!engine) {
+    return Report(engine.error(), options.json);
+  }
+  const std::uint64_t context = RoundUp(std::uint64_t{bench.prompt_tokens} + 1, kContextStep);
+  if (const Status started = (*engine)->Start(static_cast<std::uint32_t>(context)); !started) {
+    return Report(started.error(), options.json);
+  }
+  const auto connector = OpenConnector(**engine, options);
+  ShowProgress(options, "");
+  if (!connector) {
+    return Report(connector.error(), options.json);
+  }
+  bench.slot_file =
+      std::filesystem::temp_directory_path() / ("cairn-llama-slot-" + std::to_string(getpid()));
+  const auto result = RunBench(**engine, **connector, bench, [&](double done) {
+    ShowProgress(options, std::to_string(static_cast<int>(100 * done)) + " %");
+  });
+  ShowProgress(options, "");
+  if (!result) {
+    return Report(result.error(), options.json);
+  }
+  const std::string model = (*connector)->name_space().model;
+  std::fputs((options.json ? BenchJson(*result, model) : BenchTable(*result, model)).c_str(),
+             stdout);
+  return result->mismatches == 0 ? 0 : kFailed;
+}
+
 void AddRunOptions(CLI::App& app, Options& o) {
   app.add_option("--model", o.engine.model, "GGUF file")->group("What to run");
   app.add_option("--prompts", o.prompts, "Prompts, one a line: text, or JSON objects; -: stdin")
@@ -368,6 +402,21 @@ int Main(int argc, char** argv) {
   make.add_option("--seed", random.seed, "Other seeds give other weights")->capture_default_str();
   make.add_option("--engine", folder, "Folder of llama.cpp's shared libraries")
       ->capture_default_str();
+  BenchOptions bench;
+  CLI::App& measure = *app.add_subcommand(
+      "bench",
+      "Measure what the cache costs and saves with this model; the daemon should be empty");
+  measure.add_option("--tokens", bench.prompt_tokens, "Tokens of a prompt")
+      ->check(CLI::Range(256, 1 << 20))
+      ->capture_default_str();
+  measure.add_option("--shared", bench.shared, "Part of a prompt that was seen before")
+      ->check(CLI::Range(0.1, 0.99))
+      ->capture_default_str();
+  measure.add_option("--rounds", bench.rounds, "Repetitions; medians are shown")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  measure.add_option("--seed", bench.seed, "Other seeds give other prompts")->capture_default_str();
+  measure.fallthrough();
   app.require_subcommand(0, 1);
 
   try {
@@ -390,7 +439,7 @@ int Main(int argc, char** argv) {
                    "more"},
                   false);
   }
-  return RunAll(options);
+  return measure.parsed() ? RunBenchmark(options, bench) : RunAll(options);
 }
 
 }  // namespace

@@ -91,14 +91,14 @@ void SetGeneralKeys(const RandomModelOptions& options, GgufWriter& writer) {
 }  // namespace
 
 std::span<const std::string_view> RandomModelArchs() {
-  static const std::vector<std::string_view> kNames = [] {
-    std::vector<std::string_view> names;
-    for (const RandomArch& arch : RandomArchs()) {
-      names.push_back(arch.name);
-    }
-    return names;
+  static const std::vector<std::string_view> names = [] {
+    const auto archs = RandomArchs();
+    std::vector<std::string_view> all(archs.size());
+    std::transform(archs.begin(), archs.end(), all.begin(),
+                   [](const RandomArch& arch) { return arch.name; });
+    return all;
   }();
-  return kNames;
+  return names;
 }
 
 Status WriteRandomModel(const llamacpp::Library& library, const RandomModelOptions& options) {

@@ -30,9 +30,9 @@ std::vector<std::uint32_t> RopeSections(std::uint32_t rotated) {
 
 std::vector<std::uint32_t> LastOfEach(std::uint32_t interval, std::uint32_t layers,
                                       std::uint32_t value) {
-  std::vector<std::uint32_t> values;
-  for (std::uint32_t i = 0; i < layers; ++i) {
-    values.push_back((i + 1) % interval == 0 ? value : 0);
+  std::vector<std::uint32_t> values(layers, 0);
+  for (std::uint32_t last = interval; last <= layers; last += interval) {
+    values[last - 1] = value;
   }
   return values;
 }

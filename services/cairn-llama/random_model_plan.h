@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,7 +17,7 @@ namespace cairn::llama {
 /// How the values of a tensor are drawn, with two parameters whose meaning it says.
 enum class Draw {
   kUniform,   ///< Uniform, of mean a and standard deviation b.
-  kDecay,     ///< -exp(u), u uniform from log(a) to log(b): rates at which heads forget.
+  kDecay,     ///< Minus a log-uniform value from a to b: rates at which heads forget.
   kTimeStep,  ///< x so that softplus(x) is log-uniform from a to b.
   kLogits,    ///< Uniform, of deviation b for tokens worth generating and a for all others.
 };

@@ -222,6 +222,34 @@ TEST_P(Ladder, EveryArmEqualsCold) {
   daemon_->Stop();
 }
 
+// Near fidelity keeps the state after what was generated: the next prompt of the conversation goes
+// on from there, inside a block. Without flash attention, whose tiles depend on the batch, rounding
+// differs by less than any two likely tokens do.
+TEST_P(Ladder, NearKeepsTheEndOfATurn) {
+  const std::vector<std::string> near = {"--fidelity", "near", "--flash-attn", "off"};
+  const LadderPrompt& first = prompts_.all()[25];  // A conversation's second turn.
+  WriteFile(dir_ / "turn1.jsonl", json({{"prompt", first.text}}).dump() + "\n");
+  const auto turn1 = Run("turn1.jsonl", near);
+  const std::string answer = turn1->prompts()[0].at("output");
+  ASSERT_EQ(answer.size(), kPredict) << "a byte a token, or the next prompt is another one";
+
+  WriteFile(dir_ / "turn2.jsonl",
+            json({{"prompt", first.text + answer + " User: and then?"}}).dump() + "\n");
+  const auto turn2 = Run("turn2.jsonl", near);
+  const json& warm = turn2->prompts()[0];
+  // The token sampled last was never decoded. KV alone is kept in whole blocks.
+  const std::uint32_t end = first.TokenCount() + kPredict - 1;
+  const bool has_state = turn1->Space().checkpoint_bytes != 0;
+  EXPECT_EQ(warm.at("resumed_at"), has_state ? end : end / kBlockTokens * kBlockTokens);
+  const auto cold = Start("turn2.jsonl", {"--cold", "--flash-attn", "off"});
+  ASSERT_TRUE(cold->Wait());
+  EXPECT_EQ(warm.at("generated_tokens"), cold->prompts()[0].at("generated_tokens"));
+
+  // Exact fidelity must not see it: it was computed by other kernels.
+  const auto exact = Run("turn2.jsonl", {"--flash-attn", "off"});
+  EXPECT_EQ(exact->prompts()[0].at("resumed_at"), 0);
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, Ladder, LadderModels(), ModelTestName);
 
 }  // namespace

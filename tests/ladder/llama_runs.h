@@ -76,11 +76,12 @@ class LlamaRun {
 };
 
 /// Every kind of state that llama.cpp keeps: Gated DeltaNet with attention (twice: with M-RoPE and
-/// without), Mamba-2 alone and beside attention, Kimi delta attention with MLA, short convolutions
-/// with attention, attention alone, and with sliding windows.
+/// without), Mamba-2 alone, beside attention in each layer and between attention layers, Kimi delta
+/// attention with MLA, short convolutions with attention, attention alone, and with sliding
+/// windows.
 inline auto LadderModels() {
-  return testing::Values("qwen35", "qwen3next", "mamba2", "falcon-h1", "kimi-linear", "lfm2",
-                         "llama", "gemma3");
+  return testing::Values("qwen35", "qwen3next", "mamba2", "falcon-h1", "granitehybrid",
+                         "kimi-linear", "lfm2", "llama", "gemma3");
 }
 inline std::string ModelTestName(const testing::TestParamInfo<const char*>& model) {
   std::string name = model.param;

@@ -108,7 +108,7 @@ enum FlashAttention : std::int32_t { kFlashAuto = -1, kFlashOff = 0, kFlashOn = 
 /// Values of ContextParams::attention_type.
 enum AttentionType : std::int32_t { kAttentionUnspecified = -1, kAttentionCausal = 0 };
 /// Values of ContextParams::type_k and type_v, of ggml_type.
-enum TensorType : std::int32_t { kF32 = 0, kF16 = 1, kQ4_0 = 2, kQ8_0 = 8, kBF16 = 30 };
+enum TensorType : std::int32_t { kF32 = 0, kF16 = 1, kQ4 = 2, kQ8 = 8, kBF16 = 30 };
 /// llama_state_seq_flags.
 inline constexpr std::uint32_t kWholeState = 0;
 inline constexpr std::uint32_t kPartialState = 1;  ///< Recurrent state and sliding windows only.

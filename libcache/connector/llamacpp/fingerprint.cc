@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <regex>
+#include <string_view>
 #include <vector>
 
 #include "libcache/base/bytes.h"
@@ -79,20 +79,31 @@ tl::unexpected<Error> FileError(const std::string& path) {
               path + ": " + ErrnoText(error));
 }
 
-/// All files of a split model, or just `path`.
-Result<std::vector<std::string>> Parts(const std::string& path) {
-  static const std::regex kSplit(R"(^(.*-)(\d{5})(-of-)(\d{5})(\.gguf)$)");
-  std::smatch match;
-  if (!std::regex_match(path, match, kSplit)) {
-    return std::vector<std::string>{path};
+/// All files of a split model ("...-00001-of-00003.gguf"), or just `path`.
+std::vector<std::string> Parts(const std::string& path) {
+  constexpr std::string_view kOf = "-of-";
+  constexpr std::string_view kEnd = ".gguf";
+  constexpr std::size_t kDigits = 5;
+  constexpr std::size_t kFromIndex = kDigits + kOf.size() + kDigits + kEnd.size();
+  const std::size_t index_at = path.size() - std::min(path.size(), kFromIndex);
+  const std::size_t count_at = index_at + kDigits + kOf.size();
+  // 0 if it is no number of that many digits.
+  const auto number = [&](std::size_t at) {
+    const std::string digits = path.substr(at, kDigits);
+    return digits.find_first_not_of("0123456789") == std::string::npos ? std::stoi(digits) : 0;
+  };
+  const bool split = index_at > 0 && path[index_at - 1] == '-' && path.ends_with(kEnd) &&
+                     path.compare(index_at + kDigits, kOf.size(), kOf) == 0;
+  const int index = split ? number(index_at) : 0;
+  const int count = split ? number(count_at) : 0;
+  if (index < 1 || index > count) {
+    return {path};  // "00001-of-00000" is a name, and no part of anything.
   }
-  const int count = std::stoi(match[4]);
   std::vector<std::string> parts;
   for (int i = 1; i <= count; ++i) {
-    std::array<char, 16> number{};
-    std::snprintf(number.data(), number.size(), "%05d", i);
-    parts.push_back(match[1].str() + number.data() + match[3].str() + match[4].str() +
-                    match[5].str());
+    std::array<char, 16> digits{};
+    std::snprintf(digits.data(), digits.size(), "%05d", i);
+    parts.push_back(path.substr(0, index_at) + digits.data() + path.substr(index_at + kDigits));
   }
   return parts;
 }
@@ -131,13 +142,10 @@ Result<Fidelity> ParseFidelity(const std::string& name) {
 
 Result<std::string> IdentifyWeights(const std::string& path, WeightsId how,
                                     const Progress& progress) {
-  const auto parts = Parts(path);
-  if (!parts) {
-    return Fail(parts.error());
-  }
+  const std::vector<std::string> parts = Parts(path);
   std::vector<struct stat> stats;
   std::uint64_t total = 0;
-  for (const std::string& part : *parts) {
+  for (const std::string& part : parts) {
     struct stat status {};
     if (stat(part.c_str(), &status) != 0) {
       return FileError(part);
@@ -159,7 +167,7 @@ Result<std::string> IdentifyWeights(const std::string& path, WeightsId how,
   Digester digester;
   std::vector<std::byte> buffer(kReadBytes);
   std::uint64_t done = 0;
-  for (const std::string& part : *parts) {
+  for (const std::string& part : parts) {
     const File file(part);
     if (file.fd() < 0) {
       return FileError(part);

@@ -66,7 +66,7 @@ std::optional<StoreJob::Blob> Request::ReadState(std::uint32_t position, std::ui
     connector_->counters_.dropped_stores += std::exchange(dropped_, true) ? 0 : 1;
     return std::nullopt;
   }
-  auto* const memory = reinterpret_cast<std::uint8_t*>(blob->memory.get());
+  auto* const memory = reinterpret_cast<std::uint8_t*>(blob->memory.span().data());
   if (api.state_seq_get_data_ext(context, memory, bytes, sequence_, flags) != bytes) {
     connector_->storer_->Give(*std::move(blob));
     connector_->counters_.failed_captures += 1;

@@ -4,7 +4,6 @@
 #include <cstring>
 #include <string>
 
-#include "libcache/base/bytes.h"
 #include "libcache/base/check.h"
 #include "libcache/base/endian.h"
 #include "libcache/connector/llamacpp/cursor.h"
@@ -321,15 +320,15 @@ void StateBlob::Begin(const StateLayout& layout, std::uint32_t tokens, bool fill
                                      fill_windows ? tokens : std::min(layout.window_tokens, tokens))
                                : 0);
   if (blob_.size() < blob_bytes_) {
-    blob_ = {};  // Nothing of it is worth a copy.
-    blob_.resize(RoundUp(blob_bytes_ + blob_bytes_ / 4, kMiB));
+    blob_ = Buffer();  // First: two at a time are not needed.
+    blob_ = Buffer(blob_bytes_ + blob_bytes_ / 4);
   }
   positions_.assign(layout.attention ? tokens : 0, -1);
   extensions_.resize(layout.attention ? tokens * layout.attention->extension_bytes : 0);
   checkpoint_.assign(layout.window ? layout.CheckpointBytes() : kCheckpointHeaderBytes,
                      std::byte{0xFF});
   // The recurrent part must not be what an earlier blob left there.
-  const auto old = std::span(blob_).subspan(blob_bytes_ - layout.recurrent.size());
+  const auto old = blob_.span().subspan(blob_bytes_ - layout.recurrent.size());
   std::fill_n(old.begin(), std::min<std::size_t>(old.size(), 8), std::byte{0xFF});
 }
 
@@ -345,7 +344,7 @@ Pieces StateBlob::KvTarget(std::uint32_t from, std::uint32_t to) {
     pieces_.push_back(std::span(extensions_)
                           .subspan(from * layout.extension_bytes, tokens * layout.extension_bytes));
   }
-  const std::span<std::byte> blob(blob_);
+  const std::span<std::byte> blob = blob_.span();
   std::size_t at = kBlobHeaderBytes + 2 * sizeof(std::uint32_t) + tokens_ * layout.CellBytes() +
                    2 * sizeof(std::uint32_t);
   constexpr std::size_t kRowHeaderBytes = 12;
@@ -367,14 +366,14 @@ Pieces StateBlob::CheckpointTarget() {
   pieces_.clear();
   pieces_.emplace_back(checkpoint_);
   if (!layout_->window && !layout_->recurrent.empty()) {  // Straight to the end of the blob.
-    pieces_.push_back(std::span(blob_).subspan(blob_bytes_ - layout_->recurrent.size(),
-                                               layout_->recurrent.size()));
+    pieces_.push_back(
+        blob_.span().subspan(blob_bytes_ - layout_->recurrent.size(), layout_->recurrent.size()));
   }
   return pieces_;
 }
 
 Result<std::span<const std::byte>> StateBlob::Finish() {
-  Writer writer(blob_);
+  Writer writer(blob_.span());
   writer.Put(kBlobMagic);
   writer.Put(SequenceId{0});  // Ignored.
   if (layout_->attention) {
@@ -408,7 +407,7 @@ Result<std::span<const std::byte>> StateBlob::Finish() {
       PutWindow(writer.at(), cells);
     }
   }
-  const auto blob = std::span<const std::byte>(blob_).first(blob_bytes_);
+  const std::span<const std::byte> blob = blob_.span().first(blob_bytes_);
   // What was put together must read as what it claims to be: the same check that a capture passes.
   const auto view = ParseState(*layout_, blob, true);
   if (!view) {
@@ -429,7 +428,7 @@ void StateBlob::PutWindow(std::size_t at, std::uint32_t cells) {
   std::size_t next = cells * (kPositionBytes + layout.extension_bytes);
   const std::uint32_t empty = fill_windows_ ? tokens_ - cells : 0;
   const std::vector<std::byte> no_extension(layout.extension_bytes);
-  Writer writer{std::span(blob_).subspan(at)};
+  Writer writer(blob_.span().subspan(at));
   PutAttention(
       writer, layout, empty + cells,
       [&](std::uint32_t i, std::span<std::byte> meta) {

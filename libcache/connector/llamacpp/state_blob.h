@@ -9,6 +9,7 @@
 #include "libcache/base/digest.h"
 #include "libcache/base/result.h"
 #include "libcache/connector/llamacpp/abi.h"
+#include "libcache/connector/llamacpp/buffer.h"
 #include "libcache/connector/llamacpp/state_layout.h"
 
 namespace cairn::llamacpp {
@@ -77,7 +78,7 @@ class StateBlob {
   const StateLayout* layout_ = nullptr;
   std::uint32_t tokens_ = 0;
   bool fill_windows_ = false;
-  std::vector<std::byte> blob_;
+  Buffer blob_;
   std::size_t blob_bytes_ = 0;         // Memory is never given back, so blob_ may be larger.
   std::vector<std::byte> checkpoint_;  // Where it cannot go straight to the blob.
   std::vector<Position> positions_;

@@ -35,7 +35,8 @@ std::optional<StoreJob::Blob> Storer::Take(std::size_t bytes) {
   // The smallest that is large enough; memory that was used before needs no page faults.
   auto best = free_.end();
   for (auto it = free_.begin(); it != free_.end(); ++it) {
-    if (it->capacity >= bytes && (best == free_.end() || it->capacity < best->capacity)) {
+    if (it->memory.size() >= bytes &&
+        (best == free_.end() || it->memory.size() < best->memory.size())) {
       best = it;
     }
   }
@@ -46,16 +47,15 @@ std::optional<StoreJob::Blob> Storer::Take(std::size_t bytes) {
     return blob;
   }
   while (bytes_ + bytes > config_.max_bytes && !free_.empty()) {
-    bytes_ -= free_.back().capacity;
+    bytes_ -= free_.back().memory.size();
     free_.pop_back();
   }
   if (bytes_ + bytes > config_.max_bytes) {
     return std::nullopt;
   }
-  bytes_ += bytes;
-  return StoreJob::Blob{.memory = std::unique_ptr<std::byte[]>(new std::byte[bytes]),
-                        .capacity = bytes,
-                        .bytes = bytes};
+  StoreJob::Blob blob{.memory = Buffer(bytes), .bytes = bytes};
+  bytes_ += blob.memory.size();
+  return blob;
 }
 
 void Storer::Give(StoreJob::Blob blob) {

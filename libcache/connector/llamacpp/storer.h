@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <memory>
 #include <optional>
 #include <span>
 #include <thread>
@@ -12,6 +11,7 @@
 
 #include "libcache/base/mutex.h"
 #include "libcache/connector/client.h"
+#include "libcache/connector/llamacpp/buffer.h"
 #include "libcache/connector/llamacpp/state_layout.h"
 
 namespace cairn::llamacpp {
@@ -20,10 +20,9 @@ namespace cairn::llamacpp {
 struct StoreJob {
   struct Blob {
     std::uint32_t position = 0;
-    std::unique_ptr<std::byte[]> memory;
-    std::size_t capacity = 0;
+    Buffer memory;
     std::size_t bytes = 0;
-    [[nodiscard]] std::span<const std::byte> view() const { return {memory.get(), bytes}; }
+    [[nodiscard]] std::span<const std::byte> view() const { return memory.span().first(bytes); }
   };
   std::vector<std::uint32_t> tokens;  ///< The prompt, and what was generated if that is stored.
   std::vector<Blob> checkpoints;      ///< Partial states, by position.

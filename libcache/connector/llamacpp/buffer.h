@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+namespace cairn::llamacpp {
+
+/// Memory for whole states: large, kept and used again, and not filled with zeros first, as a
+/// vector would be. A new page's first use takes several times as long as the copy that goes there.
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(std::size_t bytes) : memory_(new std::byte[bytes]), bytes_(bytes) {}
+
+  [[nodiscard]] std::span<std::byte> span() { return {memory_.get(), bytes_}; }
+  [[nodiscard]] std::span<const std::byte> span() const { return {memory_.get(), bytes_}; }
+  [[nodiscard]] std::size_t size() const { return bytes_; }
+
+ private:
+  std::unique_ptr<std::byte[]> memory_;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace cairn::llamacpp
