@@ -79,7 +79,7 @@ ask() {  # ask NAME FLAG...: runs the questions, the table to the screen and to 
   local name=$1
   shift
   "$BIN/cairn-llama" --model "$DIR/model.gguf" --prompts "$DIR/questions.jsonl" --predict 24 \
-    --ubatch 64 --quiet "$@" | tee "$DIR/$name.txt" | sed 's/^./         &/'
+    --threads 1 --ubatch 64 --quiet "$@" | tee "$DIR/$name.txt" | sed 's/^./         &/'
   [[ ${PIPESTATUS[0]} -eq 0 ]] || die "cairn-llama failed"
 }
 outputs() { sed -n '/^question/p' "$DIR/$1.txt" | cut -c 1-12,65-; }

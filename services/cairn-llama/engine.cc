@@ -134,7 +134,9 @@ Status Engine::Start(std::uint32_t context_tokens) {
   params = library_->context_params();
   // A whole sequence must fit beside the others, whether they share one cache or not.
   params.n_ctx = context_tokens * options_.sequences;
-  params.n_batch = std::max(options_.batch_tokens, options_.physical_batch_tokens);
+  // A token of each sequence must fit, and two for the connector.
+  params.n_batch =
+      std::max({options_.batch_tokens, options_.physical_batch_tokens, options_.sequences, 2U});
   params.n_ubatch = options_.physical_batch_tokens;
   params.n_seq_max = options_.sequences;
   params.n_outputs_max_per_seq = 0;

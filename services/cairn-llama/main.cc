@@ -84,6 +84,7 @@ Result<std::unique_ptr<llamacpp::Connector>> OpenConnector(const Engine& engine,
                        : options.plane == "stream" ? PlaneChoice::kStream
                                                    : PlaneChoice::kAuto;
   cache.weights_path = options.engine.model;
+  cache.engine_build = engine.library().build_id();
   cache.identify_by =
       options.identify_by == "file" ? llamacpp::WeightsId::kFile : llamacpp::WeightsId::kDigest;
   cache.load_timeout = std::chrono::milliseconds(options.timeout_ms);

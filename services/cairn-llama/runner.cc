@@ -20,7 +20,7 @@ Runner::Runner(Engine& engine, llamacpp::Connector* connector, const RunOptions&
     : engine_(engine), connector_(connector), options_(options), slots_(options.sequences) {
   // Without the cache, batches end where they end with it (Request::NextStop).
   const auto& params = engine.context_params();
-  batch_tokens_ = std::max(params.n_batch / params.n_ubatch, 1U) * params.n_ubatch;
+  batch_tokens_ = llamacpp::WholeBatches(params.n_batch, params.n_ubatch);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     slots_[i].sequence = static_cast<std::int32_t>(i);
   }

@@ -222,6 +222,33 @@ TEST_P(Ladder, EveryArmEqualsCold) {
   daemon_->Stop();
 }
 
+// Found by a review: a block may end inside a physical batch that is not whole. What it holds then
+// differs in its last bits from what a longer prompt computes there.
+TEST_P(Ladder, BlocksMayBeSmallerThanPhysicalBatches) {
+  const std::string& text = prompts_.all()[23].text;  // The longest.
+  std::string lines;
+  for (const std::size_t length : {103U, 163U, 203U, 203U, 427U, 500U}) {
+    lines += json({{"prompt", text.substr(0, length)}}).dump() + "\n";
+  }
+  WriteFile(dir_ / "nested.jsonl", lines);
+  const auto cold = Start("nested.jsonl", {"--cold"});
+  ASSERT_TRUE(cold->Wait());
+  std::uint64_t resumed = 0;
+  for (int run = 0; run < 2; ++run) {
+    const auto warm = Run("nested.jsonl", {"--block-tokens", "32"});
+    for (std::size_t i = 0; i < cold->prompts().size(); ++i) {
+      const json& with = warm->prompts()[i];
+      const json& without = cold->prompts()[i];
+      const auto from = with.at("resumed_at").get<std::ptrdiff_t>();
+      resumed += static_cast<std::uint64_t>(from);
+      EXPECT_EQ(with.at("generated_tokens"), without.at("generated_tokens"));
+      const json tail(without.at("logits").begin() + from, without.at("logits").end());
+      EXPECT_TRUE(with.at("logits") == tail) << "prompt " << i << " of run " << run;
+    }
+  }
+  EXPECT_GT(resumed, 1000U);
+}
+
 // Near fidelity keeps the state after what was generated: the next prompt of the conversation goes
 // on from there, inside a block. Without flash attention, whose tiles depend on the batch, rounding
 // differs by less than any two likely tokens do.

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <span>
 
 namespace cairn::llamacpp {
@@ -11,7 +12,9 @@ namespace cairn::llamacpp {
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(std::size_t bytes) : memory_(new std::byte[bytes]), bytes_(bytes) {}
+  /// size() is 0 if there is no memory: an engine must not fall over a cache.
+  explicit Buffer(std::size_t bytes)
+      : memory_(new (std::nothrow) std::byte[bytes]), bytes_(memory_ == nullptr ? 0 : bytes) {}
 
   [[nodiscard]] std::span<std::byte> span() { return {memory_.get(), bytes_}; }
   [[nodiscard]] std::span<const std::byte> span() const { return {memory_.get(), bytes_}; }

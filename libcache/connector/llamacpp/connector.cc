@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
+#include <iterator>
 #include <limits>
+#include <new>
 #include <numeric>
 #include <utility>
 
 #include "libcache/base/bytes.h"
-#include "libcache/base/digest.h"
 #include "libcache/connector/llamacpp/request.h"
 #include "libcache/connector/llamacpp/state_blob.h"
 #include "libcache/connector/llamacpp/storer.h"
@@ -23,14 +25,12 @@ constexpr std::uint32_t kDefaultBlockTokens = 64;
 constexpr std::uint32_t kLearnTokens = 2;
 constexpr std::uint64_t kLeastQueueBytes = 256 * kMiB;
 constexpr std::uint64_t kQueuedCheckpoints = 4;
+// The daemon's limits (docs/formats/protocol.md), told at Open instead of at each request.
+constexpr std::uint32_t kMaxBlockTokens = 65'536;
+constexpr std::size_t kMaxNameBytes = 512;
 
 microseconds Since(steady_clock::time_point start) {
   return duration_cast<microseconds>(steady_clock::now() - start);
-}
-
-std::string TextDigest(const std::string& text) {
-  const Digest digest = DigestOf(std::as_bytes(std::span(text.data(), text.size())));
-  return ToHex(std::as_bytes(std::span(&digest, 1)));
 }
 
 tl::unexpected<Error> Unsupported(const std::string& what) {
@@ -62,10 +62,16 @@ Result<std::unique_ptr<Connector>> Connector::Open(const Api& api, Context* cont
     return Fail(ErrorCode::kInvalidArgument,
                 "weights_path, weights_id: give one of them, to tell models apart");
   }
+  // Filled by hand, it may have a hole.
+  std::array<void*, sizeof(Api) / sizeof(void*)> functions{};
+  std::memcpy(functions.data(), &api, sizeof(api));
+  if (std::find(functions.begin(), functions.end(), nullptr) != functions.end()) {
+    return Fail(ErrorCode::kInvalidArgument, "api: a function is missing");
+  }
   std::unique_ptr<Connector> connector(new Connector(api, context, std::move(options)));
   Status opened = connector->CheckSupported(context_params);
   opened = opened ? connector->Learn() : opened;
-  opened = opened ? connector->CheckExact(context_params) : opened;
+  opened = opened ? connector->CheckExact(context_params, model_params) : opened;
   opened = opened ? connector->Identify(context_params, model_params) : opened;
   if (!opened) {
     return Fail(opened.error());
@@ -87,9 +93,15 @@ Result<std::unique_ptr<Connector>> Connector::Open(const Api& api, Context* cont
 }
 
 /// What would be right, but not bit for bit: results depend on the cells in which tokens lie.
-Status Connector::CheckExact(const ContextParams& params) const {
+Status Connector::CheckExact(const ContextParams& params, const ModelParams& model_params) const {
   if (options_.fidelity != Fidelity::kExact) {
     return {};
+  }
+  if (model_params.tensor_buft_overrides != nullptr || model_params.devices != nullptr ||
+      model_params.tensor_split != nullptr) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "exact fidelity does not know what runs where with tensor_buft_overrides, devices "
+                "or tensor_split; leave them out, or choose near fidelity");
   }
   if (params.kv_unified && api_.n_seq_max(context_) > 1) {
     return Fail(ErrorCode::kInvalidArgument,
@@ -115,6 +127,12 @@ Status Connector::CheckSupported(const ContextParams& params) const {
   }
   if (params.attention_type != kAttentionUnspecified && params.attention_type != kAttentionCausal) {
     return Unsupported("attention that is not causal");
+  }
+  if (SaysNotCausal(api_, model)) {
+    return Unsupported("a model whose attention is not causal");
+  }
+  if (api_.n_batch(context_) < kLearnTokens) {
+    return Unsupported("batches of one token (n_batch)");
   }
   if (params.ctx_type != 0 || params.ctx_other != nullptr) {
     return Unsupported("a context that shares its memory with another (ctx_type, ctx_other)");
@@ -187,12 +205,22 @@ Status Connector::Identify(const ContextParams& context_params, const ModelParam
                     std::to_string(physical) + " tokens meet only every " + std::to_string(grid) +
                     " tokens, which is more than the context has");
   }
+  if (block > kMaxBlockTokens) {
+    return Fail(ErrorCode::kInvalidArgument, "block_tokens: " + std::to_string(block) +
+                                                 " is more than " +
+                                                 std::to_string(kMaxBlockTokens));
+  }
+  for (const auto& [name, text] :
+       {std::pair("tenant", &options_.tenant), std::pair("adapter", &options_.adapter),
+        std::pair("salt", &options_.salt)}) {
+    if (text->size() > kMaxNameBytes) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  std::string(name) + ": longer than " + std::to_string(kMaxNameBytes) + " bytes");
+    }
+  }
   grid_tokens_ = static_cast<std::uint32_t>(grid);
   fill_windows_ = exact && layout_.window.has_value();
-  batch_tokens_ = api_.n_batch(context_);
-  if (exact) {
-    batch_tokens_ = std::max(batch_tokens_ / physical, 1U) * physical;
-  }
+  batch_tokens_ = exact ? WholeBatches(api_.n_batch(context_), physical) : api_.n_batch(context_);
   std::string weights = options_.weights_id;
   if (!options_.weights_path.empty()) {
     auto identified =
@@ -207,9 +235,11 @@ Status Connector::Identify(const ContextParams& context_params, const ModelParam
   spec_.model = ModelName(api_, model);
   spec_.revision = weights + " model:" + ModelDigest(api_, model, model_params);
   spec_.dtype = layout_.DTypeText();
-  spec_.layout = "llama.cpp/1 " + TextDigest(layout_.Text());
-  spec_.kernel =
-      KernelText(api_, context_, context_params, model_params, options_.fidelity, grid_tokens_);
+  spec_.layout = "llama.cpp/1 " + HexDigest(layout_.Text());
+  spec_.kernel = KernelText(api_, context_, context_params, model_params,
+                            {.fidelity = options_.fidelity,
+                             .grid_tokens = grid_tokens_,
+                             .engine_build = options_.engine_build});
   spec_.adapter = options_.adapter;
   spec_.salt = options_.salt;
   spec_.block_tokens = block;
@@ -242,7 +272,8 @@ Result<Client::Handle> Connector::Space(TimePoint deadline) {
 }
 
 Request Connector::Begin(SequenceId sequence, std::span<const Token> prompt) {
-  Request request(this, sequence, prompt);
+  Request request(this, sequence, ++requests_, prompt);
+  latest_[sequence] = requests_;
   counters_.requests += 1;
   counters_.prompt_tokens += prompt.size();
   if (!Has(sequence)) {
@@ -258,7 +289,13 @@ Request Connector::Begin(SequenceId sequence, std::span<const Token> prompt) {
                                                " tokens, the context room for 1 to " +
                                                std::to_string(api_.n_ctx_seq(context_))};
   } else {
-    Resume(request);
+    try {
+      Resume(request);
+    } catch (const std::bad_alloc&) {
+      request.resumption_.position = 0;
+      request.resumption_.error = Error{ErrorCode::kOverloaded, "out of memory"};
+      Empty(sequence);
+    }
     const std::uint32_t position = request.resumption_.position;
     counters_.resumed += position != 0 ? 1 : 0;
     counters_.resumed_tokens += position;
@@ -274,7 +311,7 @@ void Connector::Resume(Request& request) {
   const auto start = steady_clock::now();
   const TimePoint deadline = In(options_.match_timeout);
   const auto space = Space(deadline);
-  const auto prompt = space ? client_->MakePrompt(*space, next_request_++, request.tokens_)
+  const auto prompt = space ? client_->MakePrompt(*space, request.number_, request.tokens_)
                             : Result<Client::Prompt>(Fail(space.error()));
   const auto hit =
       prompt ? client_->Match(*prompt, deadline) : Result<Client::Hit>(Fail(prompt.error()));
@@ -288,7 +325,9 @@ void Connector::Resume(Request& request) {
     return;
   }
   resumption.overlap_tokens = hit->overlap_tokens;
-  request.plan_ = hit->plan;
+  // Elsewhere the physical batches would be cut in another way.
+  std::copy_if(hit->plan.begin(), hit->plan.end(), std::back_inserter(request.plan_),
+               [&](std::uint32_t position) { return position % grid_tokens_ == 0; });
   if (const auto boundary = Choose(*hit, request.length())) {
     const Client::Hit chosen = Client::At(*hit, *boundary);
     if (const Status loaded = Load(chosen, request); loaded) {
@@ -336,7 +375,10 @@ std::optional<Boundary> Connector::Choose(const Client::Hit& hit, std::uint32_t 
 Status Connector::Load(const Client::Hit& hit, Request& request) {
   const auto start = steady_clock::now();
   const TimePoint deadline = In(options_.load_timeout);
-  blob_->Begin(layout_, hit.resume_at, fill_windows_);
+  if (const Status begun = blob_->Begin(layout_, hit.resume_at, fill_windows_); !begun) {
+    counters_.failed_loads += 1;
+    return Fail(begun.error());
+  }
   std::vector<std::uint32_t> ends;  // Of the objects; 0 for the checkpoint.
   const auto loaded = client_->LoadScattered(
       hit, 0,

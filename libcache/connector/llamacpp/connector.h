@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -32,6 +34,9 @@ struct ConnectorOptions {
   std::string weights_id;
   WeightsId identify_by = WeightsId::kDigest;
   Progress progress;  ///< Of reading weights_path.
+  /// What tells builds of llama.cpp apart, beyond the release: Library::build_id(), or the caller's
+  /// own. Counts in exact fidelity.
+  std::string engine_build;
   Fidelity fidelity = Fidelity::kExact;
   std::uint32_t block_tokens = 0;  ///< 0: 64, or the physical batch if that is no multiple of 64.
   std::chrono::milliseconds match_timeout{100};
@@ -62,6 +67,12 @@ struct ConnectorCounters {
   std::uint64_t dropped_stores = 0;  ///< Requests, for want of room in the queue.
   std::uint64_t failed_stores = 0;   ///< Requests.
 };
+
+/// How many tokens of a prompt go into one llama_decode: whole physical batches, so that the next
+/// begins where one of a cold prefill does.
+inline std::uint32_t WholeBatches(std::uint32_t n_batch, std::uint32_t n_ubatch) {
+  return std::max(n_batch / n_ubatch, 1U) * n_ubatch;
+}
 
 /// What became of the cache for one request.
 struct Resumption {
@@ -99,7 +110,8 @@ class Connector {
   Connector& operator=(const Connector&) = delete;
 
   /// Empties `sequence`, finds the prompt's longest prefix that can be resumed from, and restores
-  /// it. Never fails: without a hit, or after an error, the sequence is empty.
+  /// it. Never fails: without a hit, or after an error, the sequence is empty. Waits for one match,
+  /// one load and as long as a match again at most. A request before it in the same sequence ends.
   Request Begin(SequenceId sequence, std::span<const Token> prompt);
 
   /// Waits until all that was captured is stored or given up. False past the deadline.
@@ -116,7 +128,8 @@ class Connector {
 
   Connector(const Api& api, Context* context, ConnectorOptions options);
   [[nodiscard]] Status CheckSupported(const ContextParams& params) const;
-  [[nodiscard]] Status CheckExact(const ContextParams& params) const;
+  [[nodiscard]] Status CheckExact(const ContextParams& params,
+                                  const ModelParams& model_params) const;
   Status Learn();
   Status Identify(const ContextParams& context_params, const ModelParams& model_params);
   Result<Client::Handle> Space(TimePoint deadline);
@@ -140,7 +153,8 @@ class Connector {
   std::unique_ptr<StateBlob> blob_;
   std::unique_ptr<Storer> storer_;
   double prefill_us_per_token_ = 0;  // Of this context so far; 0: not known.
-  std::uint64_t next_request_ = 1;
+  std::uint64_t requests_ = 0;       // So far; numbers them.
+  std::map<SequenceId, std::uint64_t> latest_;
   ConnectorCounters counters_;
 };
 

@@ -8,6 +8,7 @@
 #include <array>
 #include <bit>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <string_view>
@@ -49,9 +50,7 @@ class Description {
   void Add(const std::string& name, float value) {
     Add(name, static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(value)));
   }
-  [[nodiscard]] std::string HexDigest() const {
-    return Hex(DigestOf(std::as_bytes(std::span(text_.data(), text_.size()))));
-  }
+  [[nodiscard]] std::string HexDigest() const { return llamacpp::HexDigest(text_); }
 
  private:
   std::string text_;
@@ -122,6 +121,38 @@ void ForMeta(const Api& api, const Model* model, const Body& body) {
   for (std::int32_t i = 0; i < count; ++i) {
     body(MetaText(api.model_meta_key_by_index, model, i),
          MetaText(api.model_meta_val_str_by_index, model, i));
+  }
+}
+
+/// Models with long and short rope factors choose by the context's length.
+void AddLongContext(const Api& api, const Context* context, Description& settings) {
+  std::uint64_t trained = 0;
+  bool original = false;
+  ForMeta(api, api.get_model(context), [&](const std::string& key, const std::string& value) {
+    const bool is_original = key.ends_with(".rope.scaling.original_context_length");
+    if (is_original || (!original && key.ends_with(".context_length"))) {
+      original |= is_original;
+      std::from_chars(value.data(), value.data() + value.size(), trained);
+    }
+  });
+  settings.Add("long_context", std::int64_t{api.n_ctx_seq(context) > trained});
+}
+
+/// llama.cpp and ggml read settings from the environment, some of which change what is stored
+/// without changing its shape (LLAMA_ATTN_ROT_DISABLE rotates quantized keys). Which ones is not
+/// written anywhere, so all count but those that are known not to.
+void AddEnvironment(Description& settings) {
+  std::vector<std::string> found;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    if ((text.starts_with("LLAMA_") || text.starts_with("GGML_")) &&
+        !text.starts_with("LLAMA_LOG_") && !text.starts_with("LLAMA_ARG_")) {
+      found.emplace_back(text);
+    }
+  }
+  std::sort(found.begin(), found.end());
+  for (const std::string& text : found) {
+    settings.Add("environment", text);
   }
 }
 
@@ -229,9 +260,20 @@ std::string ModelDigest(const Api& api, const Model* model, const ModelParams& p
   return description.HexDigest();
 }
 
+bool SaysNotCausal(const Api& api, const Model* model) {
+  bool says = false;
+  ForMeta(api, model, [&](const std::string& key, const std::string& value) {
+    says |= key.ends_with(".attention.causal") && value == "false";
+  });
+  return says;
+}
+
+std::string HexDigest(std::string_view text) {
+  return Hex(DigestOf(std::as_bytes(std::span(text.data(), text.size()))));
+}
+
 std::string KernelText(const Api& api, const Context* context, const ContextParams& context_params,
-                       const ModelParams& model_params, Fidelity fidelity,
-                       std::uint32_t grid_tokens) {
+                       const ModelParams& model_params, const KernelOptions& options) {
   const ContextParams& c = context_params;
   Description settings;
   settings.Add("rope_scaling_type", std::int64_t{c.rope_scaling_type});
@@ -245,16 +287,11 @@ std::string KernelText(const Api& api, const Context* context, const ContextPara
   settings.Add("attention_type", std::int64_t{c.attention_type});
   settings.Add("type_k", std::int64_t{c.type_k});
   settings.Add("type_v", std::int64_t{c.type_v});
-  // Models with long and short rope factors choose by the context's length.
-  bool chooses_by_length = false;
-  ForMeta(api, api.get_model(context), [&](const std::string& key, const std::string&) {
-    chooses_by_length |= key.ends_with(".rope.scaling.original_context_length");
-  });
-  if (chooses_by_length) {
-    settings.Add("n_ctx_seq", std::int64_t{api.n_ctx_seq(context)});
-  }
-  std::string text = FidelityName(fidelity) + " llama.cpp=" + api.version();
-  if (fidelity == Fidelity::kExact) {
+  AddLongContext(api, context, settings);
+  AddEnvironment(settings);
+  std::string text = FidelityName(options.fidelity) + " llama.cpp=" + api.version();
+  if (options.fidelity == Fidelity::kExact) {
+    settings.Add("build", options.engine_build);
     settings.Add("system", std::string(api.print_system_info()));
     for (std::size_t i = 0; i < api.dev_count(); ++i) {
       Device* const device = api.dev_get(i);
@@ -271,7 +308,11 @@ std::string KernelText(const Api& api, const Context* context, const ContextPara
     settings.Add("split_mode", std::int64_t{model_params.split_mode});
     settings.Add("main_gpu", std::int64_t{model_params.main_gpu});
     settings.Add("use_extra_bufts", std::int64_t{model_params.use_extra_bufts});
-    text += " grid=" + std::to_string(grid_tokens);
+    settings.Add("no_host", std::int64_t{model_params.no_host});
+    if (api.n_ubatch(context) == 1) {  // For a single token, attention is cut by threads.
+      settings.Add("n_threads_batch", std::int64_t{c.n_threads_batch});
+    }
+    text += " grid=" + std::to_string(options.grid_tokens);
   }
   return text + " settings=" + settings.HexDigest();
 }

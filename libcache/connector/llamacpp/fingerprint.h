@@ -4,6 +4,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "libcache/base/result.h"
 #include "libcache/connector/llamacpp/abi.h"
@@ -38,10 +39,22 @@ std::string ModelName(const Api& api, const Model* model);
 /// what the caller overrode: "llama.cpp" caches of one file may differ by it.
 std::string ModelDigest(const Api& api, const Model* model, const ModelParams& params);
 
+/// Whether the model's own metadata says that its attention is not causal.
+bool SaysNotCausal(const Api& api, const Model* model);
+
+struct KernelOptions {
+  Fidelity fidelity = Fidelity::kExact;
+  std::uint32_t grid_tokens = 0;
+  std::string engine_build;  ///< Counts in exact fidelity.
+};
+
 /// What computes the state: release, fidelity, and a digest of the settings on which numbers
-/// depend. Exact: also the processor's features, the devices and `grid_tokens`.
+/// depend, the environment variables that llama.cpp reads included. Exact: also the build, the
+/// processor's features, the devices and the grid.
 std::string KernelText(const Api& api, const Context* context, const ContextParams& context_params,
-                       const ModelParams& model_params, Fidelity fidelity,
-                       std::uint32_t grid_tokens);
+                       const ModelParams& model_params, const KernelOptions& options);
+
+/// XXH3-128 in hex, low half first, each little-endian.
+std::string HexDigest(std::string_view text);
 
 }  // namespace cairn::llamacpp

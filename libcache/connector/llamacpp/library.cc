@@ -8,6 +8,9 @@
 #include <cstring>
 #include <filesystem>
 #include <string_view>
+#include <vector>
+
+#include "libcache/connector/llamacpp/fingerprint.h"
 
 namespace cairn::llamacpp {
 namespace {
@@ -96,6 +99,7 @@ Result<std::shared_ptr<const Library>> Library::Open(const std::string& folder, 
   opened = opened ? library->Fill() : opened;
   opened = opened ? library->CheckLayouts() : opened;
   opened = opened ? library->StartBackends(log) : opened;
+  opened = opened ? library->IdentifyBuild() : opened;
   if (!opened) {
     return Fail(opened.error());
   }
@@ -209,6 +213,28 @@ Status Library::CheckLayouts() {
                     std::to_string(context_fits ? sizeof(ModelParams) : sizeof(ContextParams)) +
                     " expected); " + kInstall);
   }
+  return {};
+}
+
+Status Library::IdentifyBuild() {
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (fs::directory_iterator it(folder_, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    if (IsLlama(name) || (name.starts_with("libggml") && name.find(".so") != std::string::npos)) {
+      files.push_back(it->path());
+    }
+  }
+  std::sort(files.begin(), files.end());
+  std::string digests;
+  for (const fs::path& file : files) {
+    const auto identified = IdentifyWeights(file.string(), WeightsId::kDigest);
+    if (!identified) {
+      return Fail(identified.error());
+    }
+    digests += *identified;
+  }
+  build_id_ = HexDigest(digests);
   return {};
 }
 

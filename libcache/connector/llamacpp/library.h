@@ -30,6 +30,8 @@ class Library {
   static std::string DefaultFolder();
 
   [[nodiscard]] const Api& api() const { return api_; }
+  /// Digest of the libraries' bytes: two builds of one release may compute in other ways.
+  [[nodiscard]] const std::string& build_id() const { return build_id_; }
   /// The library's own defaults.
   [[nodiscard]] const ModelParams& model_params() const { return model_params_; }
   [[nodiscard]] const ContextParams& context_params() const { return context_params_; }
@@ -47,8 +49,10 @@ class Library {
   Status Fill();
   Status CheckLayouts();
   Status StartBackends(LogFunction* log);
+  Status IdentifyBuild();
 
   std::string folder_;
+  std::string build_id_;
   void* handle_ = nullptr;
   Api api_{};
   ModelParams model_params_{};

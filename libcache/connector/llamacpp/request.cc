@@ -13,8 +13,12 @@ constexpr double kNewWeight = 0.3;
 
 }  // namespace
 
-Request::Request(Connector* connector, SequenceId sequence, std::span<const Token> prompt)
-    : connector_(connector), sequence_(sequence), tokens_(prompt.begin(), prompt.end()) {}
+Request::Request(Connector* connector, SequenceId sequence, std::uint64_t number,
+                 std::span<const Token> prompt)
+    : connector_(connector),
+      sequence_(sequence),
+      number_(number),
+      tokens_(prompt.begin(), prompt.end()) {}
 
 Request::~Request() {
   for (StoreJob::Blob& blob : checkpoints_) {  // Not stored; their memory is the storer's to count.
@@ -50,9 +54,10 @@ void Request::Decoded(std::uint32_t position) {
 std::optional<StoreJob::Blob> Request::ReadState(std::uint32_t position, std::uint32_t flags) {
   const Api& api = connector_->api_;
   Context* const context = connector_->context_;
-  // The caller's word is not enough: a state under a wrong position would be found again.
-  if (!connector_->Has(sequence_) || api.memory_seq_pos_max(api.get_memory(context), sequence_) !=
-                                         static_cast<Position>(position) - 1) {
+  // The caller's word is not enough: a state under a wrong name would be found again.
+  if (!connector_->Has(sequence_) || connector_->latest_[sequence_] != number_ ||
+      api.memory_seq_pos_max(api.get_memory(context), sequence_) !=
+          static_cast<Position>(position) - 1) {
     connector_->counters_.failed_captures += 1;
     return std::nullopt;
   }
@@ -98,12 +103,15 @@ void Request::EndPrompt() {
     const double measured = us / std::max(computed, 1U);
     rate = rate == 0 ? measured : rate + kNewWeight * (measured - rate);
   }
-  // KV beyond the last checkpoint of a recurrent model cannot be resumed from.
-  const std::uint32_t block = connector_->spec_.block_tokens;
-  const std::uint32_t to = connector_->layout_.CheckpointBytes() == 0 ? position_ / block * block
-                           : checkpoints_.empty()                     ? 0
-                                                  : checkpoints_.back().position;
-  Submit(to);
+  // KV beyond the last checkpoint of a recurrent model cannot be resumed from. That of a physical
+  // batch which is not whole differs in its last bits from what a longer prompt computes there.
+  const bool exact = connector_->options_.fidelity == Fidelity::kExact;
+  const std::uint32_t unit = exact ? connector_->grid_tokens_ : connector_->spec_.block_tokens;
+  if (connector_->layout_.CheckpointBytes() == 0) {
+    Submit(position_ / unit * unit);
+  } else {
+    Submit(checkpoints_.empty() ? 0 : checkpoints_.back().position);
+  }
 }
 
 void Request::EndTurn(std::span<const Token> generated) {
@@ -155,7 +163,7 @@ void Request::Submit(std::uint32_t kv_to) {
     return;
   }
   job.tokens = tokens_;
-  connector_->storer_->Submit(std::move(job));
+  connector_->counters_.dropped_stores += connector_->storer_->Submit(std::move(job)) ? 0 : 1;
 }
 
 }  // namespace cairn::llamacpp

@@ -22,8 +22,9 @@ namespace cairn::llamacpp {
 ///   ... generate ...
 ///   request.EndTurn(generated);
 ///
-/// May be dropped at any time, for example when a decode fails. Requests of different sequences may
-/// be under way at once. Not thread-safe: as the connector.
+/// Ends when Begin is called for its sequence again: it keeps nothing from then on. May be dropped
+/// at any time, for example when a decode fails. Requests of different sequences may be under way
+/// at once. Not thread-safe: as the connector.
 class Request {
  public:
   Request(Request&&) noexcept = default;
@@ -51,7 +52,8 @@ class Request {
  private:
   friend class Connector;
 
-  Request(Connector* connector, SequenceId sequence, std::span<const Token> prompt);
+  Request(Connector* connector, SequenceId sequence, std::uint64_t number,
+          std::span<const Token> prompt);
   [[nodiscard]] std::uint32_t length() const { return static_cast<std::uint32_t>(tokens_.size()); }
   void Capture(std::uint32_t position);
   void Submit(std::uint32_t kv_to);
@@ -59,6 +61,7 @@ class Request {
 
   Connector* connector_;
   SequenceId sequence_;
+  std::uint64_t number_;  // Of the connector's requests.
   std::vector<std::uint32_t> tokens_;
   Resumption resumption_;
   std::uint32_t position_ = 0;

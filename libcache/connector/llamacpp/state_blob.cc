@@ -308,7 +308,7 @@ Status CopyCheckpoint(const StateLayout& layout, const StateView& view, std::uin
   return {};
 }
 
-void StateBlob::Begin(const StateLayout& layout, std::uint32_t tokens, bool fill_windows) {
+Status StateBlob::Begin(const StateLayout& layout, std::uint32_t tokens, bool fill_windows) {
   layout_ = &layout;
   tokens_ = tokens;
   fill_windows_ = fill_windows;
@@ -322,6 +322,10 @@ void StateBlob::Begin(const StateLayout& layout, std::uint32_t tokens, bool fill
   if (blob_.size() < blob_bytes_) {
     blob_ = Buffer();  // First: two at a time are not needed.
     blob_ = Buffer(blob_bytes_ + blob_bytes_ / 4);
+    if (blob_.size() == 0) {
+      return Fail(ErrorCode::kOverloaded,
+                  "no memory for a state of " + std::to_string(blob_bytes_) + " bytes");
+    }
   }
   positions_.assign(layout.attention ? tokens : 0, -1);
   extensions_.resize(layout.attention ? tokens * layout.attention->extension_bytes : 0);
@@ -330,6 +334,7 @@ void StateBlob::Begin(const StateLayout& layout, std::uint32_t tokens, bool fill
   // The recurrent part must not be what an earlier blob left there.
   const auto old = blob_.span().subspan(blob_bytes_ - layout.recurrent.size());
   std::fill_n(old.begin(), std::min<std::size_t>(old.size(), 8), std::byte{0xFF});
+  return {};
 }
 
 Pieces StateBlob::KvTarget(std::uint32_t from, std::uint32_t to) {

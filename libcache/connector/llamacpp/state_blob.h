@@ -60,7 +60,8 @@ class StateBlob {
   /// `fill_windows`: sliding windows get cells for all tokens, empty ones for those they no longer
   /// see, so that each token is in the cell where a context that keeps all of them (swa_full) has
   /// it.
-  void Begin(const StateLayout& layout, std::uint32_t tokens, bool fill_windows);
+  /// Errors: kOverloaded (no memory).
+  Status Begin(const StateLayout& layout, std::uint32_t tokens, bool fill_windows);
   /// Where the bytes of a KV object of tokens [from, to) go; valid until the next call.
   Pieces KvTarget(std::uint32_t from, std::uint32_t to);
   /// Where the bytes of the checkpoint go; valid until the next call.

@@ -1,9 +1,9 @@
 #include "libcache/connector/llamacpp/storer.h"
 
 #include <algorithm>
+#include <new>
 
 #include "libcache/base/thread_pool.h"
-#include "libcache/connector/llamacpp/state_blob.h"
 
 namespace cairn::llamacpp {
 namespace {
@@ -11,6 +11,8 @@ namespace {
 // Objects of one call: enough to make round trips cheap, little enough to need not much memory.
 constexpr std::size_t kBatchBytes = 32ULL << 20U;
 constexpr std::size_t kBatchItems = 256;
+// A daemon that does not answer holds up each job by a timeout; they must not pile up meanwhile.
+constexpr std::size_t kMaxJobs = 64;
 
 }  // namespace
 
@@ -35,7 +37,8 @@ std::optional<StoreJob::Blob> Storer::Take(std::size_t bytes) {
   // The smallest that is large enough; memory that was used before needs no page faults.
   auto best = free_.end();
   for (auto it = free_.begin(); it != free_.end(); ++it) {
-    if (it->memory.size() >= bytes &&
+    // Not one much larger: that would be missed by the next that needs it.
+    if (it->memory.size() >= bytes && it->memory.size() / 2 <= bytes &&
         (best == free_.end() || it->memory.size() < best->memory.size())) {
       best = it;
     }
@@ -55,7 +58,7 @@ std::optional<StoreJob::Blob> Storer::Take(std::size_t bytes) {
   }
   StoreJob::Blob blob{.memory = Buffer(bytes), .bytes = bytes};
   bytes_ += blob.memory.size();
-  return blob;
+  return blob.memory.size() == 0 ? std::nullopt : std::optional(std::move(blob));
 }
 
 void Storer::Give(StoreJob::Blob blob) {
@@ -63,10 +66,26 @@ void Storer::Give(StoreJob::Blob blob) {
   free_.push_back(std::move(blob));
 }
 
-void Storer::Submit(StoreJob job) {
-  const MutexLock lock(mu_);
-  queue_.push_back(std::move(job));
-  wake_.NotifyOne();
+bool Storer::Submit(StoreJob job) {
+  {
+    const MutexLock lock(mu_);
+    if (queue_.size() < kMaxJobs) {
+      queue_.push_back(std::move(job));
+      wake_.NotifyOne();
+      return true;
+    }
+  }
+  TakeBack(job);
+  return false;
+}
+
+void Storer::TakeBack(StoreJob& job) {
+  for (StoreJob::Blob& blob : job.checkpoints) {
+    Give(std::move(blob));
+  }
+  if (job.whole) {
+    Give(*std::move(job.whole));
+  }
 }
 
 bool Storer::Flush(TimePoint deadline) {
@@ -99,14 +118,15 @@ void Storer::Run() {
       queue_.pop_front();
       busy_ = true;
     }
-    Store(job);
-    for (StoreJob::Blob& blob : job.checkpoints) {
-      Give(std::move(blob));
+    bool failed = false;
+    try {
+      Store(job);
+    } catch (const std::bad_alloc&) {
+      failed = true;  // It is not stored; the engine goes on.
     }
-    if (job.whole) {
-      Give(*std::move(job.whole));
-    }
+    TakeBack(job);
     const MutexLock lock(mu_);
+    counters_.failed_stores += failed ? 1 : 0;
     busy_ = false;
     idle_.NotifyAll();
   }
@@ -142,18 +162,25 @@ void Storer::Store(StoreJob& job) {
   }
 }
 
+Result<StateView> Storer::Parse(const StoreJob::Blob& blob, bool whole) const {
+  auto view = ParseState(layout_, blob.view(), whole);
+  if (const Status complete =
+          view ? CheckComplete(layout_, *view, blob.position, whole) : Status(Fail(view.error()));
+      !complete) {
+    return Fail(complete.error());
+  }
+  return view;
+}
+
 Status Storer::StoreObjects(const StoreJob& job, const Client::Prompt& prompt) {
   const std::uint32_t block = config_.spec.block_tokens;
   StateView whole;
   if (job.whole) {
-    auto parsed = ParseState(layout_, job.whole->view(), true);
+    auto parsed = Parse(*job.whole, true);
     if (!parsed) {
       return Fail(parsed.error());
     }
     whole = *std::move(parsed);
-    if (Status complete = CheckComplete(layout_, whole, job.whole->position, true); !complete) {
-      return complete;
-    }
   }
   // In order of position, KV before the checkpoint that stands on it.
   std::vector<Client::StoreItem> items;
@@ -199,7 +226,7 @@ Status Storer::StoreObjects(const StoreJob& job, const Client::Prompt& prompt) {
     if (!added) {
       return added;
     }
-    const auto view = ParseState(layout_, checkpoint.view(), false);
+    const auto view = Parse(checkpoint, false);
     if (!view) {
       return Fail(view.error());
     }
@@ -219,6 +246,12 @@ Status Storer::StoreObjects(const StoreJob& job, const Client::Prompt& prompt) {
 }
 
 Status Storer::StoreBatch(const Client::Prompt& prompt, std::vector<Client::StoreItem>& items) {
+  {
+    const MutexLock lock(mu_);
+    if (stopping_) {
+      return Fail(ErrorCode::kUnavailable, "the connector is closing");
+    }
+  }
   auto stored = StoreItems(prompt, items);
   // With KV each block makes the next one known. A state alone may stand on blocks that nobody has
   // asked for, such as those that were generated.

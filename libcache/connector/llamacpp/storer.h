@@ -12,6 +12,7 @@
 #include "libcache/base/mutex.h"
 #include "libcache/connector/client.h"
 #include "libcache/connector/llamacpp/buffer.h"
+#include "libcache/connector/llamacpp/state_blob.h"
 #include "libcache/connector/llamacpp/state_layout.h"
 
 namespace cairn::llamacpp {
@@ -60,7 +61,8 @@ class Storer {
   std::optional<StoreJob::Blob> Take(std::size_t bytes) CAIRN_EXCLUDES(mu_);
   /// Memory that is not needed after all.
   void Give(StoreJob::Blob blob) CAIRN_EXCLUDES(mu_);
-  void Submit(StoreJob job) CAIRN_EXCLUDES(mu_);
+  /// False, and the job is dropped, if too many wait.
+  bool Submit(StoreJob job) CAIRN_EXCLUDES(mu_);
   /// False past the deadline.
   bool Flush(TimePoint deadline) CAIRN_EXCLUDES(mu_);
   [[nodiscard]] Counters counters() const CAIRN_EXCLUDES(mu_);
@@ -68,6 +70,8 @@ class Storer {
  private:
   void Run() CAIRN_EXCLUDES(mu_);
   void Store(StoreJob& job) CAIRN_EXCLUDES(mu_);
+  void TakeBack(StoreJob& job) CAIRN_EXCLUDES(mu_);
+  Result<StateView> Parse(const StoreJob::Blob& blob, bool whole) const;
   Status StoreObjects(const StoreJob& job, const Client::Prompt& prompt) CAIRN_EXCLUDES(mu_);
   Status StoreBatch(const Client::Prompt& prompt, std::vector<Client::StoreItem>& items)
       CAIRN_EXCLUDES(mu_);
