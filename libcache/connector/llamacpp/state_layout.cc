@@ -66,12 +66,12 @@ std::optional<AttentionLayout> LearnAttention(Cursor& cursor, std::uint32_t toke
     found = true;
     std::vector<bool> seen(tokens, false);
     for (std::uint32_t cell = 0; cell < cells; ++cell) {
-      const auto position = cursor.Next<std::int32_t>();
+      // A negative one is beyond all tokens, too.
+      const auto position = static_cast<std::uint32_t>(cursor.Next<std::int32_t>());
       const auto sequences = cursor.Next<std::uint32_t>();
       cursor.Take(extension_bytes);
       cursor.Next<std::int32_t>();
-      if (sequences != 1 || position < 0 || static_cast<std::uint32_t>(position) >= tokens ||
-          seen[position]) {
+      if (sequences != 1 || position >= tokens || seen[position]) {
         return std::nullopt;
       }
       seen[position] = true;

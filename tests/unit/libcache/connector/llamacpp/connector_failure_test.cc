@@ -1,11 +1,6 @@
 // What goes wrong in llama.cpp, between it and the cache, and in the cache: each time a cold
 // prefill, told and counted, and the next request is served again.
 #include <gtest/gtest.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#include <cstring>
 
 #include "libcache/connector/llamacpp/connector.h"
 #include "tests/unit/libcache/connector/llamacpp/connector_fixture.h"
@@ -206,8 +201,8 @@ TEST_F(ConnectorFailureTest, RequestsThatMakeNoSense) {
     request.Decoded(600);
     request.EndPrompt();
   }
-  for (const std::size_t length : {0, 2049}) {
-    Request request = engine.connector->Begin(1, MakeTokens(static_cast<std::uint32_t>(length)));
+  for (const std::uint32_t length : {0U, 2049U}) {
+    Request request = engine.connector->Begin(1, MakeTokens(length));
     ASSERT_TRUE(request.resumption().error.has_value());
     EXPECT_EQ(request.resumption().error->code, ErrorCode::kInvalidArgument);
     request.EndPrompt();
@@ -309,83 +304,6 @@ TEST_F(ConnectorFailureTest, AQueueWithRoomForStatesOnly) {
   EXPECT_EQ(engine.connector->counters().dropped_stores, 1U);
   EXPECT_EQ(engine.connector->counters().stored_objects, 0U);
   ExpectResumes(engine, longer_, 0);
-}
-
-class NoDaemonTest : public ConnectorFailureTest {
- protected:
-  void SetUp() override {
-    ConnectorFailureTest::SetUp();
-    path_ = ::testing::TempDir() + "cairn_llama_" + std::to_string(getpid()) + ".sock";
-    unlink(path_.c_str());
-  }
-  void TearDown() override {
-    ConnectorFailureTest::TearDown();
-    if (listener_ >= 0) {
-      close(listener_);
-    }
-    unlink(path_.c_str());
-  }
-  /// Connections land in the backlog; nobody reads.
-  void Listen() {
-    listener_ = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    ASSERT_LT(path_.size(), sizeof(address.sun_path));
-    std::memcpy(address.sun_path, path_.c_str(), path_.size() + 1);
-    ASSERT_EQ(bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
-    ASSERT_EQ(listen(listener_, 64), 0);
-  }
-  /// Ten requests; each of the first few may cost its deadline, and no more.
-  void ExpectCold(milliseconds bound) {
-    ConnectorOptions options = Options();
-    options.client.cache = nullptr;
-    options.client.endpoint = "unix:" + path_;
-    options.client.probe_every = std::chrono::minutes(1);
-    options.match_timeout = kTimeout;
-    options.store_timeout = kTimeout;
-    const Config config = fake::Hybrid();
-    Engine engine = Start(config, options);
-    milliseconds waited{0};
-    for (std::uint64_t i = 0; i < kRequests; ++i) {
-      const Tokens prompt = MakeTokens(200, i);
-      const auto start = std::chrono::steady_clock::now();
-      Request request = engine.connector->Begin(0, prompt);
-      waited += std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - start);
-      EXPECT_EQ(request.position(), 0U);
-      EXPECT_TRUE(request.resumption().error.has_value());
-      Advance(engine, request, 0, prompt, 200);
-      request.EndPrompt();
-      EXPECT_EQ(engine.context->Logits(0), Cold(config, prompt));
-    }
-    EXPECT_LT(waited, bound);
-    EXPECT_TRUE(engine.connector->Flush(Soon()));
-    EXPECT_EQ(engine.connector->counters().failed_matches, kRequests);
-    EXPECT_EQ(engine.connector->counters().failed_stores, kRequests);
-    EXPECT_EQ(engine.connector->counters().resumed, 0U);
-  }
-
-  static constexpr milliseconds kTimeout{100};
-  static constexpr std::uint64_t kRequests = 10;
-  std::string path_;
-  int listener_ = -1;
-};
-
-TEST_F(NoDaemonTest, IsNotThereAtAll) { ExpectCold(kTimeout * 5); }
-
-TEST_F(NoDaemonTest, IsThereButDoesNotAnswer) {
-  Listen();
-  ExpectCold(kTimeout * 5);
-}
-
-TEST_F(NoDaemonTest, HasAnEndpointThatIsNone) {
-  // No reason to stop an engine either.
-  ConnectorOptions options = Options();
-  options.client.cache = nullptr;
-  options.client.endpoint = "nonsense";
-  Engine engine = Start(fake::Hybrid(), options);
-  const Outcome outcome = Run(engine, prompt_);
-  EXPECT_TRUE(outcome.resumption.error.has_value());
-  EXPECT_EQ(outcome.logits, Cold(engine.context->config, prompt_));
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // What a connector refuses to be opened for, and what it says; what it takes the model for.
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "libcache/connector/llamacpp/connector.h"
 #include "tests/unit/libcache/connector/llamacpp/connector_fixture.h"
 #include "tests/unit/libcache/connector/llamacpp/kinds.h"
@@ -65,6 +67,11 @@ TEST_F(ConnectorOpenTest, RefusesModelsWhoseStateIsNotThatOfAPrefix) {
   Config diffusion = fake::Hybrid();
   diffusion.diffusion = true;
   ExpectRefused(diffusion, ErrorCode::kUnsupported, "diffusion");
+  Config embeddings = fake::AttentionOnly();
+  embeddings.more_meta = {{"bert.attention.causal", "false"}};
+  ExpectRefused(embeddings, ErrorCode::kUnsupported, "not causal");
+  embeddings.more_meta = {{"bert.attention.causal", "true"}};
+  Start(embeddings);
   Config none = fake::Hybrid();
   none.no_memory = true;
   ExpectRefused(none, ErrorCode::kUnsupported, "keeps no state");
@@ -77,6 +84,9 @@ TEST_F(ConnectorOpenTest, RefusesContextsThatItWouldMisread) {
   Config rollback = fake::Hybrid();
   rollback.n_rs_seq = 2;
   ExpectRefused(rollback, ErrorCode::kUnsupported, "n_rs_seq");
+  Config single = fake::Hybrid();
+  single.n_batch = 1;
+  ExpectRefused(single, ErrorCode::kUnsupported, "n_batch");
   ExpectParamsRefused("ctx_type", [](ContextParams& p) { p.ctx_type = 1; });
   ExpectParamsRefused("ctx_other",
                       [](ContextParams& p) { p.ctx_other = reinterpret_cast<Context*>(&p); });
@@ -155,6 +165,57 @@ TEST_F(ConnectorOpenTest, RefusesOptionsThatAreWrong) {
   ExpectRefused(config, options, ErrorCode::kInvalidArgument, "block_tokens");
   options.fidelity = Fidelity::kNear;
   Start(config, options);
+}
+
+TEST_F(ConnectorOpenTest, RefusesWhatADaemonWouldRefuse) {
+  Config config = fake::AttentionOnly();
+  config.n_ctx = 1U << 20U;
+  ConnectorOptions options = Options(Fidelity::kNear);
+  options.block_tokens = 65'537;
+  ExpectRefused(config, options, ErrorCode::kInvalidArgument, "block_tokens");
+  for (const auto field :
+       {&ConnectorOptions::tenant, &ConnectorOptions::adapter, &ConnectorOptions::salt}) {
+    options = Options();
+    options.*field = std::string(512, 'x');
+    Start(fake::Hybrid(), options);
+    options.*field += 'x';
+    ExpectRefused(fake::Hybrid(), options, ErrorCode::kInvalidArgument, "longer than 512");
+  }
+}
+
+TEST_F(ConnectorOpenTest, RefusesATableWithAHole) {
+  FakeContext context(fake::Hybrid());
+  for (std::size_t hole = 0; hole < sizeof(Api) / sizeof(void*); ++hole) {
+    Api api = fake::MakeApi();
+    std::memset(reinterpret_cast<char*>(&api) + hole * sizeof(void*), 0, sizeof(void*));
+    const auto opened =
+        Connector::Open(api, context.get(), ParamsOf(context.config), ModelParams{}, Options());
+    ASSERT_FALSE(opened.has_value()) << hole;
+    EXPECT_EQ(opened.error().code, ErrorCode::kInvalidArgument);
+  }
+}
+
+// Who computes which layer may change results in their last bits.
+TEST_F(ConnectorOpenTest, ExactFidelityRefusesTensorsPlacedByHand) {
+  const float split = 1;
+  ModelParams overrides{};
+  overrides.tensor_buft_overrides = &split;
+  ModelParams devices{};
+  devices.devices = &overrides;
+  ModelParams tensor_split{};
+  tensor_split.tensor_split = &split;
+  for (const ModelParams& params : {overrides, devices, tensor_split}) {
+    FakeContext context(fake::Hybrid());
+    const auto open = [&](Fidelity fidelity) {
+      return Connector::Open(fake::MakeApi(), context.get(), ParamsOf(context.config), params,
+                             Options(fidelity));
+    };
+    const auto exact = open(Fidelity::kExact);
+    ASSERT_FALSE(exact.has_value());
+    EXPECT_EQ(exact.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_EQ(context.PosMax(0), -1);
+    EXPECT_TRUE(open(Fidelity::kNear).has_value());
+  }
 }
 
 TEST_F(ConnectorOpenTest, DescribesWhatMayShareStates) {

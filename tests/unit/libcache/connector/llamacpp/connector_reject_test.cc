@@ -132,7 +132,7 @@ TEST_P(ConnectorRejectTest, DamagedHeadersOfRecurrentStates) {
     return;
   }
   const std::size_t part = layout.CheckpointBytes() - layout.recurrent.size();
-  for (const std::size_t at : {0, 4, 8, 12, 16, 20, 24}) {
+  for (const std::size_t at : {0U, 4U, 8U, 12U, 16U, 20U, 24U}) {
     ExpectRejected("byte " + std::to_string(at), kGood,
                    [&](Objects& bad, auto&) { bad.checkpoint[part + at] ^= std::byte{1}; });
   }

@@ -156,9 +156,39 @@ TEST_F(ConnectorTest, ResumesWherePhysicalBatchesBegin) {
   ExpectResumes(engine, MakeTokens(330), 0);
   EXPECT_EQ(engine.connector->counters().stored_objects, 4U);
   ExpectResumes(engine, MakeTokens(330), 256);
+  // The block at 256 once was in a batch of 74 tokens. Of a longer prompt it is in one of 128.
+  ExpectResumes(engine, MakeTokens(430), 256);
+  ExpectResumes(engine, MakeTokens(430), 384);
   Engine near = Start(fake::Ideal(config), Fidelity::kNear);
   ExpectResumes(near, MakeTokens(330), 0);
   ExpectResumes(near, MakeTokens(330), 320);
+}
+
+// The sequence holds as many tokens as the first request says, but not its tokens.
+TEST_F(ConnectorTest, ASecondBeginEndsTheFirstRequest) {
+  for (const Config& config : {fake::Hybrid(), fake::AttentionOnly()}) {
+    OpenCache("turn_end_demand");
+    Engine engine = Start(config);
+    const Tokens first = MakeTokens(300);
+    const Tokens second = MakeTokens(300, 2);
+    {
+      Request ended = engine.connector->Begin(0, first);
+      Advance(engine, ended, 0, first, 200);
+      Request request = engine.connector->Begin(0, second);
+      Advance(engine, request, 0, second, 256);
+      ended.Decoded(256);
+      Advance(engine, request, 0, second, 300);
+      ended.Decoded(300);
+      ended.EndPrompt();
+      EXPECT_TRUE(engine.connector->Flush(Soon()));
+      EXPECT_EQ(engine.connector->counters().stored_objects, 0U);
+      EXPECT_GT(engine.connector->counters().failed_captures, 0U);
+      request.EndPrompt();
+    }
+    ExpectResumes(engine, first, 0);
+    ExpectResumes(engine, second, 256);
+    ExpectResumes(engine, first, 256);
+  }
 }
 
 TEST_F(ConnectorTest, CapturesWhatIsPlanned) {

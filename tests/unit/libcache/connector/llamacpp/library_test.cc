@@ -98,6 +98,28 @@ TEST(LibraryTest, ALibraryOfAnyOfItsNames) {
   }
 }
 
+// Two builds of one release may compute in other ways.
+TEST(LibraryTest, TellsBuildsApart) {
+  const auto build = [](const std::string& folder) {
+    const auto library = Library::Open(folder);
+    EXPECT_TRUE(library.has_value()) << ToString(library.error());
+    return library ? (*library)->build_id() : "";
+  };
+  const std::string good = build(VariantFolder("good"));
+  EXPECT_EQ(good.size(), 32U);
+  EXPECT_NE(build(VariantFolder("dev")), good);
+  const TempFolder folder;
+  fs::copy_file(VariantFolder("good") + "/libllama.so", folder.path() / "libllama.so");
+  EXPECT_EQ(build(folder.path()), good) << "the same bytes elsewhere";
+  std::ofstream(folder.path() / "readme.txt") << "of no importance";
+  EXPECT_EQ(build(folder.path()), good);
+  std::ofstream(folder.path() / "libggml-cpu-zen4.so") << "kernels";
+  const std::string with_kernels = build(folder.path());
+  EXPECT_NE(with_kernels, good);
+  std::ofstream(folder.path() / "libggml-cpu-zen4.so") << "Kernels";
+  EXPECT_NE(build(folder.path()), with_kernels);
+}
+
 TEST(LibraryTest, AnotherRelease) {
   ExpectRefused(VariantFolder("old"), ErrorCode::kUnsupported, {"0.4.0", "0.5.0", "libllama.so"});
   ExpectRefused(VariantFolder("newer"), ErrorCode::kUnsupported, {"0.5.01", "only 0.5.0 "});

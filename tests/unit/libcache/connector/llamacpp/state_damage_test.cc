@@ -95,7 +95,7 @@ TEST_P(StateDamageTest, CapturesCutOrStretched) {
         ExpectCorrupt(Check(cut, kEnd, whole), "cut at " + std::to_string(bytes));
       }
     }
-    for (const std::size_t more : {1, 4, 8, 12, 100}) {
+    for (const std::size_t more : {1U, 4U, 8U, 12U, 100U}) {
       Bytes longer = good;
       longer.resize(longer.size() + more);
       ExpectCorrupt(Check(longer, kEnd, whole), "longer by " + std::to_string(more));
