@@ -75,22 +75,22 @@ inline std::string LadderText() {
 class LadderPrompts {
  public:
   LadderPrompts() : text_(LadderText()) {
-    for (int document = 0; document < 4; ++document) {
+    for (std::size_t document = 0; document < 4; ++document) {
       const std::string body = "Document: " + Take(500 + 130 * document);
-      for (int question = 0; question < 6; ++question) {
+      for (std::size_t question = 0; question < 6; ++question) {
         Add("document" + std::to_string(document), body + " Question: " + Take(20 + 9 * question));
       }
     }
-    for (int chat = 0; chat < 4; ++chat) {
+    for (std::size_t chat = 0; chat < 4; ++chat) {
       std::string conversation = "System: be brief. " + Take(100 * chat);
-      for (int turn = 0; turn < 5; ++turn) {
+      for (std::size_t turn = 0; turn < 5; ++turn) {
         Add("chat" + std::to_string(chat), conversation + " User: " + Take(40 + 11 * turn));
         conversation = all_.back().text + " Assistant: " + Take(90 + 17 * turn);
       }
     }
-    for (int form = 0; form < 2; ++form) {
+    for (std::size_t form = 0; form < 2; ++form) {
       const std::string instructions = "Instructions: " + Take(330 + 300 * form) + " Input: ";
-      for (int item = 0; item < 10; ++item) {
+      for (std::size_t item = 0; item < 10; ++item) {
         Add("template" + std::to_string(form), instructions + Take(50 + 23 * item));
       }
     }
