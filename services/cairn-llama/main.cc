@@ -61,10 +61,8 @@ std::string DefaultConnect() {
 }
 
 int Report(const Error& error, bool json) {
-  if (json) {
-    std::fprintf(stderr, "{\"error\": \"%s\"}\n", std::string(ErrorName(error.code)).c_str());
-  }
-  std::fprintf(stderr, "cairn-llama: %s\n", error.message.c_str());
+  const std::string text = json ? ErrorJson(error) : "cairn-llama: " + error.message + "\n";
+  std::fputs(text.c_str(), stderr);
   return error.code == ErrorCode::kInvalidArgument ? kWrongUsage : kFailed;
 }
 

@@ -163,4 +163,9 @@ std::string ReportJson(const std::vector<Outcome>& outcomes, const llamacpp::Con
   return report.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
+std::string ErrorJson(const Error& error) {
+  const json object = {{"error", {{"code", ErrorName(error.code)}, {"message", error.message}}}};
+  return object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
 }  // namespace cairn::llama

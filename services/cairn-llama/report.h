@@ -18,4 +18,7 @@ std::string Summary(const std::vector<Outcome>& outcomes, const llamacpp::Connec
 /// Everything, as one JSON object with a line end. docs/cairn-llama.md lists the fields.
 std::string ReportJson(const std::vector<Outcome>& outcomes, const llamacpp::Connector* connector);
 
+/// {"error": {"code", "message"}} with a line end, as cairnctl's.
+std::string ErrorJson(const Error& error);
+
 }  // namespace cairn::llama
