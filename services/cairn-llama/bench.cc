@@ -37,7 +37,8 @@ double Median(std::vector<double> values) {
 /// The parts of one round, in the order in which they run.
 class Bench {
  public:
-  Bench(Engine& engine, llamacpp::Connector& connector, const BenchOptions& options, SlotPeer peer)
+  Bench(Engine& engine, llamacpp::Connector& connector, const BenchOptions& options,
+        const SlotPeer& peer)
       : engine_(engine),
         connector_(connector),
         options_(options),

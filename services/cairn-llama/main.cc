@@ -173,7 +173,7 @@ Status RunPrompts(Engine& engine, std::vector<Job> jobs, const Options& options)
   if (!options.json) {
     std::fputs(TableHead().c_str(), stdout);
   }
-  const Status ran = runner.Run(std::move(jobs), [&](const Outcome& outcome) {
+  Status ran = runner.Run(std::move(jobs), [&](const Outcome& outcome) {
     outcomes.push_back(outcome);
     if (options.json) {
       ShowProgress(options, std::to_string(outcomes.size()) + " of " + std::to_string(total));

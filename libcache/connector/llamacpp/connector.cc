@@ -64,7 +64,7 @@ Result<std::unique_ptr<Connector>> Connector::Open(const Api& api, Context* cont
   }
   // Filled by hand, it may have a hole.
   std::array<void*, sizeof(Api) / sizeof(void*)> functions{};
-  std::memcpy(functions.data(), &api, sizeof(api));
+  std::memcpy(static_cast<void*>(functions.data()), &api, sizeof(api));
   if (std::find(functions.begin(), functions.end(), nullptr) != functions.end()) {
     return Fail(ErrorCode::kInvalidArgument, "api: a function is missing");
   }

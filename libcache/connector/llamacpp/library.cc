@@ -44,6 +44,7 @@ Result<fs::path> FindLlama(const std::string& folder) {
 }
 
 std::string LoaderError() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): glibc keeps it per thread.
   const char* const text = dlerror();
   return text == nullptr ? "unknown error" : text;
 }
@@ -79,6 +80,7 @@ std::size_t WrittenBytes(void* defaults, Struct* value) {
 }  // namespace
 
 std::string Library::DefaultFolder() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody here changes the environment.
   if (const char* const named = std::getenv("CAIRN_LLAMA_LIB"); named != nullptr && *named != 0) {
     return named;
   }
@@ -94,7 +96,7 @@ Result<std::shared_ptr<const Library>> Library::Open(const std::string& folder, 
     return Fail(ErrorCode::kNotFound,
                 std::string("where llama.cpp's libraries are is not known; ") + kInstall);
   }
-  const std::shared_ptr<Library> library(new Library());
+  std::shared_ptr<Library> library(new Library());
   Status opened = library->Load(folder);
   opened = opened ? library->Fill() : opened;
   opened = opened ? library->CheckLayouts() : opened;

@@ -275,8 +275,9 @@ Status CheckComplete(const StateLayout& layout, const StateView& view, std::uint
     }
   }
   if (!layout.recurrent.empty() && view.last_position != static_cast<Position>(tokens) - 1) {
-    return Wrong("the recurrent state is that after " + std::to_string(view.last_position + 1) +
-                 " tokens, not " + std::to_string(tokens));
+    return Wrong("the recurrent state is that after " +
+                 std::to_string(std::int64_t{view.last_position} + 1) + " tokens, not " +
+                 std::to_string(tokens));
   }
   return {};
 }
@@ -346,8 +347,9 @@ Pieces StateBlob::KvTarget(std::uint32_t from, std::uint32_t to) {
   const std::size_t tokens = to - from;
   pieces_.push_back(std::as_writable_bytes(std::span(positions_).subspan(from, tokens)));
   if (layout.extension_bytes != 0) {
-    pieces_.push_back(std::span(extensions_)
-                          .subspan(from * layout.extension_bytes, tokens * layout.extension_bytes));
+    pieces_.push_back(
+        std::span(extensions_)
+            .subspan(std::size_t{from} * layout.extension_bytes, tokens * layout.extension_bytes));
   }
   const std::span<std::byte> blob = blob_.span();
   std::size_t at = kBlobHeaderBytes + 2 * sizeof(std::uint32_t) + tokens_ * layout.CellBytes() +

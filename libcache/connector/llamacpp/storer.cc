@@ -172,6 +172,29 @@ Result<StateView> Storer::Parse(const StoreJob::Blob& blob, bool whole) const {
   return view;
 }
 
+/// Memory for one more object of a batch, which is stored first if it is full.
+Result<std::span<std::byte>> Storer::Room(const Client::Prompt& prompt,
+                                          std::vector<Client::StoreItem>& items,
+                                          Client::StoreItem item, std::size_t bytes) {
+  std::size_t used = 0;
+  for (const Client::StoreItem& before : items) {
+    used += before.bytes.size();
+  }
+  if (!items.empty() && (used + bytes > objects_.size() || items.size() >= kBatchItems)) {
+    if (const Status stored = StoreBatch(prompt, items); !stored) {
+      return Fail(stored.error());
+    }
+    used = 0;
+  }
+  if (objects_.size() < bytes) {  // Then the batch is empty.
+    objects_.resize(std::max(bytes, kBatchBytes));
+  }
+  const auto memory = std::span(objects_).subspan(used, bytes);
+  item.bytes = memory;
+  items.push_back(item);
+  return memory;
+}
+
 Status Storer::StoreObjects(const StoreJob& job, const Client::Prompt& prompt) {
   const std::uint32_t block = config_.spec.block_tokens;
   StateView whole;
@@ -184,22 +207,8 @@ Status Storer::StoreObjects(const StoreJob& job, const Client::Prompt& prompt) {
   }
   // In order of position, KV before the checkpoint that stands on it.
   std::vector<Client::StoreItem> items;
-  std::size_t used = 0;
-  const auto room = [&](ObjectKind kind, std::uint32_t position,
-                        std::size_t bytes) -> Result<std::span<std::byte>> {
-    if (!items.empty() && (used + bytes > objects_.size() || items.size() >= kBatchItems)) {
-      if (const Status stored = StoreBatch(prompt, items); !stored) {
-        return Fail(stored.error());
-      }
-      used = 0;
-    }
-    if (objects_.size() < bytes) {
-      objects_.resize(std::max(bytes, kBatchBytes));
-    }
-    const auto memory = std::span(objects_).subspan(used, bytes);
-    items.push_back({.kind = kind, .position = position, .bytes = memory});
-    used += bytes;
-    return memory;
+  const auto room = [&](ObjectKind kind, std::uint32_t position, std::size_t bytes) {
+    return Room(prompt, items, {.kind = kind, .position = position, .bytes = {}}, bytes);
   };
   const auto add_kv = [&](std::uint32_t from, std::uint32_t to) -> Status {
     const auto memory = room(ObjectKind::kKv, to, (to - from) * config_.spec.kv_bytes_per_token);

@@ -73,6 +73,9 @@ class Storer {
   void TakeBack(StoreJob& job) CAIRN_EXCLUDES(mu_);
   Result<StateView> Parse(const StoreJob::Blob& blob, bool whole) const;
   Status StoreObjects(const StoreJob& job, const Client::Prompt& prompt) CAIRN_EXCLUDES(mu_);
+  Result<std::span<std::byte>> Room(const Client::Prompt& prompt,
+                                    std::vector<Client::StoreItem>& items, Client::StoreItem item,
+                                    std::size_t bytes) CAIRN_EXCLUDES(mu_);
   Status StoreBatch(const Client::Prompt& prompt, std::vector<Client::StoreItem>& items)
       CAIRN_EXCLUDES(mu_);
   Result<Client::Stored> StoreItems(const Client::Prompt& prompt,

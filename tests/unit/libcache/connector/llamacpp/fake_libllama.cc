@@ -37,6 +37,11 @@ struct Longer<Params, 0> {
   Params params;
 };
 
+using MadeContext = Longer<ContextParams, FAKE_CONTEXT_MORE>;
+using MadeModel = Longer<ModelParams, FAKE_MODEL_MORE>;
+static_assert(sizeof(MadeContext) == 160 + FAKE_CONTEXT_MORE);
+static_assert(sizeof(MadeModel) == 80 + FAKE_MODEL_MORE);
+
 std::size_t devices = 0;
 int initialised = 0;
 
@@ -48,8 +53,8 @@ extern "C" {
 const char* llama_version() { return FAKE_VERSION; }
 #endif
 
-Longer<ContextParams, FAKE_CONTEXT_MORE> llama_context_default_params() {
-  Longer<ContextParams, FAKE_CONTEXT_MORE> made{};
+MadeContext llama_context_default_params() {
+  MadeContext made{};
   ContextParams& c = made.params;
   c.n_ctx = 512;
   c.n_batch = 2048;
@@ -63,8 +68,8 @@ Longer<ContextParams, FAKE_CONTEXT_MORE> llama_context_default_params() {
   return made;
 }
 
-Longer<ModelParams, FAKE_MODEL_MORE> llama_model_default_params() {
-  Longer<ModelParams, FAKE_MODEL_MORE> made{};
+MadeModel llama_model_default_params() {
+  MadeModel made{};
   ModelParams& m = made.params;
   m.n_gpu_layers = FAKE_GPU_LAYERS;
   m.split_mode = 1;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <map>
 #include <span>
@@ -89,7 +88,8 @@ class Attention {
     Fill(cell->rows, hidden);
     cell->extension.resize(shape_.extension_bytes);
     const std::array<std::int32_t, 3> extension = {position, position, token};  // x, y, token.
-    std::memcpy(cell->extension.data(), extension.data(), cell->extension.size());
+    std::copy_n(std::as_bytes(std::span(extension)).begin(), cell->extension.size(),
+                cell->extension.begin());
     return true;
   }
 
