@@ -60,8 +60,9 @@ class DeadlineTest : public DaemonTest {
     return latencies;
   }
 
-  /// Holds `calls` to the promise. A machine too busy to wake a sleeper in time proves nothing, so
-  /// then the measurement is repeated.
+  /// Holds `calls` to the promise. One late wake-up of a busy machine proves nothing (of some hundred
+  /// calls, p99.9 is the single worst), a wait that is too long by design is so every time: it must
+  /// be kept in one of three measurements.
   static void ExpectWithinDeadline(const std::string& what,
                                    const std::function<Latencies()>& calls) {
     const double limit = std::chrono::duration<double, std::micro>(kDeadline).count() + kGraceUs;
@@ -74,7 +75,7 @@ class DeadlineTest : public DaemonTest {
       if (latencies.Quantile(0.999) <= limit) {
         return;
       }
-      if (attempt == 3 || noise < 1000) {
+      if (attempt == 3) {
         ADD_FAILURE() << what << ": p99.9 is " << latencies.Quantile(0.999) << " us, the limit "
                       << limit << " us; the machine's own wake-ups came up to " << noise
                       << " us late";
