@@ -13,11 +13,12 @@ LAYERS = {
     "model": ("base",),
     "trace": ("base",),
     "tier": ("base",),
-    "placement": ("base",),
+    "placement": ("base", "policy"),
     "policy": ("base",),
     "cluster": ("base",),
     "index": ("base", "tier"),
     "cache": ("base", "model", "index", "placement", "policy", "tier"),
+    "sim": ("base", "model", "placement", "policy", "trace"),
     "transport": ("base", "proto"),
     "connector": ("base", "model", "cache", "transport", "cluster", "proto"),
 }

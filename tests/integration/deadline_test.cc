@@ -60,9 +60,9 @@ class DeadlineTest : public DaemonTest {
     return latencies;
   }
 
-  /// Holds `calls` to the promise. One late wake-up of a busy machine proves nothing (of some hundred
-  /// calls, p99.9 is the single worst), a wait that is too long by design is so every time: it must
-  /// be kept in one of three measurements.
+  /// Holds `calls` to the promise. One late wake-up of a busy machine proves nothing (of some
+  /// hundred calls, p99.9 is the single worst), a wait that is too long by design is so every time:
+  /// it must be kept in one of three measurements.
   static void ExpectWithinDeadline(const std::string& what,
                                    const std::function<Latencies()>& calls) {
     const double limit = std::chrono::duration<double, std::micro>(kDeadline).count() + kGraceUs;

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+
+namespace cairn {
+
+/// Ages in bins that widen by the square root of two, from 250 ms to three days: a reuse after 10 s
+/// and one after 20 s are different habits, one after 1000 s and one after 1010 s are not. What is
+/// older than the last bin stays in it.
+struct AgeBins {
+  static constexpr std::size_t kCount = 40;
+  static constexpr double kFirstEnd_s = 0.25;
+
+  static std::size_t Of(double age_s) {
+    if (!(age_s >= kFirstEnd_s)) {  // Also for ages that are no number.
+      return 0;
+    }
+    const double steps = 2.0 * std::log2(age_s / kFirstEnd_s);
+    return std::min(kCount - 1, static_cast<std::size_t>(std::min(steps, 1e6)) + 1);
+  }
+  static double Begin_s(std::size_t bin) { return bin == 0 ? 0.0 : End_s(bin - 1); }
+  static double End_s(std::size_t bin) {
+    return kFirstEnd_s * std::exp2(static_cast<double>(bin) / 2.0);
+  }
+};
+
+}  // namespace cairn

@@ -1,0 +1,333 @@
+#include "libcache/placement/learned_placement.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "libcache/base/check.h"
+
+namespace cairn {
+namespace {
+
+/// Children that a checkpoint's value looks at, latest first, and places in all: the rest are old
+/// and there would be thousands below the end of a popular template.
+constexpr int kChildrenSeen = 16;
+constexpr int kPlacesSeen = 64;
+/// An overlap that ends this close before a prompt's end still continues that prompt: the last
+/// tokens of a turn are often written differently when it comes back.
+constexpr std::uint32_t kTurnSlackGrains = 2;
+/// Victims whose value turns out to have risen since it was computed, before one is taken anyway.
+constexpr int kVictimProbes = 32;
+
+}  // namespace
+
+LearnedPlacement::LearnedPlacement(const Config& config)
+    : config_(config), tree_(config.max_sites), shadow_(config.capacity_bytes) {}
+
+SiteRef LearnedPlacement::AddOwner(const Owner& owner, double now_s) {
+  CAIRN_CHECK(owners_.size() < std::numeric_limits<std::uint16_t>::max());
+  owners_.push_back(owner);
+  owners_.back().grain_tokens = std::max(owner.grain_tokens, 1U);
+  return tree_.RefOf(tree_.AddRoot(now_s, static_cast<std::uint16_t>(owners_.size() - 1)));
+}
+
+SiteTraits LearnedPlacement::TraitsOf(SiteId id) const {
+  const Site& site = tree_.site(id);
+  SiteTraits traits;
+  traits.kind = tree_.KindOf(id);
+  traits.uses = SiteTraits::LogBin(site.uses);
+  // Small counts are told apart, large ones by their magnitude.
+  const auto count = [](std::uint32_t n) {
+    return static_cast<std::uint8_t>(n < 5 ? n : 2U + SiteTraits::LogBin(n));
+  };
+  traits.uses = count(site.uses);
+  traits.turns = static_cast<std::uint8_t>(std::min<std::uint32_t>(site.turns, 15));
+  traits.children = count(site.children);
+  traits.segment = SiteTraits::LogBin(tree_.EdgeTokens(id));
+  traits.depth = SiteTraits::LogBin(site.position);
+  traits.tenant = OwnerOf(id).tenant;
+  traits.gap_bin = site.gap_bin;
+  if (site.parent != kNoSite) {
+    const Site& parent = tree_.site(site.parent);
+    traits.siblings = SiteTraits::LogBin(parent.children);
+    const double share = (parent.continued + 0.5) / (parent.children + 1.0);
+    traits.continued =
+        static_cast<std::uint8_t>(std::clamp(-2.0 * std::log2(std::min(share, 1.0)), 0.0, 15.0));
+  }
+  return traits;
+}
+
+void LearnedPlacement::Restart(SiteId id, double now_s) {
+  Site& site = tree_.site(id);
+  site.last_use_s = now_s;
+  site.age_bin = 0;
+  site.traits = TraitsOf(id);
+  site.density = -1;
+  waiting_[0].push_back({.site = id, .generation = site.generation, .since_s = now_s});
+  tree_.Touch(id);
+  RefreshEdge(id);
+}
+
+void LearnedPlacement::AdvanceTo(double now_s) {
+  now_s_ = std::max(now_s_, now_s);
+  for (std::size_t bin = 0; bin + 1 < waiting_.size(); ++bin) {
+    const double end_s = AgeBins::End_s(bin);
+    while (!waiting_[bin].empty() && waiting_[bin].front().since_s + end_s <= now_s_) {
+      const Waiting due = waiting_[bin].front();
+      waiting_[bin].pop_front();
+      if (!tree_.Valid({due.site, due.generation})) {
+        continue;
+      }
+      Site& site = tree_.site(due.site);
+      if (site.last_use_s != due.since_s || site.age_bin != bin) {
+        continue;  // Used since; it waits elsewhere.
+      }
+      reuse_.Survived(site.traits, bin);
+      site.age_bin = static_cast<std::uint8_t>(bin + 1);
+      site.density = -1;
+      waiting_[bin + 1].push_back(due);
+      RefreshEdge(due.site);
+    }
+  }
+}
+
+void LearnedPlacement::Use(SiteId id, std::uint32_t overlap, double now_s) {
+  Site& site = tree_.site(id);
+  const SiteKind kind = tree_.KindOf(id);
+  reuse_.Used(site.traits, site.age_bin);
+  distance_.Observe(kind, OwnerOf(id).tenant, site.position - overlap);
+  if (site.uses == 0 && site.parent != kNoSite) {
+    ++tree_.site(site.parent).continued;
+  }
+  const double decay = std::exp2(-(now_s - site.last_use_s) / config_.mass_half_life_s);
+  site.mass = site.mass * decay + 1;
+}
+
+LearnedPlacement::Places LearnedPlacement::Observe(const Request& request) {
+  AdvanceTo(request.now_s);
+  const double now_s = now_s_;
+  SiteId at = request.edge.id;
+  Places places;
+  std::uint8_t turns = 0;
+  std::uint8_t gap_bin = SiteTraits::kNoGap;
+  if (tree_.site(at).parent != kNoSite) {
+    const Site& used = tree_.site(at);
+    CAIRN_CHECK(request.overlap <= used.position);
+    const std::uint32_t back = used.position - request.overlap;
+    gap_bin = static_cast<std::uint8_t>(AgeBins::Of(now_s - used.last_use_s));
+    if (!used.is_tip) {
+      turns = std::min<std::uint8_t>(used.turns, 1);
+    } else if (back <= kTurnSlackGrains * OwnerOf(at).grain_tokens) {
+      turns = static_cast<std::uint8_t>(std::min(used.turns + 1, 255));
+    }
+    const double mass = used.mass;
+    Use(at, request.overlap, now_s);
+    SiteId upper = at;
+    if (back > 0) {
+      upper = tree_.Split(at, request.overlap, now_s);
+      if (upper != kNoSite) {
+        places.junction_is_new = true;
+        tree_.site(upper).mass = 1;
+        tree_.site(at).mass = mass;  // Of its own end; this use was the junction's.
+      }
+    }
+    if (upper == kNoSite) {
+      upper = tree_.site(at).parent;  // No room for a new place: the one above has to do.
+    }
+    Site& site = tree_.site(upper);
+    ++site.uses;
+    site.gap_bin = gap_bin;
+    at = upper;
+  }
+  const EngineShadow::Sizes sizes{.checkpoint_bytes = OwnerOf(at).checkpoint_bytes,
+                                  .kv_bytes_per_token = OwnerOf(at).kv_bytes_per_token};
+  if (places.junction_is_new) {
+    shadow_.OnSplit(tree_, at, request.edge.id, sizes);
+  }
+  places.junction = tree_.RefOf(at);
+  const std::uint32_t base = tree_.site(at).position;
+  SiteId tip = kNoSite;
+  if (request.extends && request.end > base) {
+    tip = tree_.AddTip(at, request.end, now_s);
+  }
+  if (tip != kNoSite) {
+    tree_.site(tip).turns = turns;
+    tree_.site(tip).gap_bin = gap_bin;
+    places.tip = tree_.RefOf(tip);
+    shadow_.OnTip(tip);
+  }
+  const auto before = static_cast<double>(shadow_.written_bytes());
+  shadow_.OnRequest(tree_, at, tip == kNoSite ? at : tip, sizes);
+  engine_bytes_ = static_cast<double>(shadow_.written_bytes()) - before;
+  if (tree_.site(at).parent != kNoSite) {
+    Restart(at, now_s);
+  }
+  if (tip != kNoSite) {
+    Restart(tip, now_s);
+  }
+  return places;
+}
+
+void LearnedPlacement::Answered(SiteRef tip, std::uint32_t answer_tokens) {
+  if (!tree_.Valid(tip) || !tree_.site(tip.id).is_tip) {
+    return;
+  }
+  Site& site = tree_.site(tip.id);
+  site.traits.answer = static_cast<std::uint8_t>(SiteTraits::LogBin(answer_tokens) + 1);
+  site.density = -1;
+  RefreshEdge(tip.id);
+}
+
+double LearnedPlacement::Density(SiteId id) const {
+  const Site& site = tree_.site(id);
+  if (site.parent == kNoSite) {
+    return 0;
+  }
+  if (site.density < 0) {
+    site.density = config_.learn_reuse ? reuse_.Density(site.traits, site.age_bin)
+                                       : 1.0 / AgeBins::End_s(site.age_bin);
+  }
+  return site.density;
+}
+
+double LearnedPlacement::ShareFrom(SiteId id, std::uint32_t position) const {
+  if (!config_.learn_distance) {
+    return 1;
+  }
+  const Site& site = tree_.site(id);
+  const Owner& owner = OwnerOf(id);
+  return distance_.ShareWithin(tree_.KindOf(id), owner.tenant, site.position - position,
+                               tree_.EdgeTokens(id), owner.grain_tokens);
+}
+
+double LearnedPlacement::RateBelow(SiteId id, int& budget) const {
+  double rate = 0;
+  int seen = 0;
+  for (SiteId child = tree_.site(id).first_child; child != kNoSite && seen < kChildrenSeen;
+       child = tree_.site(child).next_sibling, ++seen) {
+    if (--budget < 0) {
+      break;
+    }
+    CheckpointId shallowest = tree_.site(child).deepest;
+    if (shallowest == kNoCheckpoint) {
+      rate += Density(child) + RateBelow(child, budget);
+      continue;
+    }
+    while (tree_.checkpoint(shallowest).above != kNoCheckpoint) {
+      shallowest = tree_.checkpoint(shallowest).above;
+    }
+    rate += Density(child) * (1 - ShareFrom(child, tree_.checkpoint(shallowest).position));
+  }
+  return rate;
+}
+
+double LearnedPlacement::RateServed(CheckpointId id) const {
+  const ResidentCheckpoint& c = tree_.checkpoint(id);
+  const double from_here = ShareFrom(c.site, c.position);
+  CheckpointId below = kNoCheckpoint;
+  for (CheckpointId i = tree_.site(c.site).deepest; i != id; i = tree_.checkpoint(i).above) {
+    below = i;
+  }
+  if (below != kNoCheckpoint) {
+    const double from_below = ShareFrom(c.site, tree_.checkpoint(below).position);
+    return Density(c.site) * std::max(0.0, from_here - from_below);
+  }
+  int budget = kPlacesSeen;
+  return Density(c.site) * from_here + RateBelow(c.site, budget);
+}
+
+double LearnedPlacement::BytesFreed(CheckpointId id) const {
+  const ResidentCheckpoint& c = tree_.checkpoint(id);
+  const Owner& owner = OwnerOf(c.site);
+  const std::uint32_t kv_tokens = c.position - tree_.NeededAbove(id);
+  return static_cast<double>(owner.checkpoint_bytes) +
+         static_cast<double>(owner.kv_bytes_per_token) * kv_tokens;
+}
+
+double LearnedPlacement::Value(CheckpointId id) const {
+  const ResidentCheckpoint& c = tree_.checkpoint(id);
+  const double saved_s = OwnerOf(c.site).cost.Between(tree_.PositionAbove(id), c.position);
+  return RateServed(id) * saved_s / std::max(BytesFreed(id), 1.0);
+}
+
+void LearnedPlacement::Refresh(CheckpointId id) {
+  values_[id] = Value(id);
+  heap_.Moved(id);
+}
+
+void LearnedPlacement::RefreshEdge(SiteId id) {
+  for (CheckpointId c = tree_.site(id).deepest; c != kNoCheckpoint; c = tree_.checkpoint(c).above) {
+    if (heap_.Contains(c)) {
+      Refresh(c);
+    }
+  }
+}
+
+/// The ones above and on the same edge: what they serve or free has changed.
+void LearnedPlacement::RefreshAround(CheckpointId id) {
+  const SiteId site = tree_.checkpoint(id).site;
+  RefreshEdge(site);
+  for (SiteId up = tree_.site(site).parent; up != kNoSite; up = tree_.site(up).parent) {
+    if (tree_.site(up).deepest != kNoCheckpoint) {
+      Refresh(tree_.site(up).deepest);
+      return;
+    }
+  }
+}
+
+CheckpointId LearnedPlacement::Add(const Planned& at, std::uint32_t user, double now_s) {
+  AdvanceTo(now_s);
+  const CheckpointId id = tree_.AddCheckpoint(at.site, at.position, user);
+  if (id >= values_.size()) {
+    values_.resize(std::size_t{id} + 1);
+  }
+  values_[id] = Value(id);
+  heap_.Push(id);
+  RefreshAround(id);
+  return id;
+}
+
+void LearnedPlacement::Remove(CheckpointId id) {
+  heap_.Erase(id);
+  const SiteId site = tree_.checkpoint(id).site;
+  tree_.RemoveCheckpoint(id);
+  RefreshEdge(site);
+  for (SiteId up = tree_.site(site).parent; up != kNoSite; up = tree_.site(up).parent) {
+    if (tree_.site(up).deepest != kNoCheckpoint) {
+      Refresh(tree_.site(up).deepest);
+      break;
+    }
+  }
+}
+
+std::optional<CheckpointId> LearnedPlacement::Victim(double now_s) {
+  AdvanceTo(now_s);
+  std::optional<CheckpointId> victim;
+  for (int probe = 0; probe < kVictimProbes; ++probe) {
+    victim.reset();
+    heap_.VisitInOrder([&victim](UnitId id) {
+      victim = id;
+      return false;
+    });
+    if (!victim) {
+      break;
+    }
+    const double before = values_[*victim];
+    Refresh(*victim);
+    if (values_[*victim] <= before) {
+      break;
+    }
+  }
+  return victim;
+}
+
+std::uint64_t LearnedPlacement::memory_bytes() const {
+  std::uint64_t bytes = tree_.memory_bytes() + shadow_.memory_bytes() +
+                        values_.capacity() * sizeof(double) +
+                        heap_.Size() * 2 * sizeof(std::uint32_t);
+  for (const auto& queue : waiting_) {
+    bytes += queue.size() * sizeof(Waiting);
+  }
+  return bytes;
+}
+
+}  // namespace cairn

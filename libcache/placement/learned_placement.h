@@ -1,0 +1,173 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "libcache/placement/distance_model.h"
+#include "libcache/placement/engine_shadow.h"
+#include "libcache/placement/prefill_cost.h"
+#include "libcache/placement/reuse_model.h"
+#include "libcache/placement/site_tree.h"
+#include "libcache/policy/indexed_heap.h"
+
+namespace cairn {
+
+/// The planner that learns: where checkpoints pay, which of them to keep, and what not to write.
+///
+/// It watches where overlaps end (SiteTree), learns how soon such places come back (ReuseModel) and
+/// how far before a known place they end (DistanceModel), and values a checkpoint at
+///   (uses per second it will serve) x (prefill seconds a use saves) / (bytes that go with it)
+/// where the bytes are its state and the KV that nothing else on the path needs. That one number
+/// per byte and second is compared across prompts, tenants and models: what is worth least goes
+/// first, and what would be worth less than that is not written. docs/placement.md explains.
+///
+/// Time comes in with every call and must not go back. Same calls, same answers. Not thread-safe.
+class LearnedPlacement {
+ public:
+  struct Config {
+    std::uint32_t max_sites = 1U << 20U;  ///< 112 bytes each, and about 30 of queues.
+    /// What writing costs, whatever there is room for: a checkpoint must be expected to save more
+    /// time than its bytes take to write.
+    double write_bytes_per_s = 25e9;
+    /// Of the engine that is run beside it in numbers, which bounds what is written.
+    std::uint64_t capacity_bytes = std::numeric_limits<std::uint64_t>::max();
+    double mass_half_life_s = 3600;  ///< Of the counts that Site::mass shows.
+    std::size_t max_plan = std::numeric_limits<std::size_t>::max();  ///< Positions per request.
+    // Each switched off for an ablation.
+    bool learn_reuse = true;     ///< Else all places are alike: only ages and sizes differ.
+    bool learn_distance = true;  ///< Else overlaps are expected at known places only.
+    bool admission = true;       ///< Else whatever has any value is planned.
+    bool bounded_writes = true;  ///< Else an allowance is not kept.
+  };
+  /// Who shares: a tenant with one model.
+  struct Owner {
+    std::uint8_t tenant = 0;
+    std::uint64_t checkpoint_bytes = 0;
+    std::uint64_t kv_bytes_per_token = 0;
+    std::uint32_t grain_tokens = 1;  ///< Positions are multiples of this.
+    PrefillCost cost;
+  };
+
+  explicit LearnedPlacement(const Config& config);
+
+  /// The root of a new trie.
+  SiteRef AddOwner(const Owner& owner, double now_s);
+
+  /// A request as it arrives. Positions in tokens, multiples of the owner's grain.
+  struct Request {
+    double now_s = 0;
+    SiteRef root;
+    /// On whose edge the overlap ends; the root's when there is none. What is no longer valid
+    /// counts as never seen: pass the deepest valid place, and its position as the overlap.
+    SiteRef edge;
+    std::uint32_t overlap = 0;      ///< Seen before, resident or not.
+    std::uint32_t resume = 0;       ///< Boundary that will be restored; 0 if none.
+    std::uint32_t kv_resident = 0;  ///< KV of the path that is in the cache already.
+    std::uint32_t end = 0;          ///< The deepest position inside the prompt.
+    bool extends = true;            ///< The prompt goes on where the overlap ends, unseen.
+  };
+  /// The places that a request made or used. `junction` is where its overlap ended (the root for
+  /// none); from there up to its parent's position, the path now belongs to it. `tip` is the end of
+  /// the prompt if it is new, else no place.
+  struct Places {
+    SiteRef junction;
+    bool junction_is_new = false;
+    SiteRef tip;
+  };
+  Places Observe(const Request& request);
+
+  struct Planned {
+    SiteId site = kNoSite;
+    std::uint32_t position = 0;
+  };
+  /// Where to emit, for a request that was just observed: the best set of positions beyond the
+  /// resumed one at a price per byte and second (that of Price() when the cache is full, 0 when it
+  /// is not). Ascending. Exact over its candidates: known places on the path, and distances back
+  /// from the prompt's end that double.
+  ///
+  /// Never asks for more bytes in all than engines would have written (EngineShadow): what one
+  /// request leaves unwritten, later ones may use, the more dearly the less there is.
+  [[nodiscard]] std::vector<Planned> Plan(const Request& request, const Places& places,
+                                          double price);
+
+  /// How long the answer became that followed the prompt that ends at `tip`: short answers are
+  /// often the last ones. Optional; ignored when the place is gone.
+  void Answered(SiteRef tip, std::uint32_t answer_tokens);
+
+  /// A checkpoint is in the cache now; `user` finds it. It must not be there yet.
+  CheckpointId Add(const Planned& at, std::uint32_t user, double now_s);
+  void Remove(CheckpointId id);
+  /// The least valuable one, or none.
+  [[nodiscard]] std::optional<CheckpointId> Victim(double now_s);
+  /// What keeping it is worth: prefill seconds saved per byte and second.
+  [[nodiscard]] double Value(CheckpointId id) const;
+  /// What goes when it goes: its state and the KV that only it needs.
+  [[nodiscard]] double BytesFreed(CheckpointId id) const;
+
+  [[nodiscard]] const SiteTree& tree() const { return tree_; }
+  [[nodiscard]] const ReuseModel& reuse() const { return reuse_; }
+  [[nodiscard]] const DistanceModel& distance() const { return distance_; }
+  /// What an engine of today would have served and written.
+  [[nodiscard]] const EngineShadow& shadow() const { return shadow_; }
+  /// Uses per second that are expected to end on the edge of a place.
+  [[nodiscard]] double Density(SiteId id) const;
+  [[nodiscard]] std::uint64_t memory_bytes() const;
+
+ private:
+  struct Candidate {
+    SiteId site = kNoSite;
+    std::uint32_t position = 0;
+    double returns = 0;        // Probability that a later overlap ends at or below it.
+    double cost_per_byte = 0;  // Writing it, and the rent until it is used or given up.
+  };
+  struct Waiting {
+    SiteId site = kNoSite;
+    std::uint32_t generation = 0;
+    double since_s = 0;
+  };
+  struct Order {
+    const std::vector<double>* values;
+    bool operator()(UnitId a, UnitId b) const {
+      const double left = (*values)[a];
+      const double right = (*values)[b];
+      return left != right ? left < right : a < b;
+    }
+  };
+
+  void AdvanceTo(double now_s);
+  void Restart(SiteId id, double now_s);
+  void Use(SiteId id, std::uint32_t overlap, double now_s);
+  [[nodiscard]] SiteTraits TraitsOf(SiteId id) const;
+  [[nodiscard]] const Owner& OwnerOf(SiteId id) const { return owners_[tree_.site(id).owner]; }
+  /// Share of the overlaps on its edge that end at `position` or deeper.
+  [[nodiscard]] double ShareFrom(SiteId id, std::uint32_t position) const;
+  [[nodiscard]] double RateServed(CheckpointId id) const;
+  [[nodiscard]] double RateBelow(SiteId id, int& budget) const;
+  void Refresh(CheckpointId id);
+  void RefreshEdge(SiteId id);
+  void RefreshAround(CheckpointId id);
+  [[nodiscard]] Candidate CandidateAt(SiteId site, std::uint32_t position, double share,
+                                      double price, double write_price) const;
+  [[nodiscard]] std::vector<Candidate> CandidatesOf(const Request& request, const Places& places,
+                                                    double price, double write_price) const;
+
+  Config config_;
+  std::vector<Owner> owners_;
+  SiteTree tree_;
+  ReuseModel reuse_;
+  DistanceModel distance_;
+  double now_s_ = 0;
+  EngineShadow shadow_;
+  double planned_bytes_ = 0;  // Asked for so far.
+  // What the engine wrote for the request that was observed last.
+  double engine_bytes_ = 0;
+  std::array<std::deque<Waiting>, AgeBins::kCount> waiting_;  // By age bin, oldest first.
+  std::vector<double> values_;                                // By checkpoint, as of its refresh.
+  IndexedHeap<Order> heap_{Order{&values_}};
+};
+
+}  // namespace cairn

@@ -1,0 +1,273 @@
+#include "libcache/placement/site_tree.h"
+
+#include "libcache/base/check.h"
+
+namespace cairn {
+namespace {
+
+/// Looking for a leaf to forget never walks over more places than this.
+constexpr int kForgetProbes = 64;
+
+}  // namespace
+
+SiteTree::SiteTree(std::uint32_t max_sites) : max_sites_(max_sites) { CAIRN_CHECK(max_sites > 1); }
+
+std::uint32_t SiteTree::EdgeTokens(SiteId id) const {
+  const Site& s = sites_[id];
+  return s.parent == kNoSite ? s.position : s.position - sites_[s.parent].position;
+}
+
+SiteKind SiteTree::KindOf(SiteId id) const {
+  const Site& s = sites_[id];
+  if (s.is_tip) {
+    return SiteKind::kTip;
+  }
+  return s.children >= 2 ? SiteKind::kJunction : SiteKind::kTurn;
+}
+
+void SiteTree::PushNewest(SiteId id) {
+  Site& s = sites_[id];
+  s.older = newest_;
+  s.newer = kNoSite;
+  if (newest_ != kNoSite) {
+    sites_[newest_].newer = id;
+  } else {
+    oldest_ = id;
+  }
+  newest_ = id;
+}
+
+void SiteTree::RemoveFromList(SiteId id) {
+  Site& s = sites_[id];
+  (s.older == kNoSite ? oldest_ : sites_[s.older].newer) = s.newer;
+  (s.newer == kNoSite ? newest_ : sites_[s.newer].older) = s.older;
+}
+
+void SiteTree::Touch(SiteId id) {
+  if (sites_[id].parent == kNoSite) {
+    return;  // Roots are never forgotten.
+  }
+  RemoveFromList(id);
+  PushNewest(id);
+}
+
+void SiteTree::LinkChild(SiteId parent, SiteId child) {
+  Site& p = sites_[parent];
+  Site& c = sites_[child];
+  c.parent = parent;
+  c.prev_sibling = kNoSite;
+  c.next_sibling = p.first_child;
+  if (p.first_child != kNoSite) {
+    sites_[p.first_child].prev_sibling = child;
+  }
+  p.first_child = child;
+  ++p.children;
+}
+
+void SiteTree::UnlinkChild(SiteId child) {
+  Site& c = sites_[child];
+  Site& p = sites_[c.parent];
+  (c.prev_sibling == kNoSite ? p.first_child : sites_[c.prev_sibling].next_sibling) =
+      c.next_sibling;
+  if (c.next_sibling != kNoSite) {
+    sites_[c.next_sibling].prev_sibling = c.prev_sibling;
+  }
+  --p.children;
+}
+
+bool SiteTree::ForgetOldest(SiteId keep) {
+  SiteId id = oldest_;
+  for (int probe = 0; id != kNoSite && probe < kForgetProbes; ++probe) {
+    Site& s = sites_[id];
+    const SiteId next = s.newer;
+    if (s.first_child == kNoSite && s.checkpoints_below == 0 && id != keep) {
+      // What is known of a forgotten place is known of the one above it: an overlap that ends on
+      // its edge will end there as far as we can tell.
+      sites_[s.parent].mass += s.mass;
+      UnlinkChild(id);
+      RemoveFromList(id);
+      s.live = false;
+      ++s.generation;
+      --live_sites_;
+      free_sites_.push_back(id);
+      return true;
+    }
+    // It is needed by something younger, so it is as young.
+    Touch(id);
+    id = next;
+  }
+  return false;
+}
+
+SiteId SiteTree::Allocate(double now_s) {
+  SiteId id = kNoSite;
+  if (!free_sites_.empty()) {
+    id = free_sites_.back();
+    free_sites_.pop_back();
+    const std::uint32_t generation = sites_[id].generation;
+    sites_[id] = Site{};
+    sites_[id].generation = generation;
+  } else {
+    id = static_cast<SiteId>(sites_.size());
+    sites_.emplace_back();
+  }
+  Site& s = sites_[id];
+  s.last_use_s = now_s;
+  s.live = true;
+  ++live_sites_;
+  return id;
+}
+
+SiteId SiteTree::AddRoot(double now_s, std::uint16_t owner) {
+  const SiteId id = Allocate(now_s);
+  sites_[id].owner = owner;
+  return id;
+}
+
+SiteId SiteTree::AddTip(SiteId parent, std::uint32_t position, double now_s) {
+  CAIRN_CHECK(position > sites_[parent].position);
+  if (live_sites_ >= max_sites_ && !ForgetOldest(parent)) {
+    return kNoSite;
+  }
+  const SiteId id = Allocate(now_s);
+  Site& s = sites_[id];
+  s.position = position;
+  s.is_tip = true;
+  s.owner = sites_[parent].owner;
+  sites_[parent].is_tip = false;
+  LinkChild(parent, id);
+  PushNewest(id);
+  return id;
+}
+
+SiteId SiteTree::Split(SiteId below, std::uint32_t position, double now_s) {
+  CAIRN_CHECK(sites_[below].parent != kNoSite && position < sites_[below].position &&
+              position > sites_[sites_[below].parent].position);
+  if (live_sites_ >= max_sites_ && !ForgetOldest(below)) {
+    return kNoSite;
+  }
+  const SiteId id = Allocate(now_s);
+  const SiteId parent = sites_[below].parent;
+  UnlinkChild(below);
+  LinkChild(parent, id);
+  LinkChild(id, below);
+  Site& upper = sites_[id];
+  Site& lower = sites_[below];
+  upper.position = position;
+  upper.owner = lower.owner;
+  upper.checkpoints_below = lower.checkpoints_below;
+  // The checkpoints hang together from the deepest up: cut the chain at the position.
+  CheckpointId* link = &lower.deepest;
+  while (*link != kNoCheckpoint && checkpoints_[*link].position > position) {
+    link = &checkpoints_[*link].above;
+  }
+  upper.deepest = *link;
+  *link = kNoCheckpoint;
+  for (CheckpointId c = upper.deepest; c != kNoCheckpoint; c = checkpoints_[c].above) {
+    checkpoints_[c].site = id;
+    --lower.checkpoints_below;
+  }
+  PushNewest(id);
+  return id;
+}
+
+CheckpointId SiteTree::CheckpointAt(SiteId site, std::uint32_t position) const {
+  CheckpointId c = sites_[site].deepest;
+  while (c != kNoCheckpoint && checkpoints_[c].position > position) {
+    c = checkpoints_[c].above;
+  }
+  return c != kNoCheckpoint && checkpoints_[c].position == position ? c : kNoCheckpoint;
+}
+
+CheckpointId SiteTree::AddCheckpoint(SiteId site, std::uint32_t position, std::uint32_t user) {
+  CAIRN_CHECK(position <= sites_[site].position &&
+              position + EdgeTokens(site) > sites_[site].position);
+  CheckpointId id = kNoCheckpoint;
+  if (!free_checkpoints_.empty()) {
+    id = free_checkpoints_.back();
+    free_checkpoints_.pop_back();
+  } else {
+    id = static_cast<CheckpointId>(checkpoints_.size());
+    checkpoints_.emplace_back();
+  }
+  CheckpointId* link = &sites_[site].deepest;
+  while (*link != kNoCheckpoint && checkpoints_[*link].position > position) {
+    link = &checkpoints_[*link].above;
+  }
+  CAIRN_CHECK(*link == kNoCheckpoint || checkpoints_[*link].position < position);
+  checkpoints_[id] = {
+      .site = site, .position = position, .above = *link, .user = user, .live = true};
+  *link = id;
+  for (SiteId up = site; up != kNoSite; up = sites_[up].parent) {
+    ++sites_[up].checkpoints_below;
+  }
+  ++live_checkpoints_;
+  return id;
+}
+
+void SiteTree::RemoveCheckpoint(CheckpointId id) {
+  ResidentCheckpoint& gone = checkpoints_[id];
+  CAIRN_CHECK(gone.live);
+  CheckpointId* link = &sites_[gone.site].deepest;
+  while (*link != id) {
+    CAIRN_CHECK(*link != kNoCheckpoint);
+    link = &checkpoints_[*link].above;
+  }
+  *link = gone.above;
+  for (SiteId up = gone.site; up != kNoSite; up = sites_[up].parent) {
+    --sites_[up].checkpoints_below;
+  }
+  gone.live = false;
+  free_checkpoints_.push_back(id);
+  --live_checkpoints_;
+}
+
+std::uint32_t SiteTree::PositionAbove(CheckpointId id) const {
+  const ResidentCheckpoint& c = checkpoints_[id];
+  if (c.above != kNoCheckpoint) {
+    return checkpoints_[c.above].position;
+  }
+  for (SiteId up = sites_[c.site].parent; up != kNoSite; up = sites_[up].parent) {
+    if (sites_[up].deepest != kNoCheckpoint) {
+      return checkpoints_[sites_[up].deepest].position;
+    }
+  }
+  return 0;
+}
+
+std::uint32_t SiteTree::NeededAbove(CheckpointId id) const {
+  const ResidentCheckpoint& c = checkpoints_[id];
+  const Site& own = sites_[c.site];
+  std::uint32_t on_edge = 0;
+  for (CheckpointId i = own.deepest; i != kNoCheckpoint; i = checkpoints_[i].above) {
+    ++on_edge;
+  }
+  if (own.deepest != id || own.checkpoints_below > on_edge) {
+    return c.position;
+  }
+  if (c.above != kNoCheckpoint) {
+    return checkpoints_[c.above].position;
+  }
+  // Up to where somebody else branches off or stands.
+  const std::uint32_t below = own.checkpoints_below;
+  for (SiteId up = own.parent; up != kNoSite; up = sites_[up].parent) {
+    const Site& s = sites_[up];
+    if (s.checkpoints_below == below) {
+      continue;
+    }
+    std::uint32_t here = 0;
+    for (CheckpointId i = s.deepest; i != kNoCheckpoint; i = checkpoints_[i].above) {
+      ++here;
+    }
+    return s.checkpoints_below > below + here ? s.position : checkpoints_[s.deepest].position;
+  }
+  return 0;
+}
+
+std::uint64_t SiteTree::memory_bytes() const {
+  return sites_.capacity() * sizeof(Site) + free_sites_.capacity() * sizeof(SiteId) +
+         checkpoints_.capacity() * sizeof(ResidentCheckpoint) +
+         free_checkpoints_.capacity() * sizeof(CheckpointId);
+}
+
+}  // namespace cairn

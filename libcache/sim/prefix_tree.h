@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "libcache/placement/site_tree.h"
+
+namespace cairn::sim {
+
+using NodeId = std::uint32_t;
+inline constexpr NodeId kNoNode = std::numeric_limits<NodeId>::max();
+
+/// A stretch of blocks that is all alike to the simulator: stored, evicted and passed as one.
+struct Node {
+  std::uint64_t words = 0;  ///< The word of its block b is at words + b, modulo 2^64.
+  NodeId parent = kNoNode;
+  std::uint32_t begin = 0;  ///< Blocks from the prompt's start.
+  std::uint32_t end = 0;
+  std::uint32_t kept_below = 0;   ///< Checkpoints at its end and below; with the value policy only.
+  std::uint32_t kv_children = 0;  ///< Children whose KV is resident.
+  std::uint32_t uses = 0;
+  SiteRef site;                             ///< On whose edge it lies, where places are tracked.
+  CheckpointId checkpoint = kNoCheckpoint;  ///< Of the state at its end, with the value policy.
+  bool kv = false;
+  bool state = false;  ///< At its end.
+};
+
+/// Every prefix that was ever seen, resident or not, with stretches that nothing distinguishes in
+/// one node. Node 0 is the root, which covers nothing. A prompt is a list of words, one per block,
+/// each of which stands for the whole prefix up to its block (ChainWords). 48 bytes per node, about
+/// 40 to find it, and 8 per block. Not thread-safe.
+class PrefixTree {
+ public:
+  PrefixTree();
+
+  /// The nodes of a prompt, as far as it was seen, cut so that the last one ends where the overlap
+  /// ends. O(nodes log blocks).
+  struct Walk {
+    std::vector<NodeId> nodes;    ///< From the root's child down.
+    NodeId split_from = kNoNode;  ///< The node whose upper part was cut off as the last one.
+  };
+  Walk Find(std::span<const std::uint64_t> words);
+  /// Adds what follows `parent` (0 for the root) to the end of the prompt as one node.
+  NodeId Append(NodeId parent, std::span<const std::uint64_t> words);
+  /// Cuts a node at a block inside it. Returns the upper part, which is new; the lower part keeps
+  /// the id and the state.
+  NodeId Split(NodeId id, std::uint32_t at);
+
+  Node& operator[](NodeId id) { return nodes_[id]; }
+  const Node& operator[](NodeId id) const { return nodes_[id]; }
+  [[nodiscard]] NodeId size() const { return static_cast<NodeId>(nodes_.size()); }
+  [[nodiscard]] std::uint64_t memory_bytes() const;
+
+ private:
+  [[nodiscard]] std::uint64_t WordOf(const Node& node, std::uint32_t block) const {
+    return words_[node.words + block];
+  }
+
+  std::vector<Node> nodes_;
+  std::vector<std::uint64_t> words_;
+  std::unordered_map<std::uint64_t, NodeId> by_first_word_;
+};
+
+}  // namespace cairn::sim

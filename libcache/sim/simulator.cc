@@ -1,0 +1,275 @@
+#include "libcache/sim/simulator.h"
+
+#include <algorithm>
+#include <ctime>
+#include <unordered_map>
+
+#include "libcache/base/check.h"
+#include "libcache/sim/pool.h"
+#include "libcache/sim/prefix_tree.h"
+
+namespace cairn::sim {
+namespace {
+
+double ThreadCpu_s() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+class TrieSimulator final : public Simulator {
+ public:
+  explicit TrieSimulator(const Options& options) : options_(options) {}
+
+  Status Open() {
+    const bool learns = options_.strategy == "trie" || options_.eviction == "value";
+    if (learns) {
+      LearnedPlacement::Config config = options_.learned;
+      config.capacity_bytes = options_.capacity_bytes;
+      if (options_.strategy != "trie") {
+        config.admission = false;
+      }
+      learned_ = std::make_unique<LearnedPlacement>(config);
+    }
+    if (options_.strategy != "trie") {
+      auto strategy = MakeStrategy(options_.strategy);
+      if (!strategy) {
+        return Fail(strategy.error());
+      }
+      strategy_ = std::move(*strategy);
+    }
+    if (options_.eviction == "value") {
+      pool_ = MakeValuePool(options_, tree_, *learned_, now_s_, report_);
+      return {};
+    }
+    auto pool = MakeObjectPool(options_, tree_, report_);
+    if (!pool) {
+      return Fail(pool.error());
+    }
+    pool_ = std::move(*pool);
+    return {};
+  }
+
+  void Add(const TraceRequest& request) override {
+    if (options_.context_tokens != 0 && request.input_tokens > options_.context_tokens) {
+      ++report_.refused_requests;
+      return;
+    }
+    now_s_ = std::max(now_s_, request.arrival_s);
+    ++report_.requests;
+    report_.prompt_tokens += request.input_tokens;
+    report_.prefill_s += options_.cost.Seconds(request.input_tokens);
+    if (request.input_tokens == 0) {
+      return;
+    }
+    const std::vector<std::uint64_t> words = ChainWords(request, options_.block_tokens);
+    if (words.empty()) {
+      return;  // Shorter than a block: nothing of it has a name.
+    }
+    // At least one token is left to compute.
+    const std::uint32_t limit = (request.input_tokens - 1) / options_.block_tokens;
+    Path path = Resolve(words, limit);
+    Count(request, path);
+    Place(request, path);
+    report_.peak_bytes = std::max(report_.peak_bytes, pool_->used_bytes());
+  }
+
+  Report Finish() override {
+    report_.span_s = now_s_;
+    report_.memory_bytes = tree_.memory_bytes() + (learned_ ? learned_->memory_bytes() : 0);
+    return report_;
+  }
+
+ private:
+  struct Path {
+    std::vector<NodeId> nodes;  // To the end of the prompt.
+    std::size_t overlap = 0;    // Nodes that count as seen: ended before the last token.
+    std::size_t resumed = 0;    // Nodes up to the boundary that is used.
+    std::size_t kv = 0;         // Leading nodes with KV.
+    std::uint32_t overlap_blocks = 0;
+    std::uint32_t resume_blocks = 0;
+    LearnedPlacement::Request request;
+    LearnedPlacement::Places places;
+  };
+
+  std::uint32_t Tokens(std::uint32_t blocks) const { return blocks * options_.block_tokens; }
+
+  void Cut(NodeId upper, NodeId lower) { pool_->OnSplit(upper, lower); }
+
+  /// The prompt's nodes; what was unseen becomes one new node. Also cuts at `limit`, the deepest
+  /// place where a prompt of this length may resume.
+  Path Resolve(std::span<const std::uint64_t> words, std::uint32_t limit) {
+    Path path;
+    PrefixTree::Walk walk = tree_.Find(words);
+    if (walk.split_from != kNoNode) {
+      Cut(walk.nodes.back(), walk.split_from);
+    }
+    path.nodes = std::move(walk.nodes);
+    const NodeId deepest = path.nodes.empty() ? 0 : path.nodes.back();
+    std::uint32_t seen = tree_[deepest].end;
+    if (seen > limit) {  // The prompt ends with what was seen, at a block's end.
+      seen = limit;
+      for (std::size_t i = 0; i < path.nodes.size(); ++i) {
+        const Node& node = tree_[path.nodes[i]];
+        if (node.begin < limit && node.end > limit) {
+          const NodeId upper = tree_.Split(path.nodes[i], limit);
+          Cut(upper, path.nodes[i]);
+          path.nodes.insert(path.nodes.begin() + static_cast<std::ptrdiff_t>(i), upper);
+          break;
+        }
+      }
+    }
+    seen_whole_ = tree_[deepest].end == words.size();
+    if (!seen_whole_) {
+      path.nodes.push_back(tree_.Append(deepest, words));
+    }
+    path.overlap_blocks = seen;
+    bool kv = true;
+    for (std::size_t i = 0; i < path.nodes.size(); ++i) {
+      const Node& node = tree_[path.nodes[i]];
+      kv = kv && node.kv;
+      path.kv = kv ? i + 1 : path.kv;
+      if (node.end <= seen) {
+        path.overlap = i + 1;
+        if (kv && node.state) {
+          path.resumed = i + 1;
+          path.resume_blocks = node.end;
+        }
+      }
+    }
+    return path;
+  }
+
+  void Count(const TraceRequest&, const Path& path) {
+    const std::uint32_t overlap = Tokens(path.overlap_blocks);
+    const std::uint32_t served = Tokens(path.resume_blocks);
+    report_.overlap_tokens += overlap;
+    report_.served_tokens += served;
+    report_.gap_tokens += overlap - served;
+    report_.hits += served > 0 ? 1 : 0;
+    report_.saved_s += options_.cost.Seconds(served);
+  }
+
+  void Place(const TraceRequest& request, Path& path) {
+    const double start_s = ThreadCpu_s();
+    std::vector<std::uint32_t> positions;
+    if (learned_) {
+      Watch(request, path);
+    }
+    if (strategy_) {
+      positions = strategy_->Plan({.prompt_tokens = request.input_tokens,
+                                   .overlap_tokens = Tokens(path.overlap_blocks),
+                                   .resume_tokens = Tokens(path.resume_blocks),
+                                   .grid_tokens = options_.block_tokens,
+                                   .block_tokens = options_.block_tokens});
+    } else {
+      for (const auto& planned : learned_->Plan(path.request, path.places, pool_->Price())) {
+        positions.push_back(planned.position);
+      }
+    }
+    report_.planner_cpu_s += ThreadCpu_s() - start_s;
+    Keep(path, positions);
+    if (learned_) {
+      learned_->Answered(path.places.tip, request.output_tokens);
+    }
+  }
+
+  /// Makes every position the end of a node and hands all to the pool.
+  void Keep(Path& path, const std::vector<std::uint32_t>& positions) {
+    std::vector<NodeId> states;
+    std::size_t i = 0;
+    std::size_t deepest = 0;
+    for (const std::uint32_t position : positions) {
+      const std::uint32_t block = position / options_.block_tokens;
+      while (i < path.nodes.size() && tree_[path.nodes[i]].end < block) {
+        ++i;
+      }
+      if (i == path.nodes.size()) {
+        break;  // In the partial block at the end, which has no name.
+      }
+      if (tree_[path.nodes[i]].end > block) {
+        const NodeId upper = tree_.Split(path.nodes[i], block);
+        Cut(upper, path.nodes[i]);
+        path.nodes.insert(path.nodes.begin() + static_cast<std::ptrdiff_t>(i), upper);
+      }
+      states.push_back(path.nodes[i]);
+      deepest = i + 1;
+    }
+    // As engines do, the heuristics store all KV; ours only what a checkpoint needs.
+    const std::size_t kv_depth = strategy_ ? path.nodes.size() : deepest;
+    pool_->Put(
+        {.path = path.nodes, .kv_depth = kv_depth, .resumed = path.resumed, .states = states});
+  }
+
+  /// Tells the learned placement of the request, and the nodes whose edge they are on.
+  void Watch(const TraceRequest& request, Path& path) {
+    if (!root_known_) {
+      LearnedPlacement::Owner owner{.checkpoint_bytes = options_.checkpoint_bytes,
+                                    .kv_bytes_per_token = options_.kv_bytes_per_token,
+                                    .grain_tokens = options_.block_tokens,
+                                    .cost = options_.cost};
+      root_ = learned_->AddOwner(owner, now_s_);
+      root_known_ = true;
+    }
+    static_cast<void>(request);
+    LearnedPlacement::Request& r = path.request;
+    r.now_s = now_s_;
+    r.root = root_;
+    r.edge = root_;
+    // The deepest node whose place is still known.
+    std::size_t known = path.overlap;
+    while (known > 0 && !learned_->tree().Valid(tree_[path.nodes[known - 1]].site)) {
+      --known;
+    }
+    if (known > 0) {
+      r.edge = tree_[path.nodes[known - 1]].site;
+      r.overlap = Tokens(tree_[path.nodes[known - 1]].end);
+    }
+    r.resume = Tokens(path.resume_blocks);
+    r.kv_resident = path.kv == 0 ? 0 : Tokens(tree_[path.nodes[path.kv - 1]].end);
+    r.end = Tokens(tree_[path.nodes.back()].end);
+    r.extends = !seen_whole_ || known < path.overlap;
+    path.places = learned_->Observe(r);
+    const std::uint32_t junction = learned_->tree().site(path.places.junction.id).position;
+    if (path.places.junction_is_new) {
+      for (std::size_t i = known; i > 0 && SameSite(tree_[path.nodes[i - 1]].site, r.edge); --i) {
+        tree_[path.nodes[i - 1]].site = path.places.junction;
+      }
+    }
+    for (std::size_t i = known; r.extends && i < path.nodes.size(); ++i) {
+      Node& node = tree_[path.nodes[i]];
+      if (Tokens(node.end) > junction) {
+        node.site = path.places.tip;
+      }
+    }
+  }
+  static bool SameSite(SiteRef a, SiteRef b) {
+    return a.id == b.id && a.generation == b.generation;
+  }
+
+  const Options options_;
+  Report report_;
+  PrefixTree tree_;
+  std::unique_ptr<Strategy> strategy_;
+  std::unique_ptr<LearnedPlacement> learned_;
+  std::unique_ptr<Pool> pool_;
+  double now_s_ = 0;
+  SiteRef root_;
+  bool root_known_ = false;
+  bool seen_whole_ = false;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Simulator>> Simulator::Create(const Options& options) {
+  if (options.block_tokens == 0) {
+    return Fail(ErrorCode::kInvalidArgument, "block_tokens: must be at least 1");
+  }
+  auto simulator = std::make_unique<TrieSimulator>(options);
+  if (auto opened = simulator->Open(); !opened) {
+    return Fail(opened.error());
+  }
+  return simulator;
+}
+
+}  // namespace cairn::sim

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "libcache/base/result.h"
+#include "libcache/placement/learned_placement.h"
+#include "libcache/sim/strategy.h"
+#include "libcache/trace/trace.h"
+
+namespace cairn::sim {
+
+/// What to simulate. Sizes are those of one tensor-parallel rank.
+struct Options {
+  std::string strategy = "trie";
+  std::string eviction = "value";
+  std::uint32_t block_tokens = 64;
+  std::uint64_t checkpoint_bytes = 0;
+  std::uint64_t kv_bytes_per_token = 0;
+  std::uint64_t capacity_bytes = std::numeric_limits<std::uint64_t>::max();
+  std::uint32_t context_tokens = 0;  ///< Longer prompts are refused by the engine; 0: no limit.
+  PrefillCost cost{.per_token_s = 1, .per_pair_s = 0};
+  LearnedPlacement::Config learned;
+};
+
+/// What a run came to. Token counts are of prompts; shares are left to the reader.
+struct Report {
+  std::uint64_t requests = 0;
+  std::uint64_t refused_requests = 0;  ///< Longer than the context; not counted elsewhere.
+  std::uint64_t prompt_tokens = 0;
+  std::uint64_t overlap_tokens = 0;  ///< In whole blocks, short of the last token: infinite memory.
+  std::uint64_t served_tokens = 0;
+  std::uint64_t gap_tokens = 0;  ///< Overlap that had to be computed again.
+  std::uint64_t hits = 0;        ///< Requests that resumed somewhere.
+  double prefill_s = 0;          ///< Of all prompts from nothing.
+  double saved_s = 0;
+  std::uint64_t checkpoints_written = 0;
+  std::uint64_t bytes_written = 0;
+  std::uint64_t peak_bytes = 0;
+  std::uint64_t evicted_checkpoints = 0;
+  double planner_cpu_s = 0;
+  double span_s = 0;
+  std::uint64_t memory_bytes = 0;  ///< Of the simulator's own structures at the end.
+  /// Price over time, at most a few hundred points; empty unless the eviction is "value".
+  struct PricePoint {
+    double at_s = 0;
+    double price = 0;
+  };
+  std::vector<PricePoint> prices;
+};
+
+/// Replays requests through placement and eviction without bytes. Create, Add each, Finish.
+class Simulator {
+ public:
+  /// Errors: kInvalidArgument for an unknown strategy or eviction policy, block_tokens of 0, or a
+  /// strategy that needs the whole trace ("oracle": see RunOracle).
+  static Result<std::unique_ptr<Simulator>> Create(const Options& options);
+  virtual ~Simulator() = default;
+  /// `request` in order of arrival.
+  virtual void Add(const TraceRequest& request) = 0;
+  [[nodiscard]] virtual Report Finish() = 0;
+};
+
+/// The clairvoyant: places states where later requests of the trace will want them, and evicts what
+/// is wanted last. An upper bound for comparison, not exactly the optimum (sizes differ).
+Result<Report> RunOracle(TraceReader& reader, const Options& options);
+
+/// One word per block of the prompt, each standing for the whole prefix up to its block. Blocks of
+/// `block_tokens`: those of an exact trace are cut from its path; a block trace of greater blocks
+/// is cut finer as if all of a block were one piece.
+std::vector<std::uint64_t> ChainWords(const TraceRequest& request, std::uint32_t block_tokens);
+
+}  // namespace cairn::sim
