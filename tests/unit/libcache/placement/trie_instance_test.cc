@@ -9,7 +9,7 @@
 namespace cairn {
 namespace {
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 /// A sound instance, of which each test breaks one thing.
@@ -83,14 +83,14 @@ TEST_F(TrieInstanceTest, RefusesAPotentialNotAboveTheParents) {
   ExpectRefused("potential[3]: must be above the parent's");
   potential[3] = kNan;
   ExpectRefused("potential[3]: must be finite and not negative");
-  potential[3] = kInf;
+  potential[3] = kInfinity;
   ExpectRefused("potential[3]: must be finite and not negative");
   potential[0] = -1;
   ExpectRefused("potential[0]: must be finite and not negative");
 }
 
 TEST_F(TrieInstanceTest, RefusesImpossibleWeights) {
-  for (const double wrong : {-1.0, -std::numeric_limits<double>::denorm_min(), kInf, kNan}) {
+  for (const double wrong : {-1.0, -std::numeric_limits<double>::denorm_min(), kInfinity, kNan}) {
     weight[2] = wrong;
     ExpectRefused("weight[2]: must be finite and not negative");
   }
@@ -101,7 +101,7 @@ TEST_F(TrieInstanceTest, RefusesImpossibleWeights) {
 }
 
 TEST_F(TrieInstanceTest, RefusesImpossibleFetchCosts) {
-  for (const double wrong : {-1.0, kInf, kNan}) {
+  for (const double wrong : {-1.0, kInfinity, kNan}) {
     fetch[1] = wrong;
     ExpectRefused("fetch[1]: must be finite and not negative");
   }
@@ -127,7 +127,7 @@ TEST_F(TrieInstanceTest, RefusesMoreNodesThanItCanNumber) {
 TEST_F(TrieInstanceTest, RefusesImpossiblePrices) {
   EXPECT_TRUE(ValidatePrice(0));
   EXPECT_TRUE(ValidatePrice(1e300));
-  for (const double wrong : {-1e-9, kInf, kNan}) {
+  for (const double wrong : {-1e-9, kInfinity, kNan}) {
     const auto status = ValidatePrice(wrong);
     ASSERT_FALSE(status);
     EXPECT_EQ(status.error().message, "price_per_byte: must be finite and not negative");
