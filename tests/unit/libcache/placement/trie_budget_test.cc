@@ -41,7 +41,7 @@ TEST_F(TrieBudgetTest, WhatFitsWholeIsFree) {
 
 // The questions are alike: no price takes some of them and leaves others.
 TEST_F(TrieBudgetTest, TakesTheNextPlanThatSomePriceMakesBest) {
-  for (const std::uint64_t budget : {399, 200, 100}) {
+  for (const std::uint64_t budget : {399U, 200U, 100U}) {
     const auto best = SolveTrieForBudget(View(), budget);
     ASSERT_TRUE(best);
     EXPECT_EQ(best->plan.checkpoints, Nodes({1})) << budget;
@@ -93,7 +93,7 @@ TEST_F(TrieBudgetTest, HullFromAllToNothing) {
 TEST_F(TrieBudgetTest, FindsPricesManyOrdersOfMagnitudeApart) {
   weight = {0, 1e12, 1e-6, 1, 1e6};
   std::uint64_t last = 0;
-  for (const std::uint64_t budget : {100, 200, 300, 400}) {
+  for (const std::uint64_t budget : {100U, 200U, 300U, 400U}) {
     const auto best = SolveTrieForBudget(View(), budget);
     ASSERT_TRUE(best);
     EXPECT_EQ(best->plan.bytes, budget);
