@@ -36,46 +36,109 @@ double Crossing(const Plan& more, const Plan& less) {
          static_cast<double>(more.bytes - less.bytes);
 }
 
+/// Looks for the least price at which the best plan fits, between a price at which it does not and
+/// one at which it does.
+class PriceSearch {
+ public:
+  PriceSearch(BudgetedPlan over, BudgetedPlan fits, std::uint64_t budget_bytes)
+      : over_(std::move(over)), fits_(std::move(fits)), budget_bytes_(budget_bytes) {}
+
+  [[nodiscard]] bool Done() const {
+    return found_ || step_ >= kMaxSteps ||
+           fits_.price_per_byte - over_.price_per_byte <= kPriceTolerance * fits_.price_per_byte ||
+           // Two that recompute as little as possible, and one of them fits.
+           Crossing(over_.plan, fits_.plan) <= 0;
+  }
+
+  /// Crossings end the search exactly and are sure where plans are few. Where they are many,
+  /// interpolation comes close at once: first to one side, then, aimed just beyond, to the other.
+  /// When three steps together brought little, the ratio of the prices is halved.
+  [[nodiscard]] double NextPrice() {
+    if (step_ % 3 == 0) {
+      const double ratio = Ratio();
+      stuck_ = step_ > 0 && ratio > ratio_ / 8;
+      ratio_ = ratio;
+    }
+    crossing_ = step_ % 3 == 0;
+    double price = 0;
+    if (crossing_) {
+      price = Crossing(over_.plan, fits_.plan) * (1 + nudge_);
+    } else if (stuck_ || over_.price_per_byte <= 0 || fits_.plan.bytes == 0) {
+      price = over_.price_per_byte > 0
+                  ? std::sqrt(over_.price_per_byte) * std::sqrt(fits_.price_per_byte)
+                  : fits_.price_per_byte / 256;
+    } else {
+      price = Interpolated(step_ % 3 == 2);
+    }
+    ++step_;
+    return std::clamp(price, over_.price_per_byte, fits_.price_per_byte);
+  }
+
+  /// `plan` is the best at `price`, which NextPrice() asked for.
+  void Learn(double price, TriePlan plan) {
+    if (plan.bytes > budget_bytes_) {
+      // The known plans meet here, but the crossing was rounded to the wrong side.
+      if (crossing_ && plan.bytes == over_.plan.bytes) {
+        nudge_ = std::min(std::max(2 * nudge_, 0x1p-44), 0x1p-31);
+      }
+      over_ = {price, std::move(plan)};
+    } else {
+      // At the crossing the known plans are still the best, so nothing lies between them.
+      found_ = crossing_ && plan.bytes == fits_.plan.bytes;
+      fits_ = {price, std::move(plan)};
+    }
+  }
+
+  [[nodiscard]] BudgetedPlan Take() { return std::move(fits_); }
+
+ private:
+  /// Of the prices, as a logarithm.
+  [[nodiscard]] double Ratio() const {
+    return over_.price_per_byte > 0 ? std::log(fits_.price_per_byte / over_.price_per_byte)
+                                    : std::numeric_limits<double>::infinity();
+  }
+  /// Where bytes would meet the budget if they fell by a power of the price, as they roughly do; or
+  /// as far beyond as the nearer side is off.
+  [[nodiscard]] double Interpolated(bool beyond) const {
+    const double budget = std::log(static_cast<double>(budget_bytes_));
+    const double above = std::log(static_cast<double>(over_.plan.bytes)) - budget;
+    const double below = budget - std::log(static_cast<double>(fits_.plan.bytes));
+    double part = above / (above + below);
+    if (beyond) {
+      part += above < below ? 2 * above / (above + below) : -2 * below / (above + below);
+    }
+    return over_.price_per_byte * std::exp(std::clamp(part, 0.01, 0.99) * Ratio());
+  }
+
+  BudgetedPlan over_;
+  BudgetedPlan fits_;
+  std::uint64_t budget_bytes_;
+  int step_ = 0;
+  double ratio_ = 0;  // Three steps ago.
+  double nudge_ = 0;  // Added to crossings, relative.
+  bool stuck_ = false;
+  bool crossing_ = false;
+  bool found_ = false;
+};
+
 template <bool kJoint>
 Result<BudgetedPlan> SolveForBudget(const TrieInstance& trie, std::uint64_t budget_bytes) {
   if (auto status = Validate(trie); !status) {
     return Fail(std::move(status).error());
   }
   internal::TrieSweep<kJoint> sweep;
-  BudgetedPlan over{0, sweep.Solve(trie, 0)};
-  if (over.plan.bytes <= budget_bytes) {
-    return over;
+  BudgetedPlan most{0, sweep.Solve(trie, 0)};
+  if (most.plan.bytes <= budget_bytes) {
+    return most;
   }
   const double prohibitive = Prohibitive(trie);
-  BudgetedPlan fits{prohibitive, sweep.Solve(trie, prohibitive)};
-  for (int step = 0; step < kMaxSteps; ++step) {
-    if (fits.price_per_byte - over.price_per_byte <= kPriceTolerance * fits.price_per_byte) {
-      break;
-    }
-    const bool cross = step % 2 == 0;
-    double price = Crossing(over.plan, fits.plan);
-    if (!(price > 0)) {
-      break;  // Two that recompute as little as possible, and one of them fits.
-    }
-    if (!cross) {
-      price = over.price_per_byte > 0
-                  ? std::sqrt(over.price_per_byte) * std::sqrt(fits.price_per_byte)
-                  : fits.price_per_byte / 256;
-    }
-    price = std::clamp(price, over.price_per_byte, fits.price_per_byte);
+  PriceSearch search(std::move(most), {prohibitive, sweep.Solve(trie, prohibitive)}, budget_bytes);
+  while (!search.Done()) {
+    const double price = search.NextPrice();
     TriePlan plan = sweep.Solve(trie, price);
-    if (plan.bytes > budget_bytes) {
-      over = {price, std::move(plan)};
-      continue;
-    }
-    // At the crossing the known plans are still the best, so nothing lies between them.
-    const bool last = cross && plan.bytes == fits.plan.bytes;
-    fits = {price, std::move(plan)};
-    if (last) {
-      break;
-    }
+    search.Learn(price, std::move(plan));
   }
-  return fits;
+  return search.Take();
 }
 
 template <bool kJoint>

@@ -26,9 +26,9 @@ struct BudgetedPlan {
 /// in 10^9 one that does not fit. (Unless fetch costs make two plans equal at price 0, of which the
 /// smaller fits: then any price above 0 will do, and some such price is returned.)
 ///
-/// Steps from crossing to crossing of the costs of the best plans known on either side of the
-/// budget, every other time halving the ratio of their prices: mostly 5 to 15 solves, at most 200.
-/// Not thread-safe per trie view, otherwise independent. Errors: those of Validate.
+/// Some 10 to 20 solves of the whole trie, at most 200: crossings of the costs of the known plans
+/// on either side of the budget, interpolation between them, and halving where both bring little.
+/// Pure: may run in any number of threads. Errors: those of Validate.
 Result<BudgetedPlan> SolveTrieForBudget(const TrieInstance& trie, std::uint64_t budget_bytes);
 Result<BudgetedPlan> SolveJointForBudget(const TrieInstance& trie, std::uint64_t budget_bytes);
 

@@ -6,12 +6,14 @@
 #include <random>
 #include <vector>
 
+#include "libcache/placement/trie_budget.h"
 #include "libcache/placement/trie_solver.h"
 
 namespace {
 
 using namespace cairn;  // NOLINT(google-build-using-namespace): a program of one file.
 
+/// The number in a benchmark's name.
 enum Shape : std::int64_t { kRecursive, kCaterpillar, kChain, kStar, kTrace, kBroom };
 
 struct Trie {
@@ -127,8 +129,42 @@ void Shapes(benchmark::internal::Benchmark* bench) {
     }
   }
 }
+/// A tenth of the bytes that all of it would need.
+template <bool kJoint>
+void BM_Budget(benchmark::State& state) {
+  const Trie& trie =
+      TrieOf(static_cast<Shape>(state.range(0)), static_cast<std::size_t>(state.range(1)));
+  const TrieInstance view = trie.View();
+  const auto all = kJoint ? SolveJoint(view, 0) : SolveTrie(view, 0);
+  if (!all) {
+    std::abort();
+  }
+  double price = 0;
+  for (auto _ : state) {
+    auto best = kJoint ? SolveJointForBudget(view, all->bytes / 10)
+                       : SolveTrieForBudget(view, all->bytes / 10);
+    if (!best) {
+      std::abort();
+    }
+    price = best->price_per_byte;
+    benchmark::DoNotOptimize(best);
+  }
+  state.counters["price"] = price * static_cast<double>(48U << 20U);
+}
+
 BENCHMARK(BM_Solve<false>)->Name("states")->Apply(Shapes);
 BENCHMARK(BM_Solve<true>)->Name("joint")->Apply(Shapes);
+
+void BudgetShapes(benchmark::internal::Benchmark* bench) {
+  bench->ArgNames({"shape", "nodes"})->Unit(benchmark::kMillisecond);
+  for (const auto shape : {kRecursive, kCaterpillar, kTrace}) {
+    for (const int nodes : {10000, 1000000}) {
+      bench->Args({shape, nodes});
+    }
+  }
+}
+BENCHMARK(BM_Budget<false>)->Name("states_budget")->Apply(BudgetShapes);
+BENCHMARK(BM_Budget<true>)->Name("joint_budget")->Apply(BudgetShapes);
 
 }  // namespace
 

@@ -45,20 +45,20 @@ TEST_F(TrieBudgetTest, TakesTheNextPlanThatSomePriceMakesBest) {
     const auto best = SolveTrieForBudget(View(), budget);
     ASSERT_TRUE(best);
     EXPECT_EQ(best->plan.checkpoints, Nodes({1})) << budget;
-    EXPECT_DOUBLE_EQ(best->price_per_byte, 0.12) << "each question saves 12 for 100 bytes";
+    EXPECT_NEAR(best->price_per_byte, 0.12, 1e-10) << "each question saves 12 for 100 bytes";
   }
   const auto joint = SolveJointForBudget(View(), 539);
   ASSERT_TRUE(joint);
   EXPECT_EQ(joint->plan.kept_kv, Nodes({1}));
   EXPECT_EQ(joint->plan.bytes, 150U);
-  EXPECT_DOUBLE_EQ(joint->price_per_byte, 12.0 / 130);
+  EXPECT_NEAR(joint->price_per_byte, 12.0 / 130, 1e-10);
 }
 
 TEST_F(TrieBudgetTest, ABudgetOfNothingKeepsWhatHasNoBytes) {
   const auto none = SolveTrieForBudget(View(), 0);
   ASSERT_TRUE(none);
   EXPECT_EQ(none->plan.checkpoints, Nodes());
-  EXPECT_DOUBLE_EQ(none->price_per_byte, 0.8) << "the prompt saves 80 for 100 bytes";
+  EXPECT_NEAR(none->price_per_byte, 0.8, 1e-9) << "the prompt saves 80 for 100 bytes";
   checkpoint_bytes[3] = 0;
   EXPECT_EQ(SolveTrieForBudget(View(), 0)->plan.checkpoints, Nodes({3}));
 }
