@@ -1,7 +1,6 @@
 #include "libcache/placement/trie_instance.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <string>
 
@@ -69,18 +68,19 @@ Status ValidateTotals(const TrieInstance& trie) {
   double weight = 0;
   double highest = 0;
   for (std::size_t v = 1; v < trie.Size(); ++v) {
-    for (const std::uint64_t more : {trie.CheckpointBytes(v), trie.KvBytes(v)}) {
-      if (more > kMaxTrieBytes - bytes) {
-        return Bad(more == trie.CheckpointBytes(v) ? "checkpoint_bytes" : "kv_bytes", v,
-                   "all bytes together must stay below 2^53");
-      }
-      bytes += more;
+    if (trie.CheckpointBytes(v) > kMaxTrieBytes - bytes) {
+      return Bad("checkpoint_bytes", v, "all bytes together must not exceed 2^53");
     }
+    bytes += trie.CheckpointBytes(v);
+    if (trie.KvBytes(v) > kMaxTrieBytes - bytes) {
+      return Bad("kv_bytes", v, "all bytes together must not exceed 2^53");
+    }
+    bytes += trie.KvBytes(v);
     weight += trie.weight[v];
     highest = std::max(highest, trie.potential[v]);
   }
-  if (!std::isfinite(weight * highest)) {
-    return Fail(ErrorCode::kInvalidArgument, "weight: sum times highest potential is not finite");
+  if (!(weight * highest <= kMaxTrieCost)) {
+    return Fail(ErrorCode::kInvalidArgument, "weight: sum times highest potential exceeds 1e300");
   }
   return {};
 }

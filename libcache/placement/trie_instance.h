@@ -51,12 +51,13 @@ struct TrieInstance {
 inline constexpr std::size_t kMaxTrieNodes = UINT32_MAX / 2;
 /// All bytes of an instance together; above it a double is no longer exact.
 inline constexpr std::uint64_t kMaxTrieBytes = std::uint64_t{1} << 53;
+/// Sum of the weights times the highest potential; what is computed from it stays finite.
+inline constexpr double kMaxTrieCost = 1e300;
 
 /// Whether `trie` is what its fields promise. O(n). An empty trie is valid. Errors:
 /// kInvalidArgument, names the field and the index: a field of another length, a parent that does
 /// not come first, a weight, potential or fetch cost that is negative, infinite or not a number, a
-/// potential not above the parent's, more than kMaxTrieNodes or kMaxTrieBytes, weights so large
-/// that the cost without checkpoints is not finite.
+/// potential not above the parent's, more than kMaxTrieNodes, kMaxTrieBytes or kMaxTrieCost.
 Status Validate(const TrieInstance& trie);
 
 /// Errors: kInvalidArgument if `price_per_byte` is negative, infinite or not a number.

@@ -37,7 +37,7 @@ struct TriePlan {
 /// potential), in any order or only where something changed. Objectives, bytes and plans add up.
 ///
 /// O(n log n) time; with offers that fall along a path, the nodes where they fall each add the
-/// number of breakpoints below them. At most 80 bytes per node besides input and answer, 144 joint.
+/// number of breakpoints below them. At most 72 bytes per node besides input and answer, 128 joint.
 /// An instance keeps its memory for the next call, so that many small tries cost no allocation; it
 /// is not thread-safe, two instances do not know of each other.
 ///

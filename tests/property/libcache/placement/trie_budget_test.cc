@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "libcache/placement/price_search.h"
 #include "tests/property/libcache/placement/trie_reference.h"
 
 namespace cairn {
@@ -16,6 +17,7 @@ using trie_reference::CostOf;
 using trie_reference::DrawTrie;
 using trie_reference::ForEachSet;
 using trie_reference::Shape;
+using trie_reference::Subtrie;
 using trie_reference::TrieData;
 
 template <class T>
@@ -130,6 +132,40 @@ RC_GTEST_PROP(TrieBudget, EveryBudgetIsAPointOfTheHull, ()) {
   RC_ASSERT(best.plan.bytes <= budget);
   // Where bytes cost nothing, one of two equal offers may have more of them.
   RC_ASSERT(best.price_per_byte == 0.0 || best.plan.bytes == point->bytes);
+}
+
+// As a planner does that solves each child of the root for itself, from the price of last time.
+RC_GTEST_PROP(TrieBudget, ASearchOverAForestFindsTheSamePrice, ()) {
+  const TrieData data = DrawTrie(AnyShape(100), Draw<std::uint64_t>(0, UINT64_MAX));
+  const double most = SolveTrie(data.View(), 0)->recompute;
+  const std::uint64_t all = SolveTrie(data.View(), 0)->bytes;
+  if (all == 0) {
+    return;
+  }
+  const std::uint64_t budget = Draw<std::uint64_t>(0, all);
+  const BudgetedPlan whole = Solve(data.View(), budget, false);
+  const double none = SolveTrie(data.View(), 1e9)->recompute;
+  PriceSearch search({0, most, all}, {1e9, none, 0}, budget);
+  TrieSolver solver;
+  std::vector<std::uint32_t> ids;
+  while (!search.Done()) {
+    const double price = search.NextPrice();
+    double recompute = 0;
+    std::uint64_t bytes = 0;
+    for (std::uint32_t child = 1; child < data.Size(); ++child) {
+      if (data.parent[child] == 0) {
+        const TrieData part = Subtrie(data, child, ids);
+        const auto plan = solver.SolveTrie(part.View(), price);
+        recompute += plan->recompute;
+        bytes += plan->bytes;
+      }
+    }
+    RC_ASSERT(search.Learn(recompute, bytes) == (bytes <= budget));
+  }
+  RC_ASSERT(search.Fits().bytes == whole.plan.bytes);
+  RC_ASSERT(search.Fits().recompute == whole.plan.recompute);
+  RC_ASSERT(std::abs(search.Fits().price_per_byte - whole.price_per_byte) <=
+            2e-9 * whole.price_per_byte);
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ using trie_reference::DrawTrie;
 using trie_reference::ForEachSet;
 using trie_reference::LeastObjective;
 using trie_reference::Shape;
+using trie_reference::Subtrie;
 using trie_reference::TrieData;
 
 /// Uniform from the first case on, not growing with the case number.
@@ -126,32 +127,6 @@ RC_GTEST_PROP(TrieSolver, MatchesATableOfEveryNodeAndEveryAncestor, ()) {
 
 RC_GTEST_PROP(TrieSolver, JointMatchesATableOfEveryNodeAndEveryAncestor, ()) {
   ForSomeTries(400, 4, true, ExpectBestByTable);
-}
-
-/// The nodes below one child of the root, under a root of their own; `ids` maps back.
-TrieData Subtrie(const TrieData& data, std::uint32_t child, std::vector<std::uint32_t>& ids) {
-  std::vector<std::uint32_t> new_id(data.Size());
-  TrieData part;
-  ids.clear();
-  for (std::uint32_t v = 0; v < data.Size(); ++v) {
-    if (v != 0 && v != child && new_id[data.parent[v]] == 0) {
-      continue;
-    }
-    new_id[v] = static_cast<std::uint32_t>(part.Size());
-    ids.push_back(v);
-    part.parent.push_back(v == 0 ? 0 : new_id[data.parent[v]]);
-    part.potential.push_back(data.potential[v]);
-    part.weight.push_back(v == 0 ? 0 : data.weight[v]);
-    part.checkpoint_bytes.push_back(data.checkpoint_bytes[v]);
-    part.kv_bytes.push_back(data.kv_bytes[v]);
-    if (!data.allowed.empty()) {
-      part.allowed.push_back(data.allowed[v]);
-    }
-    if (!data.fetch.empty()) {
-      part.fetch.push_back(data.fetch[v]);
-    }
-  }
-  return part;
 }
 
 // What an incremental planner builds on.

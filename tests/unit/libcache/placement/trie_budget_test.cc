@@ -102,6 +102,21 @@ TEST_F(TrieBudgetTest, FindsPricesManyOrdersOfMagnitudeApart) {
   }
 }
 
+TEST_F(TrieBudgetTest, NeitherNearlyNothingNorNearlyTooMuchIsTooMuch) {
+  for (const double scale : {5e-324, 1e-310, 1e-200, 1e200, 1e298}) {
+    weight = {0, scale, scale, scale, scale};
+    for (const std::uint64_t bytes : {std::uint64_t{1}, kMaxTrieBytes / 8}) {
+      checkpoint_bytes.assign(5, bytes);
+      const auto none = SolveTrieForBudget(View(), 0);
+      ASSERT_TRUE(none);
+      EXPECT_EQ(none->plan.checkpoints, Nodes());
+      const auto joint = SolveJointForBudget(View(), bytes + 100);
+      ASSERT_TRUE(joint);
+      EXPECT_LE(joint->plan.bytes, bytes + 100);
+    }
+  }
+}
+
 TEST_F(TrieBudgetTest, RefusesWhatIsNotATrie) {
   weight[1] = -1;
   for (const auto& status : {SolveTrieForBudget(View(), 1), SolveJointForBudget(View(), 1)}) {

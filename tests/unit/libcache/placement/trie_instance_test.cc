@@ -97,7 +97,7 @@ TEST_F(TrieInstanceTest, RefusesImpossibleWeights) {
   weight[2] = -0.0;
   EXPECT_TRUE(Validate(View()));
   weight[2] = std::numeric_limits<double>::max();
-  ExpectRefused("weight: sum times highest potential is not finite");
+  ExpectRefused("weight: sum times highest potential exceeds 1e300");
 }
 
 TEST_F(TrieInstanceTest, RefusesImpossibleFetchCosts) {
@@ -109,10 +109,10 @@ TEST_F(TrieInstanceTest, RefusesImpossibleFetchCosts) {
 
 TEST_F(TrieInstanceTest, RefusesMoreBytesThanADoubleCounts) {
   kv_bytes[3] = kMaxTrieBytes;
-  ExpectRefused("kv_bytes[3]: all bytes together must stay below 2^53");
+  ExpectRefused("kv_bytes[3]: all bytes together must not exceed 2^53");
   kv_bytes[3] = 0;
   checkpoint_bytes[2] = UINT64_MAX;
-  ExpectRefused("checkpoint_bytes[2]: all bytes together must stay below 2^53");
+  ExpectRefused("checkpoint_bytes[2]: all bytes together must not exceed 2^53");
 }
 
 // The array is as large as it says nowhere but in the view: the length is checked before a look.

@@ -189,7 +189,7 @@ TEST(TrieSolverTest, ChainsStarsAndBroomsOfManyNodes) {
     ASSERT_TRUE(again);
     EXPECT_EQ(states->objective, again->objective) << shape;
     EXPECT_EQ(states->checkpoints, again->checkpoints) << shape;
-    EXPECT_LE(solver.memory_bytes(), 216 * kNodes) << "72 for one form and 144 for the other";
+    EXPECT_LE(solver.memory_bytes(), 200 * kNodes) << "72 for one form and 128 for the other";
   }
 }
 
