@@ -60,22 +60,22 @@ class BreakpointSets {
   }
 
   /// The first or last breakpoint of the set, or kNone.
-  template <End kEnd>
+  template <End Which>
   std::uint32_t Top(Set& set) {
-    std::uint32_t& root = set.root[kEnd];
+    std::uint32_t& root = set.root[Which];
     while (root != kNone && points_[root].mass < 0) {
-      root = WithoutRoot<kEnd>(root);
+      root = WithoutRoot<Which>(root);
     }
     return root;
   }
 
   /// Removes what Top() returned. REQUIRES: Top() was called since the last change and found one.
-  template <End kEnd>
+  template <End Which>
   void Pop(Set& set) {
-    std::uint32_t& root = set.root[kEnd];
+    std::uint32_t& root = set.root[Which];
     CAIRN_DCHECK(root != kNone && points_[root].mass > 0);
     points_[root].mass = -1;  // For the other heap.
-    root = WithoutRoot<kEnd>(root);
+    root = WithoutRoot<Which>(root);
   }
 
   /// Sum over the breakpoints before `place` of mass * (place - at): what they add to the area
@@ -114,7 +114,7 @@ class BreakpointSets {
   };
   static_assert(sizeof(Point) == 32);
 
-  template <End kEnd>
+  template <End Which>
   std::uint32_t MeldRoots(std::uint32_t a, std::uint32_t b) {
     if (a == kNone) {
       return b;
@@ -123,37 +123,37 @@ class BreakpointSets {
       return a;
     }
     const bool swap =
-        kEnd == kFirst ? points_[b].at < points_[a].at : points_[b].at > points_[a].at;
+        Which == kFirst ? points_[b].at < points_[a].at : points_[b].at > points_[a].at;
     if (swap) {
       std::swap(a, b);
     }
-    points_[b].next[kEnd] = points_[a].child[kEnd];
-    points_[a].child[kEnd] = b;
+    points_[b].next[Which] = points_[a].child[Which];
+    points_[a].child[Which] = b;
     return a;
   }
 
   /// Two passes, as the bound asks: pair the children from the left, then meld the pairs from the
   /// right.
-  template <End kEnd>
+  template <End Which>
   std::uint32_t WithoutRoot(std::uint32_t root) {
-    std::uint32_t rest = points_[root].child[kEnd];
+    std::uint32_t rest = points_[root].child[Which];
     std::uint32_t pairs = kNone;
     while (rest != kNone) {
       const std::uint32_t a = rest;
-      const std::uint32_t b = points_[a].next[kEnd];
-      rest = b == kNone ? kNone : points_[b].next[kEnd];
-      const std::uint32_t pair = MeldRoots<kEnd>(a, b);
-      points_[pair].next[kEnd] = pairs;
+      const std::uint32_t b = points_[a].next[Which];
+      rest = b == kNone ? kNone : points_[b].next[Which];
+      const std::uint32_t pair = MeldRoots<Which>(a, b);
+      points_[pair].next[Which] = pairs;
       pairs = pair;
     }
     std::uint32_t merged = kNone;
     while (pairs != kNone) {
-      const std::uint32_t next = points_[pairs].next[kEnd];
-      merged = MeldRoots<kEnd>(merged, pairs);
+      const std::uint32_t next = points_[pairs].next[Which];
+      merged = MeldRoots<Which>(merged, pairs);
       pairs = next;
     }
     if (merged != kNone) {
-      points_[merged].next[kEnd] = kNone;
+      points_[merged].next[Which] = kNone;
     }
     return merged;
   }

@@ -32,12 +32,12 @@ PricedCost CostOf(const HullPoint& point) {
   return {point.price_per_byte, point.recompute, point.bytes};
 }
 
-template <bool kJoint>
+template <bool Joint>
 Result<BudgetedPlan> SolveForBudget(const TrieInstance& trie, std::uint64_t budget_bytes) {
   if (auto status = Validate(trie); !status) {
     return Fail(std::move(status).error());
   }
-  internal::TrieSweep<kJoint> sweep;
+  internal::TrieSweep<Joint> sweep;
   BudgetedPlan most{0, sweep.Solve(trie, 0)};
   if (most.plan.bytes <= budget_bytes) {
     return most;
@@ -55,18 +55,18 @@ Result<BudgetedPlan> SolveForBudget(const TrieInstance& trie, std::uint64_t budg
   return best;
 }
 
-template <bool kJoint>
-HullPoint SolvePoint(internal::TrieSweep<kJoint>& sweep, const TrieInstance& trie, double price) {
+template <bool Joint>
+HullPoint SolvePoint(internal::TrieSweep<Joint>& sweep, const TrieInstance& trie, double price) {
   const TriePlan plan = sweep.Solve(trie, price);
   return {price, plan.recompute, plan.bytes, plan.checkpoints.size()};
 }
 
-template <bool kJoint>
+template <bool Joint>
 Result<CostHull> SolveHull(const TrieInstance& trie, std::size_t max_points) {
   if (auto status = Validate(trie); !status) {
     return Fail(std::move(status).error());
   }
-  internal::TrieSweep<kJoint> sweep;
+  internal::TrieSweep<Joint> sweep;
   const HullPoint least = SolvePoint(sweep, trie, Prohibitive(trie));
   const HullPoint most = SolvePoint(sweep, trie, 0);
   CostHull hull{{most}, true};

@@ -5,8 +5,8 @@
 namespace cairn {
 namespace {
 
-template <bool kJoint>
-Result<TriePlan> Solve(internal::TrieSweep<kJoint>& sweep, const TrieInstance& trie,
+template <bool Joint>
+Result<TriePlan> Solve(internal::TrieSweep<Joint>& sweep, const TrieInstance& trie,
                        double price_per_byte) {
   if (auto status = Validate(trie); !status) {
     return Fail(std::move(status).error());

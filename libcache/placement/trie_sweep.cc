@@ -13,8 +13,8 @@ constexpr std::size_t kPrefetch = 12;
 
 }  // namespace
 
-template <bool kJoint>
-TriePlan TrieSweep<kJoint>::Solve(const TrieInstance& trie, double price_per_byte) {
+template <bool Joint>
+TriePlan TrieSweep<Joint>::Solve(const TrieInstance& trie, double price_per_byte) {
   if (trie.Size() == 0) {
     return {};
   }
@@ -29,12 +29,12 @@ TriePlan TrieSweep<kJoint>::Solve(const TrieInstance& trie, double price_per_byt
   return Decide(trie, price_per_byte);
 }
 
-template <bool kJoint>
-void TrieSweep<kJoint>::Prepare(const TrieInstance& trie) {
+template <bool Joint>
+void TrieSweep<Joint>::Prepare(const TrieInstance& trie) {
   const std::size_t n = trie.Size();
   nodes_.assign(n, Node{});
   // Each node makes at most one breakpoint per cut.
-  sets_.Reset(kJoint ? 2 * n : n);
+  sets_.Reset(Joint ? 2 * n : n);
   for (std::size_t v = 1; v < n; ++v) {
     nodes_[v].reach = std::max(nodes_[trie.parent[v]].reach, trie.Offer(v));
   }
@@ -42,16 +42,16 @@ void TrieSweep<kJoint>::Prepare(const TrieInstance& trie) {
 
 /// The subtree of v is complete: turns A_v on [0, reach of v] into F_v on [0, reach of its parent]
 /// and adds that to the parent's.
-template <bool kJoint>
-void TrieSweep<kJoint>::FoldIntoParent(const TrieInstance& trie, std::size_t v,
-                                       double decision_price) {
+template <bool Joint>
+void TrieSweep<Joint>::FoldIntoParent(const TrieInstance& trie, std::size_t v,
+                                      double decision_price) {
   Node& node = nodes_[v];
   Node& parent = nodes_[trie.parent[v]];
   const double weight = trie.weight[v];
   node.fall += weight * node.reach;
   node.left += weight;
   node.right += weight;
-  if constexpr (kJoint) {
+  if constexpr (Joint) {
     node.total += weight;
   }
   double take_below = 0;
@@ -69,7 +69,7 @@ void TrieSweep<kJoint>::FoldIntoParent(const TrieInstance& trie, std::size_t v,
     take_below = CutLeft(node, parent.reach, fall_to_offer, rise, price);
   }
   double keep_below = kAlways;
-  if constexpr (kJoint) {
+  if constexpr (Joint) {
     keep_below =
         CutRight(node, parent.reach, decision_price * static_cast<double>(trie.KvBytes(v)));
     parent.served += node.served;
@@ -86,8 +86,8 @@ void TrieSweep<kJoint>::FoldIntoParent(const TrieInstance& trie, std::size_t v,
 
 /// Forgets what is right of `reach`; returns the integral of m over what was forgotten. `fall` is
 /// left to CutLeft.
-template <bool kJoint>
-double TrieSweep<kJoint>::Shrink(Node& node, double reach) {
+template <bool Joint>
+double TrieSweep<Joint>::Shrink(Node& node, double reach) {
   double end = node.reach;
   double area = 0;
   std::uint32_t last = sets_.template Top<End::kLast>(node.set);
@@ -96,7 +96,7 @@ double TrieSweep<kJoint>::Shrink(Node& node, double reach) {
     area += node.right * width;
     // Rounded sums can differ a little from the sum of what is left.
     node.right = std::max(node.right - sets_.Mass(last), node.left);
-    if constexpr (kJoint) {
+    if constexpr (Joint) {
       node.saving += node.served * width;
       node.served += sets_.Mass(last);
     }
@@ -108,7 +108,7 @@ double TrieSweep<kJoint>::Shrink(Node& node, double reach) {
     node.right = node.left;  // A line: what was rounded so far is gone.
   }
   area += node.right * (end - reach);
-  if constexpr (kJoint) {
+  if constexpr (Joint) {
     node.saving += node.served * (end - reach);
   }
   return area;
@@ -116,9 +116,9 @@ double TrieSweep<kJoint>::Shrink(Node& node, double reach) {
 
 /// min(A_v(x), price + A_v(offer)) on [0, reach]: the constant rules where x is small. Returns
 /// below which x it does.
-template <bool kJoint>
-double TrieSweep<kJoint>::CutLeft(Node& node, double reach, double fall_to_offer, double rise,
-                                  double price) {
+template <bool Joint>
+double TrieSweep<Joint>::CutLeft(Node& node, double reach, double fall_to_offer, double rise,
+                                 double price) {
   if (fall_to_offer <= price) {
     const bool line = sets_.template Top<End::kLast>(node.set) == BreakpointSets::kNone;
     node.fall = line ? node.left * reach : std::max(fall_to_offer - rise, 0.0);
@@ -151,13 +151,13 @@ double TrieSweep<kJoint>::CutLeft(Node& node, double reach, double fall_to_offer
 }
 
 /// A checkpoint stands here whatever is offered from above: F_v is constant.
-template <bool kJoint>
-void TrieSweep<kJoint>::Serve(Node& node, double rise, double price) {
+template <bool Joint>
+void TrieSweep<Joint>::Serve(Node& node, double rise, double price) {
   node.set = Set{};
   node.fall = 0;
   node.left = 0;
   node.right = 0;
-  if constexpr (kJoint) {
+  if constexpr (Joint) {
     node.served = node.total;
     node.saving += std::max(rise - price, 0.0);
   }
@@ -165,9 +165,9 @@ void TrieSweep<kJoint>::Serve(Node& node, double rise, double price) {
 
 /// min(Z_v(x), G_v(x)) on [0, reach]: nothing is kept where x is large. Returns below which x
 /// something is.
-template <bool kJoint>
-double TrieSweep<kJoint>::CutRight(Node& node, double reach, double kv_price) {
-  if constexpr (!kJoint) {
+template <bool Joint>
+double TrieSweep<Joint>::CutRight(Node& node, double reach, double kv_price) {
+  if constexpr (!Joint) {
     return kAlways;
   } else {
     node.saving -= kv_price;
@@ -208,9 +208,9 @@ double TrieSweep<kJoint>::CutRight(Node& node, double reach, double kv_price) {
 }
 
 /// Nothing in the subtree is worth its KV whatever is offered from above: F_v is Z_v.
-template <bool kJoint>
-void TrieSweep<kJoint>::DropAll(Node& node, double reach) {
-  if constexpr (kJoint) {
+template <bool Joint>
+void TrieSweep<Joint>::DropAll(Node& node, double reach) {
+  if constexpr (Joint) {
     node.set = Set{};
     node.fall = node.total * reach;
     node.left = node.total;
@@ -220,12 +220,12 @@ void TrieSweep<kJoint>::DropAll(Node& node, double reach) {
   }
 }
 
-template <bool kJoint>
-TriePlan TrieSweep<kJoint>::Decide(const TrieInstance& trie, double price_per_byte) {
+template <bool Joint>
+TriePlan TrieSweep<Joint>::Decide(const TrieInstance& trie, double price_per_byte) {
   TriePlan plan;
   std::size_t chosen = 0;
   nodes_[0].reach = 0;
-  if constexpr (kJoint) {
+  if constexpr (Joint) {
     nodes_[0].total = 1;
   }
   for (std::size_t v = 1; v < trie.Size(); ++v) {
@@ -233,7 +233,7 @@ TriePlan TrieSweep<kJoint>::Decide(const TrieInstance& trie, double price_per_by
     const Node& parent = nodes_[trie.parent[v]];
     double best = parent.reach;
     bool take = best < node.fall;
-    if constexpr (kJoint) {
+    if constexpr (Joint) {
       const bool keep = parent.total > 0 && best < node.left;
       node.total = keep ? 1 : 0;
       take = take && keep;
@@ -255,7 +255,7 @@ TriePlan TrieSweep<kJoint>::Decide(const TrieInstance& trie, double price_per_by
       plan.checkpoints.push_back(static_cast<std::uint32_t>(v));
     }
   }
-  if constexpr (kJoint) {
+  if constexpr (Joint) {
     CollectKv(trie, plan);
   }
   plan.objective = plan.recompute + price_per_byte * static_cast<double>(plan.bytes);
@@ -263,8 +263,8 @@ TriePlan TrieSweep<kJoint>::Decide(const TrieInstance& trie, double price_per_by
 }
 
 /// KV is kept on the root paths of checkpoints and nowhere else, also where it would cost nothing.
-template <bool kJoint>
-void TrieSweep<kJoint>::CollectKv(const TrieInstance& trie, TriePlan& plan) {
+template <bool Joint>
+void TrieSweep<Joint>::CollectKv(const TrieInstance& trie, TriePlan& plan) {
   std::size_t kept = 0;
   for (std::size_t v = trie.Size() - 1; v > 0; --v) {
     if (nodes_[v].right > 0) {

@@ -25,7 +25,7 @@ namespace cairn::internal {
 /// and, joint, with q(x) = (mass of the subtree) - m(x):
 ///   served  q at reach
 ///   saving  Z_v(reach) - F_v(reach): what keeping anything saves if reach is offered from above
-template <bool kJoint>
+template <bool Joint>
 class TrieSweep {
  public:
   /// REQUIRES: both are valid.
@@ -53,7 +53,7 @@ class TrieSweep {
     double saving = 0;
     double total = 0;  // Mass of the subtree; on the way down: 1 if its KV is kept.
   };
-  using Node = std::conditional_t<kJoint, JointNode, StatesNode>;
+  using Node = std::conditional_t<Joint, JointNode, StatesNode>;
   static_assert(sizeof(StatesNode) == 40 && sizeof(JointNode) == 64);
 
   static constexpr double kAlways = std::numeric_limits<double>::infinity();

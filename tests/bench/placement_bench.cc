@@ -99,8 +99,8 @@ double PriceOf(const benchmark::State& state) {
   return static_cast<double>(state.range(2)) / static_cast<double>(48U << 20U);
 }
 
-template <bool kJoint>
-void BM_Solve(benchmark::State& state) {
+template <bool Joint>
+void SolveAtPrice(benchmark::State& state) {
   const auto nodes = static_cast<std::size_t>(state.range(1));
   const Trie& trie = TrieOf(static_cast<Shape>(state.range(0)), nodes);
   const TrieInstance view = trie.View();
@@ -108,7 +108,7 @@ void BM_Solve(benchmark::State& state) {
   std::size_t kept = 0;
   for (auto _ : state) {
     auto plan =
-        kJoint ? solver.SolveJoint(view, PriceOf(state)) : solver.SolveTrie(view, PriceOf(state));
+        Joint ? solver.SolveJoint(view, PriceOf(state)) : solver.SolveTrie(view, PriceOf(state));
     if (!plan) {
       std::abort();
     }
@@ -130,19 +130,19 @@ void Shapes(benchmark::internal::Benchmark* bench) {
   }
 }
 /// A tenth of the bytes that all of it would need.
-template <bool kJoint>
-void BM_Budget(benchmark::State& state) {
+template <bool Joint>
+void SolveWithinBudget(benchmark::State& state) {
   const Trie& trie =
       TrieOf(static_cast<Shape>(state.range(0)), static_cast<std::size_t>(state.range(1)));
   const TrieInstance view = trie.View();
-  const auto all = kJoint ? SolveJoint(view, 0) : SolveTrie(view, 0);
+  const auto all = Joint ? SolveJoint(view, 0) : SolveTrie(view, 0);
   if (!all) {
     std::abort();
   }
   double price = 0;
   for (auto _ : state) {
-    auto best = kJoint ? SolveJointForBudget(view, all->bytes / 10)
-                       : SolveTrieForBudget(view, all->bytes / 10);
+    auto best = Joint ? SolveJointForBudget(view, all->bytes / 10)
+                      : SolveTrieForBudget(view, all->bytes / 10);
     if (!best) {
       std::abort();
     }
@@ -152,8 +152,8 @@ void BM_Budget(benchmark::State& state) {
   state.counters["price"] = price * static_cast<double>(48U << 20U);
 }
 
-BENCHMARK(BM_Solve<false>)->Name("states")->Apply(Shapes);
-BENCHMARK(BM_Solve<true>)->Name("joint")->Apply(Shapes);
+BENCHMARK(SolveAtPrice<false>)->Name("states")->Apply(Shapes);
+BENCHMARK(SolveAtPrice<true>)->Name("joint")->Apply(Shapes);
 
 void BudgetShapes(benchmark::internal::Benchmark* bench) {
   bench->ArgNames({"shape", "nodes"})->Unit(benchmark::kMillisecond);
@@ -163,8 +163,8 @@ void BudgetShapes(benchmark::internal::Benchmark* bench) {
     }
   }
 }
-BENCHMARK(BM_Budget<false>)->Name("states_budget")->Apply(BudgetShapes);
-BENCHMARK(BM_Budget<true>)->Name("joint_budget")->Apply(BudgetShapes);
+BENCHMARK(SolveWithinBudget<false>)->Name("states_budget")->Apply(BudgetShapes);
+BENCHMARK(SolveWithinBudget<true>)->Name("joint_budget")->Apply(BudgetShapes);
 
 }  // namespace
 

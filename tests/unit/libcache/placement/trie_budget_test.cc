@@ -11,7 +11,7 @@ using Nodes = std::vector<std::uint32_t>;
 
 // A prompt of potential 10 with two forks, three questions of potential 16 for two each.
 class TrieBudgetTest : public ::testing::Test {
- protected:
+ public:
   std::vector<std::uint32_t> parent = {0, 0, 1, 1, 1};
   std::vector<double> potential = {0, 10, 16, 16, 16};
   std::vector<double> weight = {0, 2, 2, 2, 2};

@@ -14,7 +14,7 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 /// A sound instance, of which each test breaks one thing.
 class TrieInstanceTest : public ::testing::Test {
- protected:
+ public:
   std::vector<std::uint32_t> parent = {7, 0, 1, 1};  // The root's parent is nobody's business.
   std::vector<double> potential = {0, 4, 9, 6};
   std::vector<double> weight = {0, 1, 0, 2.5};

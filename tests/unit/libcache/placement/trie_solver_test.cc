@@ -78,42 +78,46 @@ TEST(TrieSolverTest, AnEmptyTrieAndALoneRootKeepNothing) {
 }
 
 // A system prompt of potential 10, where two requests fork off, under three questions for two each.
-const TrieData kQuestions{
-    {0, 0, 1, 1, 1}, {0, 10, 16, 16, 16}, {0, 2, 2, 2, 2}, {}, {0, 5, 3, 3, 3}, {}, {}};
+TrieData Questions() {
+  return {{0, 0, 1, 1, 1}, {0, 10, 16, 16, 16}, {0, 2, 2, 2, 2}, {}, {0, 5, 3, 3, 3}, {}, {}};
+}
 
 TEST(TrieSolverTest, KeepsTheSharedPrefixFirst) {
-  EXPECT_EQ(SolveTrie(kQuestions.View(), 100)->checkpoints, Nodes()) << "nothing is worth 100";
-  EXPECT_EQ(SolveTrie(kQuestions.View(), 79)->checkpoints, Nodes({1})) << "saves all eight 10";
-  EXPECT_EQ(SolveTrie(kQuestions.View(), 13)->checkpoints, Nodes({1}));
-  EXPECT_EQ(SolveTrie(kQuestions.View(), 11)->checkpoints, Nodes({1, 2, 3, 4}));
-  EXPECT_EQ(SolveTrie(kQuestions.View(), 0)->checkpoints, Nodes({1, 2, 3, 4}));
+  const TrieData questions = Questions();
+  EXPECT_EQ(SolveTrie(questions.View(), 100)->checkpoints, Nodes()) << "nothing is worth 100";
+  EXPECT_EQ(SolveTrie(questions.View(), 79)->checkpoints, Nodes({1})) << "saves all eight 10";
+  EXPECT_EQ(SolveTrie(questions.View(), 13)->checkpoints, Nodes({1}));
+  EXPECT_EQ(SolveTrie(questions.View(), 11)->checkpoints, Nodes({1, 2, 3, 4}));
+  EXPECT_EQ(SolveTrie(questions.View(), 0)->checkpoints, Nodes({1, 2, 3, 4}));
   // With one at each question and no fork elsewhere, the prompt's own serves nobody.
-  TrieData data = kQuestions;
+  TrieData data = Questions();
   data.weight[1] = 0;
   EXPECT_EQ(SolveTrie(data.View(), 0)->checkpoints, Nodes({2, 3, 4}));
 }
 
 TEST(TrieSolverTest, ATieKeepsFewerBytes) {
-  EXPECT_EQ(SolveTrie(kQuestions.View(), 80)->checkpoints, Nodes());
-  EXPECT_EQ(SolveTrie(kQuestions.View(), 12)->checkpoints, Nodes({1}));
-  EXPECT_EQ(SolveJoint(kQuestions.View(), 3)->checkpoints, Nodes({1}));
+  const TrieData questions = Questions();
+  EXPECT_EQ(SolveTrie(questions.View(), 80)->checkpoints, Nodes());
+  EXPECT_EQ(SolveTrie(questions.View(), 12)->checkpoints, Nodes({1}));
+  EXPECT_EQ(SolveJoint(questions.View(), 3)->checkpoints, Nodes({1}));
 }
 
 TEST(TrieSolverTest, JointKeepsTheKvOfTheWholePath) {
-  const auto plan = SolveJoint(kQuestions.View(), 1);
+  const TrieData questions = Questions();
+  const auto plan = SolveJoint(questions.View(), 1);
   ASSERT_TRUE(plan);
   EXPECT_EQ(plan->checkpoints, Nodes({1, 2, 3, 4}));
   EXPECT_EQ(plan->kept_kv, Nodes({1, 2, 3, 4}));
   EXPECT_EQ(plan->bytes, 6U + 3 * 4U);
   EXPECT_EQ(plan->objective, 18);
-  const auto dear = SolveJoint(kQuestions.View(), 4);
+  const auto dear = SolveJoint(questions.View(), 4);
   EXPECT_EQ(dear->checkpoints, Nodes({1})) << "a question saves 12 for a state of 4 and KV of 12";
   EXPECT_EQ(dear->kept_kv, Nodes({1}));
-  EXPECT_EQ(SolveJoint(kQuestions.View(), 14)->kept_kv, Nodes()) << "80 for 6 bytes";
+  EXPECT_EQ(SolveJoint(questions.View(), 14)->kept_kv, Nodes()) << "80 for 6 bytes";
 }
 
 TEST(TrieSolverTest, JointWithoutStateBytesDecidesAboutPrefixesAlone) {
-  TrieData data = kQuestions;
+  TrieData data = Questions();
   data.checkpoint_bytes.assign(5, 0);
   const auto plan = SolveJoint(data.View(), 4.5);
   ASSERT_TRUE(plan);
@@ -122,7 +126,7 @@ TEST(TrieSolverTest, JointWithoutStateBytesDecidesAboutPrefixesAlone) {
 }
 
 TEST(TrieSolverTest, KvThatCostsNothingIsNotKeptForNothing) {
-  TrieData data = kQuestions;
+  TrieData data = Questions();
   data.kv_bytes.assign(5, 0);
   const auto plan = SolveJoint(data.View(), 1000);
   EXPECT_EQ(plan->kept_kv, Nodes());
@@ -130,7 +134,7 @@ TEST(TrieSolverTest, KvThatCostsNothingIsNotKeptForNothing) {
 }
 
 TEST(TrieSolverTest, StaysOnTheGrid) {
-  TrieData data = kQuestions;
+  TrieData data = Questions();
   data.allowed = {0, 0, 1, 1, 0};
   EXPECT_EQ(SolveTrie(data.View(), 1)->checkpoints, Nodes({2, 3}));
   EXPECT_EQ(SolveJoint(data.View(), 1)->kept_kv, Nodes({1, 2, 3}));
@@ -147,7 +151,7 @@ TEST(TrieSolverTest, ADeeperCheckpointMayOfferLess) {
 }
 
 TEST(TrieSolverTest, ModelsWithCheckpointsOfSeveralSizesShareOnePrice) {
-  TrieData data = kQuestions;
+  TrieData data = Questions();
   data.checkpoint_bytes = {0, 100, 1, 20, 3};
   EXPECT_EQ(SolveTrie(data.View(), 0.7)->checkpoints, Nodes({2, 3, 4}));
   EXPECT_EQ(SolveTrie(data.View(), 1.5)->checkpoints, Nodes({2, 3, 4}));
@@ -155,14 +159,15 @@ TEST(TrieSolverTest, ModelsWithCheckpointsOfSeveralSizesShareOnePrice) {
 }
 
 TEST(TrieSolverTest, RefusesWhatIsNotATrie) {
-  TrieData data = kQuestions;
+  const TrieData questions = Questions();
+  TrieData data = Questions();
   data.weight[3] = -1;
   for (const bool joint : {false, true}) {
     const auto plan = joint ? SolveJoint(data.View(), 1) : SolveTrie(data.View(), 1);
     ASSERT_FALSE(plan);
     EXPECT_EQ(plan.error().message, "weight[3]: must be finite and not negative");
     const auto unpriced =
-        joint ? SolveJoint(kQuestions.View(), -1) : SolveTrie(kQuestions.View(), -1);
+        joint ? SolveJoint(questions.View(), -1) : SolveTrie(questions.View(), -1);
     ASSERT_FALSE(unpriced);
     EXPECT_EQ(unpriced.error().code, ErrorCode::kInvalidArgument);
   }
