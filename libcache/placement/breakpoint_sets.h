@@ -18,6 +18,11 @@ namespace cairn::internal {
 /// are O(1), a pop is O(log n) amortised. Nothing recurses: a chain of a million nodes is no deeper
 /// than any other trie.
 ///
+/// Chosen over skew heaps (about the same, joint up to 1.8 times slower), a treap per set (three
+/// times faster on caterpillars, up to 1.8 times slower on wide tries, and it recurses) and sorted
+/// arrays merged small to large (up to 29 times slower where a node has half a million children).
+/// Measured on a million nodes, 32 to 344 ms each.
+///
 /// 32 bytes per breakpoint ever inserted; a slot is not used twice before Reset. Not thread-safe.
 class BreakpointSets {
  public:
