@@ -15,8 +15,8 @@ namespace cairn::internal {
 /// One pass from the leaves to the root that finds for each node below which offer x from above a
 /// checkpoint there pays (and, joint, anything below it is kept), and one pass back that decides.
 /// Behind TrieSolver and the searches for a price; does not validate. Not thread-safe. A node
-/// without mass and with one child hands its child's set on untouched, so nothing is gained by
-/// removing such nodes first.
+/// without mass and with one child hands its child's set on: O(1), so such nodes need not be
+/// removed first.
 ///
 /// Of the cost F_v(x) of v's subtree only shapes are kept, never values, so that no small number is
 /// the difference of two large ones: with m(x) = -F_v'(x), the mass of requests that would gain if
