@@ -34,7 +34,8 @@ struct Sums {
                                        ChainCost before) const {
     return {.value = before - moment + Product(point.potential, weight),
             .slope = point.potential,
-            .source = static_cast<std::uint32_t>(index)};
+            .source = static_cast<std::uint32_t>(index),
+            .count = 0};
   }
   /// The cost of the points so far, the last stretch being served by `line`.
   [[nodiscard]] ChainCost With(const ChainHull::Line& line) const {
@@ -131,7 +132,7 @@ Result<ChainTable> ChainTable::Solve(std::span<const ChainPoint> points, std::si
     for (std::size_t j = 0; j < n; ++j) {
       hull.Add(before.LineOf(points[j], j, fewer[j]));
       before.Add(points[j]);
-      const ChainHull::Line& best = hull.Best(before.weight);
+      const ChainHull::Line best = hull.Best(before.weight);
       least[j + 1] = before.With(best);
       table.choice_[m * n + j] = best.source;
     }
@@ -163,43 +164,70 @@ std::vector<std::uint32_t> ChainTable::MinPositions() const {
   return Positions(MinCount(), std::numeric_limits<std::uint32_t>::max());
 }
 
-Result<PricedPlacement> PlacePriced(std::span<const ChainPoint> points, ChainCost price) {
-  const auto sums = Check(points);
-  if (!sums) {
-    return Fail(sums.error());
+Result<PricedPlacement> PlacePriced(std::span<const ChainPoint> points, ChainCost price,
+                                    std::span<const ChainCost> reach) {
+  const auto all = Check(points);
+  if (!all) {
+    return Fail(all.error());
   }
-  if (price < 0) {
+  const auto negative = [](ChainCost cost) { return cost < 0; };
+  if (negative(price) || std::any_of(reach.begin(), reach.end(), negative)) {
     return Fail(ErrorCode::kInvalidArgument, "the price of a checkpoint is negative");
   }
   const std::size_t n = points.size();
+  if (!reach.empty() && reach.size() != n) {
+    return Fail(ErrorCode::kInvalidArgument, "there must be one reach per point");
+  }
   // No checkpoint saves more than everything, so that a higher price changes nothing but overflows.
-  price = std::min(price, sums->moment + 1);
+  const ChainCost too_much = all->moment + 1;
+  price = std::min(price, too_much);
   // [j] is the last checkpoint for points 0..j, counted from 1; 0 is none. All else that the points
   // so far leave behind fits in two numbers: their least sum and its checkpoints.
   std::vector<std::uint32_t> last(n);
   ChainCost sum = 0;
   std::uint32_t count = 0;
-  ChainHull hull(n + 1, sums->weight);
-  hull.Add({});  // No checkpoint so far: resume at position 0.
+  // Of the whole chain, with the KV up to its deepest checkpoint.
+  ChainCost best_sum = all->moment;
+  std::uint32_t best_count = 0;
+  std::size_t deepest = 0;  // From 1; 0 is none.
+  ChainHull hull(n + 1, all->weight);
+  hull.Add({.value = 0,
+            .slope = 0,
+            .source = 0,
+            .count = 0});  // No checkpoint so far: resume at position 0.
   Sums before;
   for (std::size_t j = 0; j < n; ++j) {
     ChainHull::Line line = before.LineOf(points[j], j + 1, sum + price);
     line.count = count + 1;
+    if (!reach.empty()) {
+      const ChainCost as_deepest = all->With(line) + std::min(reach[j], too_much);
+      if (as_deepest < best_sum || (as_deepest == best_sum && line.count < best_count)) {
+        best_sum = as_deepest;
+        best_count = line.count;
+        deepest = j + 1;
+      }
+    }
     hull.Add(line);
     before.Add(points[j]);
-    const ChainHull::Line& best = hull.Best(before.weight);
+    const ChainHull::Line best = hull.Best(before.weight);
     sum = before.With(best);
     count = best.count;
     last[j] = best.source;
   }
-  PricedPlacement placement;
-  placement.positions.reserve(count);
-  for (std::size_t left = n; left > 0 && last[left - 1] > 0; left = last[left - 1] - 1) {
-    placement.positions.push_back(points[last[left - 1] - 1].position);
+  if (reach.empty() && n > 0) {
+    best_sum = sum;
+    best_count = count;
+    deepest = last[n - 1];
   }
-  CAIRN_DCHECK(placement.positions.size() == count);
+  PricedPlacement placement;
+  placement.positions.reserve(best_count);
+  for (std::size_t at = deepest; at > 0; at = at > 1 ? last[at - 2] : 0) {
+    placement.positions.push_back(points[at - 1].position);
+  }
+  CAIRN_DCHECK(placement.positions.size() == best_count);
   std::reverse(placement.positions.begin(), placement.positions.end());
-  placement.cost = sum - price * static_cast<ChainCost>(count);
+  const ChainCost kept = reach.empty() || deepest == 0 ? 0 : std::min(reach[deepest - 1], too_much);
+  placement.cost = best_sum - price * static_cast<ChainCost>(best_count) - kept;
   return placement;
 }
 

@@ -79,13 +79,16 @@ class ChainTable {
 
 struct PricedPlacement {
   std::vector<std::uint32_t> positions;  ///< Ascending.
-  ChainCost cost = 0;                    ///< Without the price of the checkpoints.
+  ChainCost cost = 0;                    ///< Without what the checkpoints and their KV cost.
 };
 
-/// Minimises cost + price * checkpoints; of equal sums the fewest checkpoints. Time and memory
-/// linear in the points.
-/// Errors: kInvalidArgument as ChainTable::Solve, or for a price below 0.
-Result<PricedPlacement> PlacePriced(std::span<const ChainPoint> points, ChainCost price);
+/// Minimises cost + price * checkpoints; of equal sums the fewest checkpoints. With `reach`, one
+/// number per point, also reach[i] is paid once, i being the deepest checkpoint: what it costs to
+/// keep the KV up to there. Time and memory linear in the points.
+/// Errors: kInvalidArgument as ChainTable::Solve, for a price or reach below 0, or if `reach` is
+/// neither empty nor as long as the points.
+Result<PricedPlacement> PlacePriced(std::span<const ChainPoint> points, ChainCost price,
+                                    std::span<const ChainCost> reach = {});
 
 struct Overlap {
   std::uint32_t tokens = 0;

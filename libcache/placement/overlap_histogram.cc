@@ -32,7 +32,7 @@ Result<OverlapHistogram> OverlapHistogram::Create(const Options& options) {
   return OverlapHistogram(options);
 }
 
-Status OverlapHistogram::Restore(std::span<const BinCount> counts) {
+Status OverlapHistogram::Restore(std::span<const BinCount> counts, std::size_t observed) {
   std::vector<double> restored(counts_.size(), 0.0);
   for (const BinCount& entry : counts) {
     if (entry.bin >= restored.size()) {
@@ -46,6 +46,7 @@ Status OverlapHistogram::Restore(std::span<const BinCount> counts) {
     restored[entry.bin] = entry.count;
   }
   counts_ = std::move(restored);
+  observed_ = observed;
   dirty_ = true;
   return {};
 }

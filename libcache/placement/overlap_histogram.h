@@ -45,9 +45,9 @@ class OverlapHistogram {
   /// than kMaxChainCells.
   static Result<OverlapHistogram> Create(const Options& options);
 
-  /// Replaces the counts, as those of a warm-up seen elsewhere.
+  /// Replaces the counts, as those of a warm-up of `observed` requests seen elsewhere.
   /// Errors: kInvalidArgument for a bin beyond the last, or a count that is negative or not finite.
-  Status Restore(std::span<const BinCount> counts);
+  Status Restore(std::span<const BinCount> counts, std::size_t observed);
   /// `overlap_tokens` is what was found in the cache, 0 for a miss. O(bins).
   void Observe(std::uint32_t overlap_tokens);
   /// O(bins * budget). Without any weight there is nothing to solve and the plan stays.

@@ -100,6 +100,42 @@ void SmallChainsAreOptimal() {
   }
 }
 
+/// The joint form: the deepest checkpoint also pays for the KV up to it.
+void SmallChainsAreOptimalWithTheirKv() {
+  const auto points = AnyChain(Draw<std::size_t>(0, 8));
+  const std::uint64_t scale = Draw(0, 2) == 0 ? 10 : std::uint64_t{1} << 50U;
+  const auto price = static_cast<ChainCost>(Draw<std::uint64_t>(0, scale));
+  std::vector<ChainCost> reach;
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    reach.push_back(static_cast<ChainCost>(Draw<std::uint64_t>(0, scale)));
+  }
+  const auto sum_of = [&](const Positions& positions) {
+    ChainCost sum =
+        CostByDefinition(points, positions) + price * static_cast<ChainCost>(positions.size());
+    for (std::size_t i = 0; i < points.size(); ++i) {
+      if (!positions.empty() && points[i].position == positions.back()) {
+        sum += reach[i];
+      }
+    }
+    return sum;
+  };
+  const auto placement = std::move(PlacePriced(points, price, reach)).value();
+  RC_ASSERT((CostByDefinition(points, placement.positions) == placement.cost));
+  const ChainCost ours = sum_of(placement.positions);
+  for (std::uint32_t bits = 0; bits < 1U << points.size(); ++bits) {
+    const auto positions = Subset(points, bits);
+    const ChainCost theirs = sum_of(positions);
+    RC_ASSERT(
+        (ours < theirs || (ours == theirs && placement.positions.size() <= positions.size())));
+  }
+}
+
+RC_GTEST_PROP(ChainProperty, NoSetWithItsKvIsCheaper, ()) {
+  for (int i = 0; i < 30; ++i) {
+    SmallChainsAreOptimalWithTheirKv();
+  }
+}
+
 RC_GTEST_PROP(ChainProperty, NoSetIsCheaperThanTheOptimum, ()) {
   for (int i = 0; i < 50; ++i) {  // Of each of RapidCheck's cases.
     SmallChainsAreOptimal();

@@ -211,6 +211,23 @@ TEST(ChainTest, TheLargestNumbersDoNotOverflow) {
   EXPECT_EQ(PlacePriced(points, 0)->positions, Positions({1, 2, 3}));
 }
 
+// Half of the requests leave at 100, half at 1000. To keep KV as deep as 1000 is worth it until it
+// costs more than the 450 tokens that it saves a request.
+TEST(ChainTest, KvIsPaidForUpToTheDeepestCheckpoint) {
+  const std::vector<ChainPoint> points = {{.position = 100, .potential = 100, .weight = 1},
+                                          {.position = 1000, .potential = 1000, .weight = 1}};
+  const std::vector<ChainCost> cheap = {10, 100};
+  const std::vector<ChainCost> dear = {100, 1000};
+  EXPECT_EQ(PlacePriced(points, 50, cheap)->positions, Positions({100, 1000}));
+  EXPECT_EQ(PlacePriced(points, 150, cheap)->positions, Positions({1000}));
+  EXPECT_EQ(PlacePriced(points, 50, dear)->positions, Positions({100}));
+  EXPECT_EQ(Narrow(PlacePriced(points, 50, dear)->cost), 900);
+  EXPECT_FALSE(PlacePriced(points, 50, std::vector<ChainCost>{1}).has_value());
+  EXPECT_FALSE(PlacePriced(points, 50, std::vector<ChainCost>{1, -1}).has_value());
+  const ChainCost largest = std::numeric_limits<ChainCost>::max();
+  EXPECT_EQ(PlacePriced(points, 0, std::vector<ChainCost>(2, largest))->positions, Positions());
+}
+
 TEST(ChainTest, RefusesANegativePrice) {
   const auto placement = PlacePriced({}, -1);
   ASSERT_FALSE(placement.has_value());

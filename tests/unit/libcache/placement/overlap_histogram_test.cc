@@ -120,11 +120,11 @@ TEST(OverlapHistogramTest, RefusesOptionsThatMeanNothing) {
 TEST(OverlapHistogramTest, RefusesCountsThatAreNone) {
   OverlapHistogram histogram = Make({.max_tokens = 640});
   using Counts = std::vector<OverlapHistogram::BinCount>;
-  EXPECT_FALSE(histogram.Restore(Counts{{11, 1.0}}).has_value());
-  EXPECT_FALSE(histogram.Restore(Counts{{1, -1.0}}).has_value());
-  EXPECT_FALSE(histogram.Restore(Counts{{1, std::nan("")}}).has_value());
+  EXPECT_FALSE(histogram.Restore(Counts{{11, 1.0}}, 3).has_value());
+  EXPECT_FALSE(histogram.Restore(Counts{{1, -1.0}}, 3).has_value());
+  EXPECT_FALSE(histogram.Restore(Counts{{1, std::nan("")}}, 3).has_value());
   EXPECT_EQ(histogram.Counts()[1], 0);
-  EXPECT_TRUE(histogram.Restore(Counts{{10, 2.0}}).has_value());
+  EXPECT_TRUE(histogram.Restore(Counts{{10, 2.0}}, 3).has_value());
   EXPECT_EQ(histogram.Counts()[10], 2);
 }
 
