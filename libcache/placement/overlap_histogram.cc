@@ -68,6 +68,12 @@ Status OverlapHistogram::Solve() {
   if (std::none_of(counts_.begin(), counts_.end(), [](double count) { return count > 0; })) {
     return {};
   }
+  if (options_.published_rounding && options_.budget >= counts_.size() - 1) {
+    plan_ = RoundedPlan(counts_, options_.budget);
+    dirty_ = false;
+    ++solves_;
+    return {};
+  }
   // All bins, not only those with weight: the published choice among useless positions is part of
   // what the baseline stores.
   std::vector<RealChainPoint> points;
@@ -91,19 +97,31 @@ Status OverlapHistogram::Solve() {
   return {};
 }
 
-Result<std::vector<std::uint32_t>> OverlapHistogram::Positions(std::uint32_t prompt_tokens) {
-  if (!plan_) {
-    return BalancedPositions(prompt_tokens, options_.budget);
+std::vector<std::uint32_t> OverlapHistogram::Planned(std::uint32_t tokens) const {
+  if (const auto* table = std::get_if<ChainTable>(&*plan_)) {
+    return table->Positions(options_.budget, tokens);
   }
-  if (options_.mode != Mode::kFrozen && dirty_ && observed_ % options_.replan_interval == 0) {
+  auto positions = std::get<RoundedPlan>(*plan_).Bins(tokens / options_.bin_tokens);
+  for (std::uint32_t& position : positions) {
+    position *= options_.bin_tokens;
+  }
+  return positions;
+}
+
+Result<std::vector<std::uint32_t>> OverlapHistogram::Positions(std::uint32_t prompt_tokens) {
+  const bool due = dirty_ && observed_ % options_.replan_interval == 0;
+  if (due && (plan_ ? options_.mode != Mode::kFrozen : options_.cold_start)) {
     if (const auto solved = Solve(); !solved) {
       return Fail(solved.error());
     }
   }
-  if (options_.adaptive_backtrack) {
-    return plan_->Positions(options_.budget, prompt_tokens);
+  if (!plan_) {
+    return BalancedPositions(prompt_tokens, options_.budget);
   }
-  auto positions = plan_->Positions(options_.budget, options_.max_tokens);
+  if (options_.adaptive_backtrack) {
+    return Planned(prompt_tokens);
+  }
+  auto positions = Planned(options_.max_tokens);
   std::erase_if(positions, [&](std::uint32_t position) { return position > prompt_tokens; });
   return positions;
 }

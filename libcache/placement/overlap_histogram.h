@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <variant>
 #include <vector>
 
 #include "libcache/base/result.h"
 #include "libcache/placement/chain.h"
+#include "libcache/placement/rounded_plan.h"
 
 namespace cairn {
 
@@ -16,7 +18,7 @@ namespace cairn {
 /// `hist_exp_decay`, kept as published, and the prior for prompts of which nothing better is known.
 ///
 /// Until Solve is first called, positions are the balanced ones; it is called once after a warm-up,
-/// and from then on the plan follows by itself. Not thread-safe.
+/// and from then on the plan follows by itself (but see `cold_start`). Not thread-safe.
 class OverlapHistogram {
  public:
   enum class Mode {
@@ -35,6 +37,11 @@ class OverlapHistogram {
     /// positions past the request's end are dropped: the published runs did that, and it leaves
     /// short requests with less than their budget.
     bool adaptive_backtrack = false;
+    /// Does not wait for the first call of Solve, which the published one must be given.
+    bool cold_start = false;
+    /// Where the budget is enough for every bin, plans as the
+    /// published program rounded (see RoundedPlan); O(bins^2 * budget).
+    bool published_rounding = false;
   };
   struct BinCount {
     std::uint32_t bin = 0;
@@ -62,13 +69,14 @@ class OverlapHistogram {
 
  private:
   explicit OverlapHistogram(const Options& options);
+  [[nodiscard]] std::vector<std::uint32_t> Planned(std::uint32_t tokens) const;
 
   Options options_;
   std::vector<double> counts_;  // By bin.
   std::size_t observed_ = 0;
   std::size_t solves_ = 0;
   bool dirty_ = false;
-  std::optional<ChainTable> plan_;
+  std::optional<std::variant<ChainTable, RoundedPlan>> plan_;
 };
 
 }  // namespace cairn

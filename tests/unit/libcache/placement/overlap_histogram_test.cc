@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <string>
@@ -69,6 +70,15 @@ TEST(OverlapHistogramTest, StaysBalancedUntilItIsToldToSolve) {
   EXPECT_EQ(PositionsOf(histogram, 9000).back(), 6400U);
 }
 
+TEST(OverlapHistogramTest, AColdStartSolvesWhenAPlanIsDue) {
+  OverlapHistogram histogram = Make({.budget = 1, .replan_interval = 3, .cold_start = true});
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(PositionsOf(histogram, 9000), Positions({4500}));
+    histogram.Observe(6400);
+  }
+  EXPECT_EQ(PositionsOf(histogram, 9000), Positions({6400}));
+}
+
 TEST(OverlapHistogramTest, SolvingNothingChangesNothing) {
   OverlapHistogram histogram = Make({.budget = 1});
   ASSERT_TRUE(histogram.Solve().has_value());
@@ -98,6 +108,26 @@ TEST(OverlapHistogramTest, AdaptiveBacktrackPlansForTheRequest) {
     ASSERT_TRUE(histogram.Solve().has_value());
     EXPECT_EQ(PositionsOf(histogram, 9000), Positions({8000}));
     EXPECT_EQ(PositionsOf(histogram, 1100), adaptive ? Positions({960}) : Positions());
+  }
+}
+
+// With checkpoints to spare both plans cover every bin that was seen; only the published one puts
+// some where rounding says.
+TEST(OverlapHistogramTest, PublishedRoundingCoversWhatTheExactPlanCovers) {
+  for (const bool rounded : {false, true}) {
+    OverlapHistogram histogram =
+        Make({.max_tokens = 1280, .budget = 20, .published_rounding = rounded});
+    for (std::uint32_t i = 0; i < 100; ++i) {
+      histogram.Observe(i * i % 7 * 128 + 300);
+    }
+    ASSERT_TRUE(histogram.Solve().has_value());
+    const auto positions = PositionsOf(histogram, 1280);
+    EXPECT_TRUE(std::is_sorted(positions.begin(), positions.end()));
+    for (std::uint32_t bin = 1; bin < histogram.Counts().size(); ++bin) {
+      if (histogram.Counts()[bin] > 0) {
+        EXPECT_EQ(std::count(positions.begin(), positions.end(), bin * 64), 1) << bin;
+      }
+    }
   }
 }
 
