@@ -68,7 +68,8 @@ Status OverlapHistogram::Solve() {
   if (std::none_of(counts_.begin(), counts_.end(), [](double count) { return count > 0; })) {
     return {};
   }
-  if (options_.published_rounding && options_.budget >= counts_.size() - 1) {
+  if (options_.published_rounding &&
+      RoundedPlan::Work(counts_.size() - 1, options_.budget) <= RoundedPlan::kMaxWork) {
     plan_ = RoundedPlan(counts_, options_.budget);
     dirty_ = false;
     ++solves_;

@@ -39,8 +39,8 @@ class OverlapHistogram {
     bool adaptive_backtrack = false;
     /// Does not wait for the first call of Solve, which the published one must be given.
     bool cold_start = false;
-    /// Where the budget is enough for every bin, plans as the
-    /// published program rounded (see RoundedPlan); O(bins^2 * budget).
+    /// Plans as the published program rounded (see RoundedPlan), where that is at most
+    /// RoundedPlan::kMaxWork; the exact plan is as good.
     bool published_rounding = false;
   };
   struct BinCount {

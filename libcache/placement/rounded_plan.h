@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -13,6 +14,12 @@ namespace cairn {
 /// well, but does not reproduce a published run to the token. Used for that only.
 class RoundedPlan {
  public:
+  static constexpr std::size_t kMaxWork = std::size_t{1} << 24U;
+  /// Bins and budget such that bins^2 * budget does not overflow.
+  static std::size_t Work(std::size_t bins, std::size_t budget) {
+    return bins * bins * std::min(bins, budget);
+  }
+
   /// `counts` by bin, of which [0] is the misses; their sum is above 0. O(bins^2 * budget).
   RoundedPlan(std::span<const double> counts, std::size_t budget);
 

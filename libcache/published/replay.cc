@@ -36,17 +36,26 @@ std::uint32_t Deepest(const std::vector<std::uint32_t>& positions, std::uint32_t
   return above == positions.begin() ? 0 : *std::prev(above);
 }
 
-/// A histogram as the warm-up left it.
+/// A histogram as the warm-up left it. Where that was not recorded, the run's own overlaps stand in
+/// for those before it: a guess, whose effect decays with the run.
 Status EndWarmUp(const PublishedRun& run, PublishedStrategy& strategy) {
   OverlapHistogram* histogram = strategy.Histogram();
   if (histogram == nullptr) {
     return {};
   }
-  if (!run.synthetic) {
-    const auto counts = run.histogram.value_or(std::vector<OverlapHistogram::BinCount>());
-    if (const auto restored = histogram->Restore(counts, run.observed_before); !restored) {
-      return Fail(restored.error());
+  std::vector<OverlapHistogram::BinCount> counts;
+  if (run.histogram) {
+    counts = *run.histogram;
+  } else {
+    for (std::size_t i = run.first_measured; !run.synthetic && i < run.requests.size(); ++i) {
+      histogram->Observe(run.requests[i].match);
     }
+    for (std::uint32_t bin = 0; bin < histogram->Counts().size(); ++bin) {
+      counts.push_back({.bin = bin, .count = histogram->Counts()[bin]});
+    }
+  }
+  if (const auto restored = histogram->Restore(counts, run.observed_before); !restored) {
+    return Fail(restored.error());
   }
   return histogram->Solve();
 }
@@ -61,9 +70,8 @@ Result<ReplayResult> ReplayStrategy(const PublishedRun& run, const PublishedRefe
                     .gamma = run.gamma,
                     .replan_interval = run.replan_interval,
                     .adaptive_backtrack = reference.adaptive_backtrack,
-                    // Only matters where the warm-up's histogram was not recorded.
-                    .cold_start = !run.synthetic && !run.histogram,
-                    .published_rounding = true}};
+                    // To the token matters only where all else is known.
+                    .published_rounding = run.synthetic || run.histogram.has_value()}};
   auto strategy = PublishedStrategy::Create(reference.strategy, options);
   if (!strategy) {
     return Fail(strategy.error());
