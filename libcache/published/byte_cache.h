@@ -26,8 +26,12 @@ struct CacheFlow {
 };
 
 /// Chooses what a request leaves in a cache of so many bytes. Called once for each request, in
-/// order, so that it may learn; it may look at the request's divergence only as far as earlier
-/// requests of its group have shown it.
+/// order, so that it may learn. A request's divergence may be looked at once its group was seen
+/// before: then it is what the request was observed to share.
+///
+/// This is the model of the figures we compare with: all requests of a group leave it at one depth,
+/// the shortest overlap of any two. Real ones leave it there or some tokens later, so that a second
+/// request may suggest the grid position after the one that later requests need.
 class BytePlacement {
  public:
   virtual ~BytePlacement() = default;
