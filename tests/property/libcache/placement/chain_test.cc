@@ -86,7 +86,7 @@ void SmallChainsAreOptimal() {
   const auto fewest = table.MinPositions();
   RC_ASSERT(fewest.size() == table.MinCount());
   RC_ASSERT((CostByDefinition(points, fewest) == best[table.MaxCount()]));
-  RC_ASSERT(fewest.empty() || (best[fewest.size() - 1] > best[fewest.size()]));
+  RC_ASSERT((fewest.empty() || best[fewest.size() - 1] > best[fewest.size()]));
 
   const auto price = static_cast<ChainCost>(
       Draw<std::uint64_t>(0, Draw(0, 2) == 0 ? 20 : std::uint64_t{1} << 60U));
