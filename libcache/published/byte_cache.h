@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "libcache/base/result.h"
-#include "libcache/placement/byte_placement.h"
+#include "libcache/published/byte_placement.h"
 #include "libcache/published/run.h"
 
 namespace cairn {

@@ -7,8 +7,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "libcache/placement/published_strategies.h"
 #include "libcache/published/byte_cache.h"
+#include "libcache/published/published_strategies.h"
 
 namespace cairn {
 

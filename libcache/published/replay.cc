@@ -4,7 +4,7 @@
 #include <string_view>
 #include <utility>
 
-#include "libcache/placement/published_strategies.h"
+#include "libcache/published/published_strategies.h"
 
 namespace cairn {
 namespace {

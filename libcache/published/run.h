@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "libcache/base/result.h"
-#include "libcache/placement/overlap_histogram.h"
+#include "libcache/published/overlap_histogram.h"
 
 namespace cairn {
 

@@ -46,10 +46,12 @@ NodeId PrefixTree::Append(NodeId parent, std::span<const std::uint64_t> words) {
   const std::uint32_t begin = nodes_[parent].end;
   CAIRN_CHECK(begin < words.size());
   const auto id = static_cast<NodeId>(nodes_.size());
-  nodes_.push_back({.words = words_.size() - begin,
-                    .parent = parent,
-                    .begin = begin,
-                    .end = static_cast<std::uint32_t>(words.size())});
+  Node node;
+  node.words = words_.size() - begin;
+  node.parent = parent;
+  node.begin = begin;
+  node.end = static_cast<std::uint32_t>(words.size());
+  nodes_.push_back(node);
   words_.insert(words_.end(), words.begin() + begin, words.end());
   by_first_word_.emplace(words[begin], id);
   return id;

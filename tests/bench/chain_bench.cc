@@ -3,7 +3,7 @@
 #include <random>
 #include <vector>
 
-#include "libcache/placement/chain.h"
+#include "libcache/solver/chain.h"
 
 namespace cairn {
 namespace {

@@ -6,8 +6,8 @@
 #include <random>
 #include <vector>
 
-#include "libcache/placement/trie_budget.h"
-#include "libcache/placement/trie_solver.h"
+#include "libcache/solver/trie_budget.h"
+#include "libcache/solver/trie_solver.h"
 
 namespace {
 
