@@ -87,6 +87,39 @@ class DensePlanner final : public Planner {
   }
 };
 
+/// The place where the request left what was seen before, the prompt's end, and then 64, 128, 256,
+/// ... tokens before the end, until there are `most`: questions on a document part a little before
+/// the end of the one before.
+class BranchBackoffPlanner final : public Planner {
+ public:
+  BranchBackoffPlanner(std::uint32_t most, std::string name)
+      : most_(most), name_(std::move(name)) {}
+  [[nodiscard]] std::string_view Name() const override { return name_; }
+  [[nodiscard]] std::vector<std::uint32_t> Plan(const PlanInput& input) const override {
+    std::vector<std::uint32_t> plan;
+    const auto add = [&](std::uint32_t tokens) {
+      const std::uint32_t position = FloorToGrid(tokens, Grid(input));
+      if (position > input.resume_tokens && plan.size() < most_ &&
+          std::find(plan.begin(), plan.end(), position) == plan.end()) {
+        plan.push_back(position);
+      }
+    };
+    add(input.overlap_tokens);
+    add(input.prompt_tokens);
+    const std::uint64_t end = FloorToGrid(input.prompt_tokens, Grid(input));
+    for (std::uint64_t back = kFirstBackoff; back < end && plan.size() < most_; back *= 2) {
+      add(static_cast<std::uint32_t>(end - back));
+    }
+    std::sort(plan.begin(), plan.end());
+    return plan;
+  }
+
+ private:
+  static constexpr std::uint64_t kFirstBackoff = 64;
+  std::uint32_t most_;
+  std::string name_;
+};
+
 std::optional<std::uint32_t> ParseStep(std::string_view text) {
   std::uint32_t step = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), step);
@@ -109,14 +142,26 @@ Result<std::unique_ptr<Planner>> MakePlanner(std::string_view name) {
   if (name == "dense") {
     return std::make_unique<DensePlanner>();
   }
+  if (name == "branch_end") {
+    return std::make_unique<BranchBackoffPlanner>(2, "branch_end");
+  }
+  constexpr std::string_view kBackoff = "branch_backoff:";
+  if (name.starts_with(kBackoff)) {
+    const auto most = ParseStep(name.substr(kBackoff.size()));
+    if (most && *most <= kMaxPlan) {
+      return std::make_unique<BranchBackoffPlanner>(*most, std::string(name));
+    }
+  }
   if (name.starts_with(kBlock)) {
     if (const auto step = ParseStep(name.substr(kBlock.size()))) {
       return std::make_unique<BlockPlanner>(*step);
     }
   }
-  return Fail(ErrorCode::kInvalidArgument,
-              "planner '" + std::string(name) +
-                  "': must be none, turn_end, turn_end_demand, block:<tokens> or dense");
+  return Fail(
+      ErrorCode::kInvalidArgument,
+      "planner '" + std::string(name) +
+          "': must be none, turn_end, turn_end_demand, branch_end, branch_backoff:<positions>, "
+          "block:<tokens> or dense");
 }
 
 }  // namespace cairn

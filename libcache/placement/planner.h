@@ -37,8 +37,9 @@ class Planner {
 
 /// By name: "none", "turn_end" (the end of the prompt), "turn_end_demand" (the end, and the place
 /// where the request diverged from what was seen before), "block:<k>" (every k tokens, rounded down
-/// to the grid), "dense" (every grid position that ends a block). Errors: kInvalidArgument, lists
-/// the names.
+/// to the grid), "dense" (every grid position that ends a block), "branch_end" (as
+/// turn_end_demand), "branch_backoff:<m>" (the place of divergence, the end, 64, 128, 256, ...
+/// tokens before it, m in all). Errors: kInvalidArgument, lists the names.
 Result<std::unique_ptr<Planner>> MakePlanner(std::string_view name);
 
 }  // namespace cairn

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "libcache/base/check.h"
+#include "libcache/sim/path.h"
 #include "libcache/sim/pool.h"
 #include "libcache/sim/prefix_tree.h"
 
@@ -32,7 +33,7 @@ class TrieSimulator final : public Simulator {
       learned_ = std::make_unique<LearnedPlacement>(config);
     }
     if (options_.strategy != "trie") {
-      auto strategy = MakeStrategy(options_.strategy);
+      auto strategy = MakeStrategy(options_.strategy, options_.block_tokens);
       if (!strategy) {
         return Fail(strategy.error());
       }
@@ -86,6 +87,7 @@ class TrieSimulator final : public Simulator {
     std::size_t overlap = 0;    // Nodes that count as seen: ended before the last token.
     std::size_t resumed = 0;    // Nodes up to the boundary that is used.
     std::size_t kv = 0;         // Leading nodes with KV.
+    bool seen_whole = false;
     std::uint32_t overlap_blocks = 0;
     std::uint32_t resume_blocks = 0;
     LearnedPlacement::Request request;
@@ -94,42 +96,19 @@ class TrieSimulator final : public Simulator {
 
   std::uint32_t Tokens(std::uint32_t blocks) const { return blocks * options_.block_tokens; }
 
-  void Cut(NodeId upper, NodeId lower) { pool_->OnSplit(upper, lower); }
-
-  /// The prompt's nodes; what was unseen becomes one new node. Also cuts at `limit`, the deepest
-  /// place where a prompt of this length may resume.
   Path Resolve(std::span<const std::uint64_t> words, std::uint32_t limit) {
+    PromptPath prompt = ResolvePrompt(
+        tree_, words, limit, [this](NodeId upper, NodeId lower) { pool_->OnSplit(upper, lower); });
     Path path;
-    PrefixTree::Walk walk = tree_.Find(words);
-    if (walk.split_from != kNoNode) {
-      Cut(walk.nodes.back(), walk.split_from);
-    }
-    path.nodes = std::move(walk.nodes);
-    const NodeId deepest = path.nodes.empty() ? 0 : path.nodes.back();
-    std::uint32_t seen = tree_[deepest].end;
-    if (seen > limit) {  // The prompt ends with what was seen, at a block's end.
-      seen = limit;
-      for (std::size_t i = 0; i < path.nodes.size(); ++i) {
-        const Node& node = tree_[path.nodes[i]];
-        if (node.begin < limit && node.end > limit) {
-          const NodeId upper = tree_.Split(path.nodes[i], limit);
-          Cut(upper, path.nodes[i]);
-          path.nodes.insert(path.nodes.begin() + static_cast<std::ptrdiff_t>(i), upper);
-          break;
-        }
-      }
-    }
-    seen_whole_ = tree_[deepest].end == words.size();
-    if (!seen_whole_) {
-      path.nodes.push_back(tree_.Append(deepest, words));
-    }
-    path.overlap_blocks = seen;
+    path.nodes = std::move(prompt.nodes);
+    path.overlap_blocks = prompt.overlap_blocks;
+    path.seen_whole = prompt.seen_whole;
     bool kv = true;
     for (std::size_t i = 0; i < path.nodes.size(); ++i) {
       const Node& node = tree_[path.nodes[i]];
       kv = kv && node.kv;
       path.kv = kv ? i + 1 : path.kv;
-      if (node.end <= seen) {
+      if (node.end <= path.overlap_blocks) {
         path.overlap = i + 1;
         if (kv && node.state) {
           path.resumed = i + 1;
@@ -189,7 +168,7 @@ class TrieSimulator final : public Simulator {
       }
       if (tree_[path.nodes[i]].end > block) {
         const NodeId upper = tree_.Split(path.nodes[i], block);
-        Cut(upper, path.nodes[i]);
+        pool_->OnSplit(upper, path.nodes[i]);
         path.nodes.insert(path.nodes.begin() + static_cast<std::ptrdiff_t>(i), upper);
       }
       states.push_back(path.nodes[i]);
@@ -228,7 +207,7 @@ class TrieSimulator final : public Simulator {
     r.resume = Tokens(path.resume_blocks);
     r.kv_resident = path.kv == 0 ? 0 : Tokens(tree_[path.nodes[path.kv - 1]].end);
     r.end = Tokens(tree_[path.nodes.back()].end);
-    r.extends = !seen_whole_ || known < path.overlap;
+    r.extends = !path.seen_whole || known < path.overlap;
     path.places = learned_->Observe(r);
     const std::uint32_t junction = learned_->tree().site(path.places.junction.id).position;
     if (path.places.junction_is_new) {
@@ -256,7 +235,6 @@ class TrieSimulator final : public Simulator {
   double now_s_ = 0;
   SiteRef root_;
   bool root_known_ = false;
-  bool seen_whole_ = false;
 };
 
 }  // namespace

@@ -11,9 +11,9 @@
 
 namespace cairn::sim {
 
-/// Strategies by name: those that need no history are planners of the daemon too; "marconi" and
-/// "hist_exp_decay:<m>" have a memory; "trie" is the learned placement and "oracle" knows the
-/// future, so neither comes from here.
+/// Where a request emits checkpoints, by name. Those that need no history are planners of the
+/// daemon too; "hist_exp_decay:<m>" has a memory; "trie" is the learned placement and "oracle"
+/// knows the future, so neither is made here.
 class Strategy {
  public:
   virtual ~Strategy() = default;
@@ -22,9 +22,10 @@ class Strategy {
 };
 
 /// Errors: kInvalidArgument, lists the names.
-Result<std::unique_ptr<Strategy>> MakeStrategy(std::string_view name);
+Result<std::unique_ptr<Strategy>> MakeStrategy(std::string_view name, std::uint32_t block_tokens);
 
-/// All names, with <m> and <k> for numbers.
+/// All names, with <m> and <k> for numbers, and what each does.
 std::vector<std::string> StrategyNames();
+std::string_view StrategyMeaning(std::string_view name);
 
 }  // namespace cairn::sim
