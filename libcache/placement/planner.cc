@@ -92,8 +92,8 @@ class DensePlanner final : public Planner {
 /// the end of the one before.
 class BranchBackoffPlanner final : public Planner {
  public:
-  BranchBackoffPlanner(std::uint32_t most, std::string name)
-      : most_(most), name_(std::move(name)) {}
+  BranchBackoffPlanner(std::uint32_t most, std::uint32_t steps_back, std::string name)
+      : most_(most), steps_back_(steps_back), name_(std::move(name)) {}
   [[nodiscard]] std::string_view Name() const override { return name_; }
   [[nodiscard]] std::vector<std::uint32_t> Plan(const PlanInput& input) const override {
     std::vector<std::uint32_t> plan;
@@ -107,8 +107,10 @@ class BranchBackoffPlanner final : public Planner {
     add(input.overlap_tokens);
     add(input.prompt_tokens);
     const std::uint64_t end = FloorToGrid(input.prompt_tokens, Grid(input));
-    for (std::uint64_t back = kFirstBackoff; back < end && plan.size() < most_; back *= 2) {
+    std::uint64_t back = kFirstBackoff;
+    for (std::uint32_t i = 0; i < steps_back_ && back < end && plan.size() < most_; ++i) {
       add(static_cast<std::uint32_t>(end - back));
+      back *= 2;
     }
     std::sort(plan.begin(), plan.end());
     return plan;
@@ -117,6 +119,7 @@ class BranchBackoffPlanner final : public Planner {
  private:
   static constexpr std::uint64_t kFirstBackoff = 64;
   std::uint32_t most_;
+  std::uint32_t steps_back_;
   std::string name_;
 };
 
@@ -143,13 +146,13 @@ Result<std::unique_ptr<Planner>> MakePlanner(std::string_view name) {
     return std::make_unique<DensePlanner>();
   }
   if (name == "branch_end") {
-    return std::make_unique<BranchBackoffPlanner>(2, "branch_end");
+    return std::make_unique<BranchBackoffPlanner>(2, 0, "branch_end");
   }
   constexpr std::string_view kBackoff = "branch_backoff:";
   if (name.starts_with(kBackoff)) {
     const auto most = ParseStep(name.substr(kBackoff.size()));
     if (most && *most <= kMaxPlan) {
-      return std::make_unique<BranchBackoffPlanner>(*most, std::string(name));
+      return std::make_unique<BranchBackoffPlanner>(*most, *most, std::string(name));
     }
   }
   if (name.starts_with(kBlock)) {

@@ -136,7 +136,10 @@ class TrieSimulator final : public Simulator {
       Watch(request, path);
     }
     if (strategy_) {
-      positions = strategy_->Plan({.prompt_tokens = request.input_tokens,
+      // Where a block trace is cut finer than its blocks, what follows the last one has no name and
+      // nothing can be stored there; without that it would be less than a block.
+      const std::uint32_t named = Tokens(tree_[path.nodes.back()].end) + options_.block_tokens - 1;
+      positions = strategy_->Plan({.prompt_tokens = std::min(request.input_tokens, named),
                                    .overlap_tokens = Tokens(path.overlap_blocks),
                                    .resume_tokens = Tokens(path.resume_blocks),
                                    .grid_tokens = options_.block_tokens,

@@ -45,7 +45,7 @@ constexpr std::array kEntries = {
     Entry{"none", "no checkpoints at all"},
     Entry{"turn_end", "the end of every prompt"},
     Entry{"turn_end_demand", "the end, and where a request diverges: the best engines today"},
-    Entry{"branch_end", "the same, without looking at what is resident there"},
+    Entry{"branch_end", "the same two places"},
     Entry{"branch_backoff:<m>", "divergence, end, 64, 128, 256, ... tokens before it: m in all"},
     Entry{"block:<k>", "every k tokens"},
     Entry{"dense", "every block"},
