@@ -22,6 +22,8 @@ constexpr double kLeastHazard = 1e-9;
 constexpr double kGreatestHazard = 3;  // 75 % within one bin; more is an artefact of the product.
 constexpr double kMiddle = 0.5;        // A use falls into the middle of its bin on average.
 constexpr std::size_t kValuesPerKind = 512;
+/// Smoothing walks over all bins, and one more observation changes little.
+constexpr std::uint32_t kSmoothEvery = 16;
 constexpr double kSnapshotVersion = 1;
 
 std::size_t IndexOf(SiteKind kind) { return static_cast<std::size_t>(kind); }
@@ -34,7 +36,7 @@ std::uint8_t SiteTraits::LogBin(std::uint64_t n) {
 
 ReuseModel::ReuseModel()
     : terms_(kSiteKinds * AgeBins::kCount + kSiteKinds * kRatios + kFactors * kFactorValues) {
-  stale_.fill(true);
+  unseen_.fill(kSmoothEvery);
 }
 
 ReuseModel::Places ReuseModel::PlacesOf(const SiteTraits& traits) {
@@ -83,9 +85,9 @@ double ReuseModel::Factors(const Places& places) const {
 }
 
 double ReuseModel::Base(std::size_t kind, std::size_t age_bin) const {
-  if (stale_[kind]) {
+  if (unseen_[kind] >= kSmoothEvery) {
     Recompute(kind);
-    stale_[kind] = false;
+    unseen_[kind] = 0;
   }
   return base_[kind][age_bin];
 }
@@ -130,7 +132,7 @@ void ReuseModel::Observe(const SiteTraits& traits, std::size_t age_bin, double u
   }
   const std::size_t kind = IndexOf(traits.kind);
   update(terms_[kind * AgeBins::kCount + age_bin], expected / Base(kind, age_bin));
-  stale_[kind] = true;
+  ++unseen_[kind];
 }
 
 void ReuseModel::Survived(const SiteTraits& traits, std::size_t age_bin) {
@@ -186,7 +188,7 @@ void ReuseModel::Merge(const ReuseModel& other) {
       term.expected /= 2;
     }
   }
-  stale_.fill(true);
+  unseen_.fill(kSmoothEvery);
 }
 
 std::vector<double> ReuseModel::Snapshot() const {
@@ -211,7 +213,7 @@ Status ReuseModel::Restore(std::span<const double> snapshot) {
   for (std::size_t i = 0; i < terms_.size(); ++i) {
     terms_[i] = {.used = snapshot[1 + 2 * i], .expected = snapshot[2 + 2 * i]};
   }
-  stale_.fill(true);
+  unseen_.fill(kSmoothEvery);
   return {};
 }
 

@@ -102,7 +102,7 @@ class ReuseModel {
   std::vector<Term> terms_;
   // The first terms, smoothed along the age when somebody asks.
   mutable std::array<std::array<double, AgeBins::kCount>, kSiteKinds> base_{};
-  mutable std::array<bool, kSiteKinds> stale_{};
+  mutable std::array<std::uint32_t, kSiteKinds> unseen_{};  // Observations since then.
 };
 
 }  // namespace cairn
