@@ -83,7 +83,8 @@ void AddOptions(CLI::App& app, DaemonConfig& c) {
   AddSwitch(app, "allow-insecure-tcp", c.allow_insecure_tcp,
             "Allow addresses that other hosts reach, in plain text");
   AddValue(app, "planner", c.planner,
-           "Where checkpoints go: none, turn_end, turn_end_demand, block:TOKENS or dense");
+           "Where checkpoints go: none, turn_end, turn_end_demand, branch_end, "
+           "branch_backoff:POSITIONS, block:TOKENS or dense");
   AddValue(app, "eviction", c.eviction, "What goes first: value, lru, lfu or w_tinylfu");
   AddValue(app, "members", c.members,
            "All daemons, this one included: name=endpoint,name=endpoint, or endpoints alone; an "
