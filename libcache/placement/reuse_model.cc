@@ -9,8 +9,8 @@
 namespace cairn {
 namespace {
 
-/// Before anything was seen a place is expected to come back with this probability in every age
-/// bin, in about half of the cases altogether.
+/// Before anything was seen a place is expected to come back with this probability in the first age
+/// bin and, as kFalling has it, with less in each later one: in one of ten cases altogether.
 constexpr double kFirstHazard = 0.02;
 /// How many uses the neighbour's opinion weighs, for a base bin and for a factor. A factor must
 /// have seen several uses before it may say something of its own.

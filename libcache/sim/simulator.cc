@@ -78,6 +78,10 @@ class TrieSimulator final : public Simulator {
   Report Finish() override {
     report_.span_s = now_s_;
     report_.memory_bytes = tree_.memory_bytes() + (learned_ ? learned_->memory_bytes() : 0);
+    if (learned_) {
+      report_.engine_written_bytes = learned_->shadow().written_bytes();
+      report_.engine_served_tokens = learned_->shadow().served_tokens();
+    }
     return report_;
   }
 

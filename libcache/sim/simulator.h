@@ -42,6 +42,9 @@ struct Report {
   std::uint64_t bytes_written = 0;
   std::uint64_t peak_bytes = 0;
   std::uint64_t evicted_checkpoints = 0;
+  /// Of the engine of today that the learned placement runs beside itself; 0 where nothing learns.
+  std::uint64_t engine_written_bytes = 0;
+  std::uint64_t engine_served_tokens = 0;
   double planner_cpu_s = 0;
   double span_s = 0;
   std::uint64_t memory_bytes = 0;  ///< Of the simulator's own structures at the end.

@@ -1,0 +1,80 @@
+#include "libcache/placement/site_tree.h"
+
+#include <gtest/gtest.h>
+
+namespace cairn {
+namespace {
+
+TEST(SiteTreeTest, ASplitTakesTheCheckpointsAboveIt) {
+  SiteTree tree(100);
+  const SiteId root = tree.AddRoot(0, 7);
+  const SiteId tip = tree.AddTip(root, 100, 0);
+  const CheckpointId high = tree.AddCheckpoint(tip, 30, 1);
+  const CheckpointId at = tree.AddCheckpoint(tip, 60, 2);
+  const CheckpointId low = tree.AddCheckpoint(tip, 100, 3);
+  const SiteId upper = tree.Split(tip, 60, 1);
+  EXPECT_EQ(tree.site(upper).parent, root);
+  EXPECT_EQ(tree.site(tip).parent, upper);
+  EXPECT_EQ(tree.site(upper).owner, 7);
+  EXPECT_EQ(tree.checkpoint(high).site, upper);
+  EXPECT_EQ(tree.checkpoint(at).site, upper);
+  EXPECT_EQ(tree.checkpoint(low).site, tip);
+  EXPECT_EQ(tree.CheckpointAt(upper, 60), at);
+  EXPECT_EQ(tree.CheckpointAt(tip, 60), kNoCheckpoint);
+  EXPECT_EQ(tree.PositionAbove(low), 60U);
+  EXPECT_EQ(tree.EdgeTokens(tip), 40U);
+  EXPECT_EQ(tree.KindOf(tip), SiteKind::kTip);
+  EXPECT_EQ(tree.KindOf(upper), SiteKind::kTurn);
+  tree.AddTip(upper, 70, 1);
+  EXPECT_EQ(tree.KindOf(upper), SiteKind::kJunction);
+  EXPECT_EQ(tree.NeededAbove(low), 60U);
+  EXPECT_EQ(tree.NeededAbove(at), 60U);
+}
+
+TEST(SiteTreeTest, TheLeafThatIsUnusedForLongestIsForgottenAndItsMassStays) {
+  SiteTree tree(4);
+  const SiteId root = tree.AddRoot(0, 0);
+  const SiteId first = tree.AddTip(root, 10, 1);
+  const SiteId second = tree.AddTip(root, 10, 2);
+  const SiteId third = tree.AddTip(root, 10, 3);
+  const SiteRef ref = tree.RefOf(second);
+  tree.site(second).mass = 2.5;
+  tree.Touch(first);
+  const SiteId fourth = tree.AddTip(third, 20, 4);
+  ASSERT_NE(fourth, kNoSite);
+  EXPECT_FALSE(tree.Valid(ref));
+  EXPECT_EQ(tree.site(root).mass, 2.5);
+  EXPECT_TRUE(tree.Valid(tree.RefOf(first)));
+  EXPECT_EQ(tree.sites(), 4U);
+}
+
+TEST(SiteTreeTest, WithNothingToForgetThereIsNoNewPlace) {
+  SiteTree tree(3);
+  const SiteId root = tree.AddRoot(0, 0);
+  const SiteId first = tree.AddTip(root, 10, 1);
+  const SiteId second = tree.AddTip(root, 10, 1);
+  tree.AddCheckpoint(first, 5, 0);
+  const CheckpointId kept = tree.AddCheckpoint(second, 10, 0);
+  EXPECT_EQ(tree.AddTip(root, 20, 2), kNoSite);
+  EXPECT_EQ(tree.Split(first, 5, 2), kNoSite);
+  EXPECT_EQ(tree.sites(), 3U);
+  tree.RemoveCheckpoint(kept);
+  EXPECT_EQ(tree.AddTip(root, 20, 2), second) << "its number, another generation";
+}
+
+TEST(SiteTreeTest, MemoryIsWhatIsPromised) {
+  SiteTree tree(1U << 15U);
+  const SiteId root = tree.AddRoot(0, 0);
+  for (std::uint32_t i = 0; i < 40'000; ++i) {
+    const SiteId tip = tree.AddTip(root, 1 + i, i);
+    if (i < 20'000) {
+      tree.RemoveCheckpoint(tree.AddCheckpoint(tip, 1, 0));
+    }
+  }
+  EXPECT_EQ(tree.sites(), 1U << 15U);
+  // Its vectors have grown to a power of two; 4 bytes for the one place that is free at a time.
+  EXPECT_LE(tree.memory_bytes(), (1ULL << 15U) * 112 + 1000);
+}
+
+}  // namespace
+}  // namespace cairn
