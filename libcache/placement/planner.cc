@@ -104,7 +104,7 @@ class BranchBackoffPlanner final : public Planner {
         plan.push_back(position);
       }
     };
-    add(input.overlap_tokens);
+    add(std::min(input.overlap_tokens, input.prompt_tokens));
     add(input.prompt_tokens);
     const std::uint64_t end = FloorToGrid(input.prompt_tokens, Grid(input));
     std::uint64_t back = kFirstBackoff;

@@ -43,6 +43,25 @@ TEST(PlannerTest, DemandAlsoEmitsWhereTheRequestLeftWhatWasSeen) {
   EXPECT_EQ(PlanOf("turn_end_demand", input), Positions({960}));
 }
 
+TEST(PlannerTest, BranchEndIsTheDivergenceAndTheEnd) {
+  EXPECT_EQ(PlanOf("branch_end", kTurn), Positions({640, 960}));
+  PlanInput input = kTurn;
+  input.overlap_tokens = 5000;
+  EXPECT_EQ(PlanOf("branch_end", input), Positions({960})) << "no plan leaves the prompt";
+  input.overlap_tokens = 0;
+  EXPECT_EQ(PlanOf("branch_end", input), Positions({960})) << "nothing takes the second place";
+}
+
+TEST(PlannerTest, BackoffDoublesFromTheEnd) {
+  EXPECT_EQ(PlanOf("branch_backoff:1", kTurn), Positions({640}));
+  EXPECT_EQ(PlanOf("branch_backoff:4", kTurn), Positions({640, 832, 896, 960}));
+  // 960 - 256 = 704; 512 tokens back the resumed boundary is passed.
+  EXPECT_EQ(PlanOf("branch_backoff:16", kTurn), Positions({640, 704, 832, 896, 960}));
+  EXPECT_FALSE(MakePlanner("branch_backoff:0").has_value());
+  EXPECT_FALSE(MakePlanner("branch_backoff:4097").has_value());
+  EXPECT_FALSE(MakePlanner("branch_backoff").has_value());
+}
+
 TEST(PlannerTest, BlockEmitsEveryKTokens) {
   EXPECT_EQ(PlanOf("block:128", kTurn), Positions({640, 768, 896}));
   EXPECT_EQ(PlanOf("block:2048", kTurn), Positions());
