@@ -10,7 +10,7 @@ namespace cairn::sim {
 namespace {
 
 Report Replay(Options options, const std::string& strategy, const std::string& eviction,
-           const std::vector<TraceRequest>& trace) {
+              const std::vector<TraceRequest>& trace) {
   options.strategy = strategy;
   options.eviction = eviction;
   auto simulator = std::move(Simulator::Create(options)).value();
