@@ -19,14 +19,11 @@ void EngineShadow::Drop(UnitId id) {
   if (Holds(id)) {
     used_.Remove(id);
     used_bytes_ -= entries_[id].bytes;
-    entries_[id].bytes = 0;
+    entries_[id].bytes = kNotHeld;
   }
 }
 
 void EngineShadow::Use(UnitId id, std::uint64_t bytes) {
-  if (bytes == 0) {
-    return;
-  }
   if (Holds(id)) {
     used_.Remove(id);
   } else {
@@ -42,12 +39,9 @@ void EngineShadow::OnTip(SiteId id) { Make(id); }
 void EngineShadow::OnSplit(const SiteTree& tree, SiteId upper, SiteId lower, const Sizes& sizes) {
   Make(upper);
   if (Holds(KvOf(lower))) {
-    const std::uint64_t bytes = tree.EdgeTokens(upper) * sizes.kv_bytes_per_token;
-    if (bytes != 0) {
-      entries_[KvOf(lower)].bytes = tree.EdgeTokens(lower) * sizes.kv_bytes_per_token;
-      entries_[KvOf(upper)].bytes = bytes;
-      used_.PushNewest(KvOf(upper));  // The request that cut it is about to use it.
-    }
+    entries_[KvOf(lower)].bytes = tree.EdgeTokens(lower) * sizes.kv_bytes_per_token;
+    entries_[KvOf(upper)].bytes = tree.EdgeTokens(upper) * sizes.kv_bytes_per_token;
+    used_.PushNewest(KvOf(upper));  // The request that cut it is about to use it.
   }
 }
 

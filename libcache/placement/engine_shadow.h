@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "libcache/placement/site_tree.h"
@@ -12,7 +13,7 @@ namespace cairn {
 /// observed divergence, all KV, least recently used out ("turn_end_demand" with "lru"). Run beside
 /// the learned placement it says what that must beat, and how much may be written.
 ///
-/// 40 bytes per place of the tree. Not thread-safe.
+/// 32 bytes per place of the tree. Not thread-safe.
 class EngineShadow {
  public:
   explicit EngineShadow(std::uint64_t capacity_bytes);
@@ -33,10 +34,11 @@ class EngineShadow {
   [[nodiscard]] std::uint64_t memory_bytes() const { return entries_.capacity() * sizeof(Entry); }
 
  private:
+  static constexpr std::uint64_t kNotHeld = std::numeric_limits<std::uint64_t>::max();
   // One of the two things a place may hold: KV of its edge (even ids) or a state (odd ids).
   struct Entry {
     IdLink link;
-    std::uint64_t bytes = 0;  // 0: not held.
+    std::uint64_t bytes = kNotHeld;  // 0 is held too: a model may have no KV, or no states.
   };
   struct Links {
     std::vector<Entry>* entries;
@@ -45,7 +47,7 @@ class EngineShadow {
   static UnitId KvOf(SiteId id) { return 2 * id; }
   static UnitId StateOf(SiteId id) { return 2 * id + 1; }
 
-  [[nodiscard]] bool Holds(UnitId id) const { return entries_[id].bytes != 0; }
+  [[nodiscard]] bool Holds(UnitId id) const { return entries_[id].bytes != kNotHeld; }
   void Use(UnitId id, std::uint64_t bytes);
   void Drop(UnitId id);
   void Make(SiteId id);

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "libcache/placement/chain_choice.h"
 #include "libcache/placement/distance_model.h"
 #include "libcache/placement/engine_shadow.h"
 #include "libcache/placement/prefill_cost.h"
@@ -118,12 +119,6 @@ class LearnedPlacement {
   [[nodiscard]] std::uint64_t memory_bytes() const;
 
  private:
-  struct Candidate {
-    SiteId site = kNoSite;
-    std::uint32_t position = 0;
-    double returns = 0;        // Probability that a later overlap ends at or below it.
-    double cost_per_byte = 0;  // Writing it, and the rent until it is used or given up.
-  };
   struct Waiting {
     SiteId site = kNoSite;
     std::uint32_t generation = 0;
@@ -150,10 +145,11 @@ class LearnedPlacement {
   void Refresh(CheckpointId id);
   void RefreshEdge(SiteId id);
   void RefreshAround(CheckpointId id);
-  [[nodiscard]] Candidate CandidateAt(SiteId site, std::uint32_t position, double share,
-                                      double price, double write_price) const;
-  [[nodiscard]] std::vector<Candidate> CandidatesOf(const Request& request, const Places& places,
-                                                    double price, double write_price) const;
+  [[nodiscard]] ChainCandidate CandidateAt(SiteId site, std::uint32_t position, double share,
+                                           double price, double write_price) const;
+  [[nodiscard]] std::vector<ChainCandidate> CandidatesOf(const Request& request,
+                                                         const Places& places, double price,
+                                                         double write_price) const;
 
   Config config_;
   std::vector<Owner> owners_;

@@ -17,72 +17,12 @@ constexpr double kFullReserve = 0.1;
 constexpr double kUsuallyScarce = 3;
 constexpr double kMostScarce = 1000;
 
-/// Which candidates to take, ascending: the set of at most `limit` with the greatest gain
-///   sum of P(a later overlap ends here or deeper) x (seconds saved over the choice above)
-///   - cost of the states, and of the KV down to the deepest.
-/// Exact: O(n^2) without a limit that binds, else O(limit n^2).
-template <class Candidate>
-std::vector<std::size_t> BestChain(const std::vector<Candidate>& candidates,
-                                   const LearnedPlacement::Owner& owner, std::uint32_t resume,
-                                   std::uint32_t kv_resident, std::size_t limit) {
-  struct Choice {
-    double gain = 0;
-    std::size_t above = 0;  // Index of the choice above plus one; 0 for the resumed boundary.
-  };
-  const std::size_t n = candidates.size();
-  std::vector<double> from(n + 1, 0);
-  for (std::size_t i = n; i > 0; --i) {
-    from[i - 1] = from[i] + candidates[i - 1].returns;
-  }
-  const auto step = [&](std::size_t i, std::uint32_t above) {
-    return from[i] * owner.cost.Between(above, candidates[i].position) -
-           candidates[i].cost_per_byte * static_cast<double>(owner.checkpoint_bytes);
-  };
-  // Row m, place i: the best with m + 1 checkpoints of which the deepest is i. Without a limit one
-  // row does, which looks back at itself.
-  const bool unlimited = limit >= n;
-  const std::size_t rows = unlimited ? 1 : limit;
-  std::vector<Choice> choices(rows * n);
-  double best = 0;
-  std::size_t best_end = rows * n;
-  for (std::size_t m = 0; m < rows; ++m) {
-    for (std::size_t i = m; i < n; ++i) {
-      Choice& choice = choices[m * n + i];
-      choice.gain = step(i, resume);
-      const std::size_t back = m == 0 ? 0 : (m - 1) * n;
-      for (std::size_t j = 0; j < i && (unlimited || m > 0); ++j) {
-        const double gain = choices[back + j].gain + step(i, candidates[j].position);
-        if (gain > choice.gain) {
-          choice = {.gain = gain, .above = back + j + 1};
-        }
-      }
-      const std::uint32_t kv_tokens =
-          candidates[i].position - std::min(candidates[i].position, kv_resident);
-      const double kv_cost =
-          candidates[i].cost_per_byte * static_cast<double>(owner.kv_bytes_per_token) * kv_tokens;
-      if (choice.gain - kv_cost > best) {
-        best = choice.gain - kv_cost;
-        best_end = m * n + i;
-      }
-    }
-  }
-  std::vector<std::size_t> chosen;
-  if (best_end < rows * n) {
-    for (std::size_t at = best_end + 1; at > 0; at = choices[at - 1].above) {
-      chosen.push_back((at - 1) % n);
-    }
-    std::reverse(chosen.begin(), chosen.end());
-  }
-  return chosen;
-}
-
 }  // namespace
 
-LearnedPlacement::Candidate LearnedPlacement::CandidateAt(SiteId id, std::uint32_t position,
-                                                          double share, double price,
-                                                          double write_price) const {
+ChainCandidate LearnedPlacement::CandidateAt(SiteId id, std::uint32_t position, double share,
+                                             double price, double write_price) const {
   const Site& site = tree_.site(id);
-  Candidate candidate{.site = id, .position = position};
+  ChainCandidate candidate{.site = id, .position = position};
   const double returns =
       config_.learn_reuse ? reuse_.ReturnProbability(site.traits, site.age_bin) : 0.5;
   candidate.returns = returns * share;
@@ -97,11 +37,10 @@ LearnedPlacement::Candidate LearnedPlacement::CandidateAt(SiteId id, std::uint32
 }
 
 /// Ascending. `returns` of each is the probability of overlaps that end between it and the next.
-std::vector<LearnedPlacement::Candidate> LearnedPlacement::CandidatesOf(const Request& request,
-                                                                        const Places& places,
-                                                                        double price,
-                                                                        double write_price) const {
-  std::vector<Candidate> candidates;
+std::vector<ChainCandidate> LearnedPlacement::CandidatesOf(const Request& request,
+                                                           const Places& places, double price,
+                                                           double write_price) const {
+  std::vector<ChainCandidate> candidates;
   for (SiteId id = places.junction.id;
        tree_.site(id).parent != kNoSite && tree_.site(id).position > request.resume &&
        candidates.size() < kPathCandidates;
@@ -140,13 +79,18 @@ std::vector<LearnedPlacement::Planned> LearnedPlacement::Plan(const Request& req
                                                               const Places& places, double price) {
   const Owner& owner = OwnerOf(places.junction.id);
   const std::uint32_t kv_resident = std::max(request.kv_resident, request.resume);
+  const ChainCosts chain{.cost = owner.cost,
+                         .checkpoint_bytes = owner.checkpoint_bytes,
+                         .kv_bytes_per_token = owner.kv_bytes_per_token,
+                         .resume = request.resume,
+                         .kv_resident = kv_resident};
   std::vector<Planned> plan;
   double bytes = 0;
-  const auto solve = [&](const std::vector<Candidate>& candidates, std::size_t limit) {
+  const auto solve = [&](const std::vector<ChainCandidate>& candidates, std::size_t limit) {
     plan.clear();
     bytes = 0;
-    for (const std::size_t i : BestChain(candidates, owner, request.resume, kv_resident, limit)) {
-      const Candidate& chosen = candidates[i];
+    for (const std::size_t i : BestChain(candidates, chain, limit)) {
+      const ChainCandidate& chosen = candidates[i];
       if (tree_.CheckpointAt(chosen.site, chosen.position) == kNoCheckpoint) {
         plan.push_back({.site = chosen.site, .position = chosen.position});
       }
@@ -168,7 +112,7 @@ std::vector<LearnedPlacement::Planned> LearnedPlacement::Plan(const Request& req
                               ? std::clamp(kFullReserve / std::max(reserve, 1e-9), 1.0, kMostScarce)
                               : 1.0;
   const double byte_s = 1 / config_.write_bytes_per_s;
-  const std::vector<Candidate> usual =
+  const std::vector<ChainCandidate> usual =
       CandidatesOf(request, places, price, std::min(scarcity, kUsuallyScarce) * byte_s);
   solve(usual, config_.max_plan);
   if (config_.bounded_writes && bytes > engine_bytes_) {

@@ -1,0 +1,106 @@
+#include "libcache/placement/learned_placement.h"
+
+#include <gtest/gtest.h>
+
+namespace cairn {
+namespace {
+
+constexpr LearnedPlacement::Owner kOwner{.tenant = 1,
+                                         .checkpoint_bytes = 100'000'000,
+                                         .kv_bytes_per_token = 50'000,
+                                         .grain_tokens = 64,
+                                         .cost = {.per_token_s = 1e-4, .per_pair_s = 0}};
+
+/// A request that goes on for `more` tokens where `edge` ends.
+LearnedPlacement::Request After(const LearnedPlacement& placement, SiteRef root, SiteRef edge,
+                                std::uint32_t more, double now_s) {
+  LearnedPlacement::Request request;
+  request.now_s = now_s;
+  request.root = root;
+  request.edge = edge;
+  request.overlap = placement.tree().site(edge.id).position;
+  request.end = request.overlap + more;
+  return request;
+}
+
+double BytesOf(const std::vector<LearnedPlacement::Planned>& plan, std::uint32_t resume) {
+  return plan.empty()
+             ? 0
+             : static_cast<double>(plan.size()) * 1e8 + 5e4 * (plan.back().position - resume);
+}
+
+TEST(LearnedPlacementTest, WhereNothingReturnsNothingIsWritten) {
+  LearnedPlacement placement({});
+  const SiteRef root = placement.AddOwner(kOwner, 0);
+  double planned = 0;
+  for (int i = 0; i < 3000; ++i) {
+    const auto request = After(placement, root, root, 6400, 100.0 * i);
+    const auto places = placement.Observe(request);
+    planned += BytesOf(placement.Plan(request, places, 0), 0);
+    if (i == 1000) {
+      EXPECT_LT(planned, 0.05 * static_cast<double>(placement.shadow().written_bytes()));
+    }
+  }
+  EXPECT_LT(planned, 0.02 * static_cast<double>(placement.shadow().written_bytes()));
+}
+
+// Conversations of ten turns: the end of each prompt is where the next one goes on.
+TEST(LearnedPlacementTest, WhereSessionsGoOnTheirEndsAreWritten) {
+  LearnedPlacement placement({});
+  const SiteRef root = placement.AddOwner(kOwner, 0);
+  double now_s = 0;
+  int wanted = 0;
+  int turns = 0;
+  for (int session = 0; session < 200; ++session) {
+    SiteRef edge = root;
+    std::uint32_t resume = 0;
+    for (int turn = 0; turn < 10; ++turn) {
+      now_s += 10;
+      auto request = After(placement, root, edge, 640, now_s);
+      request.resume = resume;
+      request.kv_resident = resume;
+      const auto places = placement.Observe(request);
+      const auto plan = placement.Plan(request, places, 0);
+      if (session > 50 && turn < 9) {
+        ++turns;
+        wanted += !plan.empty() && plan.back().position == request.end ? 1 : 0;
+      }
+      for (const auto& planned : plan) {
+        placement.Add(planned, 0, now_s);
+        resume = planned.position;
+      }
+      edge = places.tip;
+    }
+  }
+  EXPECT_GT(wanted, turns * 9 / 10) << "of " << turns;
+}
+
+TEST(LearnedPlacementTest, APriceBeyondAnyUseIsNotPaid) {
+  LearnedPlacement placement({});
+  const SiteRef root = placement.AddOwner(kOwner, 0);
+  const auto request = After(placement, root, root, 6400, 1);
+  const auto places = placement.Observe(request);
+  EXPECT_TRUE(placement.Plan(request, places, 1e6).empty());
+}
+
+TEST(LearnedPlacementTest, WhatTheTreeForgotIsIgnored) {
+  LearnedPlacement placement({.max_sites = 2});
+  const SiteRef root = placement.AddOwner(kOwner, 0);
+  auto request = After(placement, root, root, 640, 1);
+  const SiteRef first = placement.Observe(request).tip;
+  const SiteRef second = placement.Observe(request).tip;
+  EXPECT_FALSE(placement.tree().Valid(first));
+  placement.Answered(first, 100);
+  ASSERT_TRUE(placement.tree().Valid(second));
+  const CheckpointId kept = placement.Add({.site = second.id, .position = 640}, 0, 2);
+  // No room for another place: the request is still answered, with nothing of its own.
+  const auto places = placement.Observe(request);
+  EXPECT_FALSE(placement.tree().Valid(places.tip));
+  EXPECT_TRUE(placement.Plan(request, places, 0).empty());
+  EXPECT_EQ(placement.Victim(3), kept);
+  placement.Remove(kept);
+  EXPECT_EQ(placement.Victim(3), std::nullopt);
+}
+
+}  // namespace
+}  // namespace cairn
