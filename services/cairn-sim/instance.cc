@@ -227,10 +227,8 @@ Result<InstanceFile> ReadInstances(const std::string& path) {
       return Wrong(path, instance.name + ": " + taken.error().message);
     }
     for (const auto& [field, value] : object.items()) {
-      const bool known = std::find(kFields.begin(), kFields.end(), field) != kFields.end();
-      if (!known &&
-          std::find(file.unknown.begin(), file.unknown.end(), field) == file.unknown.end()) {
-        file.unknown.push_back(field);
+      if (std::find(kFields.begin(), kFields.end(), field) == kFields.end()) {
+        instance.unknown.push_back(field);
       }
     }
     file.instances.push_back(std::move(instance));

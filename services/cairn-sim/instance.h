@@ -26,14 +26,14 @@ struct Instance {
 
   std::vector<double> prices;
   std::optional<std::uint64_t> budget;  ///< Bytes; for a histogram checkpoints.
+  std::vector<std::string> unknown;     ///< Fields that were left out.
 
   [[nodiscard]] TrieInstance View() const;
 };
 
 struct InstanceFile {
   std::vector<Instance> instances;
-  bool alone = false;                ///< One object, not a list.
-  std::vector<std::string> unknown;  ///< Fields that were left out.
+  bool alone = false;  ///< One object, not a list.
 };
 
 /// Reads the shapes that docs/cairn-sim.md describes. Errors: kNotFound and kIo, naming the file;

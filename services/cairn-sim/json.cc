@@ -90,6 +90,9 @@ Json ToJson(const Solution& solution) {
     json["budgeted"] = ToJson(*solution.budgeted);
     json["budgeted"]["budget"] = solution.budget;
   }
+  if (!solution.unknown_fields.empty()) {
+    json["unknown_fields"] = solution.unknown_fields;
+  }
   return json;
 }
 

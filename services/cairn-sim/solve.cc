@@ -147,6 +147,7 @@ Result<Solution> Solve(const Instance& instance, const SolveOptions& options) {
                                      : SolveOneTrie(instance, prices, options);
   if (solution) {
     solution->name = instance.name;
+    solution->unknown_fields = instance.unknown;
   }
   return solution;
 }
@@ -161,11 +162,6 @@ int RunSolve(const SolveOptions& options, bool json) {
   const auto file = ReadInstances(options.instance);
   if (!file) {
     return Failed(file.error(), json);
-  }
-  for (const std::string& field : file->unknown) {
-    if (!json) {
-      Complain("", "field '" + field + "' is not known and was left out", json);
-    }
   }
   std::vector<Solution> solutions;
   for (const Instance& instance : file->instances) {

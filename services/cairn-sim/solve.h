@@ -34,6 +34,7 @@ struct Solution {
   std::optional<std::vector<double>> cost_by_count;
   std::optional<PricedSolution> budgeted;
   std::uint64_t budget = 0;
+  std::vector<std::string> unknown_fields;  ///< Of the instance; they were left out.
 };
 
 /// Tries of up to so many nodes, and histograms, get costs for so many checkpoints unasked.

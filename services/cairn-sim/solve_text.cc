@@ -59,6 +59,9 @@ std::string SolveText(const std::vector<Solution>& solutions) {
     if (solution.cost_by_count) {
       text += "cost by number of checkpoints: " + Shown(*solution.cost_by_count) + "\n";
     }
+    for (const std::string& field : solution.unknown_fields) {
+      text += "field '" + field + "' is not known and was left out\n";
+    }
   }
   return text;
 }
