@@ -13,10 +13,11 @@ namespace cairn::sim {
 
 /// What is known of how long a prefill takes.
 struct CostRequest {
-  std::string kind = "linear";              ///< Or "flops", where late tokens are dearer.
-  std::optional<double> active_parameters;  ///< That a token passes. Unset: as the model's id says.
-  std::optional<double> attention_flops_per_pair;  ///< Of all layers, for a token and one before.
-  std::optional<std::uint32_t> query_heads;        ///< Of a layer of attention.
+  std::string kind = "linear";  ///< Or "flops", where late tokens are dearer.
+  std::optional<double>
+      active_parameters{};  ///< That a token passes. Unset: as the model's id says.
+  std::optional<double> attention_flops_per_pair{};  ///< Of all layers, for a token and one before.
+  std::optional<std::uint32_t> query_heads{};        ///< Of a layer of attention.
   double flops_per_second = 3e14;
 };
 
