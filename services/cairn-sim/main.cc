@@ -62,7 +62,7 @@ void AddModel(CLI::App& c, RunOptions& o) {
                "Of a layer of attention; instead of the flops per pair")
       ->check(CLI::Range(1, 4096))
       ->group("Cost of a prefill");
-  c.add_option("--flops-per-second", o.cost.flops_per_second, "That a rank reaches")
+  c.add_option("--flops-per-second,--flops", o.cost.flops_per_second, "That a rank reaches")
       ->capture_default_str()
       ->group("Cost of a prefill");
 }
