@@ -1,0 +1,118 @@
+#include "services/cairn-sim/strategies.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "libcache/policy/eviction.h"
+#include "libcache/sim/strategy.h"
+#include "services/cairn-sim/json.h"
+#include "services/cairn-sim/report.h"
+
+namespace cairn::sim {
+namespace {
+
+constexpr std::string_view kLearned = "trie";
+constexpr std::string_view kClairvoyant = "oracle";
+
+struct Row {
+  std::string_view name;
+  std::string_view example;  // Empty: not made by MakeStrategy.
+  std::string_view text;
+};
+
+constexpr std::array<Row, 9> kStrategies = {{
+    {kLearned, "", "the learned placement: where states are expected to pay, at the cache's price"},
+    {"none", "none", "no states at all"},
+    {"turn_end", "turn_end", "at the end of every prompt"},
+    {"turn_end_demand", "turn_end_demand",
+     "at the end of every prompt, and where it left what was seen before"},
+    {"block:<k>", "block:512", "every k tokens, rounded down to blocks"},
+    {"dense", "dense", "at the end of every block"},
+    {"marconi", "marconi", "at the end of every prompt, and at branches once they are seen"},
+    {"hist_exp_decay:<m>", "hist_exp_decay:4",
+     "the best m positions for the overlaps seen so far, older ones counting less"},
+    {kClairvoyant, "", "knows the rest of the trace; for comparison, evicts in a way of its own"},
+}};
+
+constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kEvictions = {{
+    {"value",
+     "what saves least prefill time per byte and second goes first, with the KV that only "
+     "it needs"},
+    {"lru", "the least recently used state or stretch of KV goes first"},
+    {"lfu", "the least often used one"},
+    {"w_tinylfu", "a small window, then by frequency"},
+}};
+
+std::string Names(const std::vector<NamedChoice>& choices) {
+  std::string names;
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    names += i == 0 ? "" : (i + 1 == choices.size() ? " or " : ", ");
+    names += choices[i].name;
+  }
+  return names;
+}
+
+tl::unexpected<Error> Unknown(std::string_view what, std::string_view name,
+                              const std::vector<NamedChoice>& choices) {
+  return Fail(ErrorCode::kInvalidArgument, std::string(what) + " '" + std::string(name) +
+                                               "': must be " + Names(choices) +
+                                               "; cairn-sim strategies tells more");
+}
+
+}  // namespace
+
+std::vector<NamedChoice> Strategies() {
+  std::vector<NamedChoice> choices;
+  for (const Row& row : kStrategies) {
+    if (row.example.empty() || MakeStrategy(row.example)) {
+      choices.push_back({std::string(row.name), std::string(row.text)});
+    }
+  }
+  return choices;
+}
+
+std::vector<NamedChoice> Evictions() {
+  std::vector<NamedChoice> choices;
+  for (const auto& [name, text] : kEvictions) {
+    choices.push_back({std::string(name), std::string(text)});
+  }
+  return choices;
+}
+
+Status CheckStrategy(std::string_view name) {
+  if (name == kLearned || name == kClairvoyant || MakeStrategy(name)) {
+    return {};
+  }
+  return Unknown("strategy", name, Strategies());
+}
+
+Status CheckEviction(std::string_view name) {
+  if (MakeEvictionPolicy(name)) {
+    return {};
+  }
+  return Unknown("eviction", name, Evictions());
+}
+
+int RunStrategies(bool json) {
+  if (json) {
+    return Print(StrategiesJson(), json);
+  }
+  std::string text;
+  const auto add = [&text](const std::string& title, const std::vector<NamedChoice>& choices) {
+    text += title + "\n";
+    std::size_t width = 0;
+    for (const NamedChoice& choice : choices) {
+      width = std::max(width, choice.name.size());
+    }
+    for (const NamedChoice& choice : choices) {
+      text += "  " + choice.name + std::string(width - choice.name.size() + 2, ' ') + choice.text +
+              "\n";
+    }
+  };
+  add("strategies", Strategies());
+  add("evictions", Evictions());
+  return Print(text, json);
+}
+
+}  // namespace cairn::sim

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libcache/base/result.h"
+
+namespace cairn::sim {
+
+struct NamedChoice {
+  std::string name;
+  std::string text;
+};
+
+/// What may stand behind --strategy, of what is built in, with a line about each.
+std::vector<NamedChoice> Strategies();
+/// What may stand behind --eviction.
+std::vector<NamedChoice> Evictions();
+
+/// Errors: kInvalidArgument, lists the names.
+Status CheckStrategy(std::string_view name);
+Status CheckEviction(std::string_view name);
+
+/// Prints the names. Returns the exit code.
+int RunStrategies(bool json);
+
+}  // namespace cairn::sim
