@@ -7,7 +7,7 @@
 namespace cairn {
 
 Result<std::unique_ptr<EvictionPolicy>> MakeEvictionPolicy(std::string_view name) {
-  if (name == "value") {
+  if (name == "value" || name == "gdsf") {
     return internal::MakeValue();
   }
   if (name == "lru") {

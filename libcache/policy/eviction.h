@@ -47,8 +47,9 @@ class EvictionPolicy {
   [[nodiscard]] virtual std::size_t Size() const = 0;
 };
 
-/// By name: "value" (frequency x saved prefill / bytes with ageing, as GreedyDual-Size-Frequency),
-/// "lru", "lfu" (ties by age), "w_tinylfu" (1 % window, segmented main area, count-min sketch).
+/// By name: "value" and "gdsf" (frequency x saved prefill / bytes with ageing, as
+/// GreedyDual-Size-Frequency), "lru", "lfu" (ties by age), "w_tinylfu" (1 % window, segmented main
+/// area, count-min sketch).
 /// Errors: kInvalidArgument, lists the names.
 Result<std::unique_ptr<EvictionPolicy>> MakeEvictionPolicy(std::string_view name);
 

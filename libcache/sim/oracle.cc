@@ -60,7 +60,6 @@ class Oracle {
         wanted_[seen_[i].overlap].push_back(i);
       }
     }
-    visited_.resize(tree_.size(), false);
     for (std::uint32_t i = 0; i < seen_.size(); ++i) {
       Serve(i);
       report_.peak_bytes = std::max(report_.peak_bytes, used_bytes_);
@@ -168,7 +167,6 @@ class Oracle {
   std::vector<Seen> seen_;
   std::vector<std::vector<std::uint32_t>> wanted_;  // By node: requests whose overlap ends there.
   std::vector<std::size_t> next_;
-  std::vector<bool> visited_;
   std::vector<std::uint32_t> wanted_at_;
   std::set<std::pair<std::uint32_t, NodeId>> order_;  // States by when they are wanted next.
   std::uint64_t used_bytes_ = 0;

@@ -14,34 +14,16 @@ namespace {
 
 constexpr std::string_view kLearned = "trie";
 constexpr std::string_view kClairvoyant = "oracle";
+constexpr std::uint32_t kAnyBlock = 64;  // Names do not depend on it.
 
-struct Row {
-  std::string_view name;
-  std::string_view example;  // Empty: not made by MakeStrategy.
-  std::string_view text;
-};
-
-constexpr std::array<Row, 9> kStrategies = {{
-    {kLearned, "", "the learned placement: where states are expected to pay, at the cache's price"},
-    {"none", "none", "no states at all"},
-    {"turn_end", "turn_end", "at the end of every prompt"},
-    {"turn_end_demand", "turn_end_demand",
-     "at the end of every prompt, and where it left what was seen before"},
-    {"block:<k>", "block:512", "every k tokens, rounded down to blocks"},
-    {"dense", "dense", "at the end of every block"},
-    {"marconi", "marconi", "at the end of every prompt, and at branches once they are seen"},
-    {"hist_exp_decay:<m>", "hist_exp_decay:4",
-     "the best m positions for the overlaps seen so far, older ones counting less"},
-    {kClairvoyant, "", "knows the rest of the trace; for comparison, evicts in a way of its own"},
-}};
-
-constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kEvictions = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kEvictions = {{
     {"value",
      "what saves least prefill time per byte and second goes first, with the KV that only "
      "it needs"},
     {"lru", "the least recently used state or stretch of KV goes first"},
     {"lfu", "the least often used one"},
     {"w_tinylfu", "a small window, then by frequency"},
+    {"gdsf", "uses x saved prefill / bytes, with ageing"},
 }};
 
 std::string Names(const std::vector<NamedChoice>& choices) {
@@ -64,10 +46,8 @@ tl::unexpected<Error> Unknown(std::string_view what, std::string_view name,
 
 std::vector<NamedChoice> Strategies() {
   std::vector<NamedChoice> choices;
-  for (const Row& row : kStrategies) {
-    if (row.example.empty() || MakeStrategy(row.example)) {
-      choices.push_back({std::string(row.name), std::string(row.text)});
-    }
+  for (const std::string& name : StrategyNames()) {
+    choices.push_back({name, std::string(StrategyMeaning(name))});
   }
   return choices;
 }
@@ -81,7 +61,7 @@ std::vector<NamedChoice> Evictions() {
 }
 
 Status CheckStrategy(std::string_view name) {
-  if (name == kLearned || name == kClairvoyant || MakeStrategy(name)) {
+  if (name == kLearned || name == kClairvoyant || MakeStrategy(name, kAnyBlock)) {
     return {};
   }
   return Unknown("strategy", name, Strategies());
