@@ -30,8 +30,10 @@ std::vector<std::size_t> BestChain(std::span<const ChainCandidate> candidates,
     for (std::size_t i = m; i < n; ++i) {
       Choice& choice = choices[m * n + i];
       choice.gain = step(i, costs.resume);
+      // With a limit the row above starts at its own number: fewer places cannot hold as many.
       const std::size_t back = m == 0 ? 0 : (m - 1) * n;
-      for (std::size_t j = 0; j < i && (unlimited || m > 0); ++j) {
+      const std::size_t first = unlimited ? 0 : (m == 0 ? i : m - 1);
+      for (std::size_t j = first; j < i; ++j) {
         const double gain = choices[back + j].gain + step(i, candidates[j].position);
         if (gain > choice.gain) {
           choice = {.gain = gain, .above = back + j + 1};

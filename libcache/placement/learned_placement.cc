@@ -58,11 +58,16 @@ SiteTraits LearnedPlacement::TraitsOf(SiteId id) const {
 
 void LearnedPlacement::Restart(SiteId id, double now_s) {
   Site& site = tree_.site(id);
+  // Requests may all arrive at once, and a clock may stand still: one entry per place and moment.
+  const bool queued = site.waits && site.last_use_s == now_s && site.age_bin == 0;
   site.last_use_s = now_s;
   site.age_bin = 0;
   site.traits = TraitsOf(id);
   site.density = -1;
-  waiting_[0].push_back({.site = id, .generation = site.generation, .since_s = now_s});
+  if (!queued) {
+    site.waits = true;
+    waiting_[0].push_back({.site = id, .generation = site.generation, .since_s = now_s});
+  }
   tree_.Touch(id);
   RefreshEdge(id);
 }

@@ -129,6 +129,7 @@ std::vector<LearnedPlacement::Planned> LearnedPlacement::Plan(const Request& req
     }
   }
   planned_bytes_ += bytes;
+  engine_bytes_ = 0;  // Spent, should the same request be planned again.
   return plan;
 }
 

@@ -39,6 +39,7 @@ struct Site {
   std::uint8_t turns = 0;
   std::uint8_t gap_bin = SiteTraits::kNoGap;
   bool is_tip = false;
+  bool waits = false;  ///< Queued for the end of its first age bin since last_use_s.
   bool live = false;
 };
 static_assert(sizeof(Site) <= 112);

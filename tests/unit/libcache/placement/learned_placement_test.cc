@@ -83,6 +83,23 @@ TEST(LearnedPlacementTest, APriceBeyondAnyUseIsNotPaid) {
   EXPECT_TRUE(placement.Plan(request, places, 1e6).empty());
 }
 
+// A clock that stands still, or a trace whose times are all the same.
+TEST(LearnedPlacementTest, RequestsOfOneMomentTakeNoMoreMemory) {
+  LearnedPlacement placement({});
+  const SiteRef root = placement.AddOwner(kOwner, 0);
+  auto request = After(placement, root, root, 640, 1.0);
+  const auto places = placement.Observe(request);
+  request.edge = places.tip;
+  request.overlap = 640;
+  request.extends = false;
+  static_cast<void>(placement.Observe(request));
+  const std::uint64_t before = placement.memory_bytes();
+  for (int i = 0; i < 10'000; ++i) {
+    static_cast<void>(placement.Observe(request));
+  }
+  EXPECT_EQ(placement.memory_bytes(), before);
+}
+
 TEST(LearnedPlacementTest, WhatTheTreeForgotIsIgnored) {
   LearnedPlacement placement({.max_sites = 2});
   const SiteRef root = placement.AddOwner(kOwner, 0);
