@@ -7,7 +7,7 @@ source .dev/lib.sh
 BIN=${BIN:-build/release/bin}
 OUT=${OUT:-build/bench}
 TRACES=${CAIRN_TRACES:-../shared/traces}
-NAMES=(get put match ssd redis stream replay rss llama micro)
+NAMES=(get put match ssd redis stream replay rss llama placement micro)
 
 list() {
   cat <<'TEXT'
@@ -22,6 +22,7 @@ Usage: ./dev bench NAME
   replay   traces through a daemon with SSD: share of prefill saved, latencies, write amplification
   rss      peak memory of a daemon at ten times its cap
   llama    llama.cpp with and without the cache, for each kind of model (ROUNDS=2, MODELS=...)
+  placement  share of the prompts served in equal memory by all strategies (cairn-sim; 5 min)
   micro    parts of the library (Google Benchmark)
   all      all of these
 TEXT
@@ -147,6 +148,21 @@ bench_llama() {
   done
 }
 
+# Shares of the prompts that are served in equal memory. Blocks below a block trace's own are cut as
+# if all of one were alike.
+bench_placement() {
+  local list
+  fresh_dir
+  list=$(traces mooncake-conv mooncake-synth claude-code magentic qmsum narrativeqa-shape \
+    sysprompt-static sysprompt-rollout miniswe taubench azure-noreuse | paste -sd,)
+  [[ -d $TRACES ]] || note "no traces in $TRACES: one that is made up instead"
+  "$BIN/cairn-sim" sweep --jobs "${JOBS:-2}" --traces "$list" --block-tokens 512,64 \
+    --capacities "${CAPACITIES:-16GB,64GB,250GB,1000GB}" --strategies \
+    "trie,oracle,turn_end,turn_end_demand,branch_backoff:4,branch_backoff:8,block:2048,block:8192,balanced:1,balanced:4,log,hist_exp_decay:1,hist_exp_decay:4,dense" \
+    --json >"$OUT/placement.json"
+  python3 .dev/placement_cells.py "$OUT/placement.json"
+}
+
 bench_micro() {
   local program found=0
   for program in "$BIN"/bench/*; do
@@ -165,7 +181,7 @@ bench_one() {
       echo
       "$BIN/cairn-bench" put --plane stream --save "$OUT/stream-put.json"
       ;;
-    replay | rss | llama | micro) "bench_$1" ;;
+    replay | rss | llama | placement | micro) "bench_$1" ;;
   esac
 }
 

@@ -26,7 +26,9 @@ class Pool {
   /// The upper part of a node was cut off as `upper`.
   virtual void OnSplit(NodeId upper, NodeId lower) = 0;
   virtual void Put(const Store& store) = 0;
+  /// Prefill seconds per byte and second, for Plan.
   [[nodiscard]] virtual double Price() { return 0; }
+  [[nodiscard]] virtual std::vector<Report::PricePoint> Prices() const { return {}; }
   [[nodiscard]] std::uint64_t used_bytes() const { return used_bytes_; }
 
  protected:

@@ -77,6 +77,7 @@ class TrieSimulator final : public Simulator {
 
   Report Finish() override {
     report_.span_s = now_s_;
+    report_.prices = pool_->Prices();
     report_.memory_bytes = tree_.memory_bytes() + (learned_ ? learned_->memory_bytes() : 0);
     if (learned_) {
       report_.engine_written_bytes = learned_->shadow().written_bytes();

@@ -3,6 +3,7 @@
 
 #include "libcache/base/check.h"
 #include "libcache/sim/pool.h"
+#include "libcache/sim/price_history.h"
 
 namespace cairn::sim {
 namespace {
@@ -34,8 +35,10 @@ class ValuePool final : public Pool {
       last_price_ += weight * (learned_.Value(*victim) - last_price_);
       Drop(learned_.tree().checkpoint(*victim).user);
     }
+    prices_.Add(now_s_, last_price_);
     Account(store);
   }
+  [[nodiscard]] std::vector<Report::PricePoint> Prices() const override { return prices_.points(); }
   double Price() override {
     if (used_bytes_ + options_.checkpoint_bytes <= options_.capacity_bytes) {
       return 0;
@@ -109,6 +112,7 @@ class ValuePool final : public Pool {
   std::vector<NodeId> fresh_;
   std::vector<NodeId> fresh_kv_;
   double last_price_ = 0;
+  PriceHistory prices_;
 };
 
 }  // namespace
