@@ -105,12 +105,12 @@ if [[ $quick == 0 ]]; then
   if build_and asan; then
     run_step "canary asan" .dev/canary.sh asan "${steady[@]}" || true
     run_step "test asan (unit, property, integration)" run_ctest asan \
-      -L '^(unit|property|integration)$' -LE '^(crash|bench|no_sanitizer)$' || true
+      -L '^(unit|property|integration)$' || true
   fi
   if build_and tsan; then
     run_step "canary tsan" .dev/canary.sh tsan "${steady[@]}" || true
     run_step "test tsan (unit, integration)" run_ctest tsan \
-      -L '^(unit|integration)$' -LE '^(crash|bench|no_sanitizer)$' || true
+      -L '^(unit|integration)$' || true
   fi
   if build_and fuzz; then
     run_step "fuzz, $fuzz_seconds s a target" .dev/fuzz.sh "$fuzz_seconds" "${steady[@]}" || true

@@ -26,10 +26,11 @@ function(cairn_program NAME)
   target_compile_definitions(${NAME} PRIVATE CAIRN_VERSION="${PROJECT_VERSION}")
 endfunction()
 
-# cairn_tests(LABEL FOLDER [DEPS ...] [TIMEOUT seconds]): one binary per *_test.cc below FOLDER, so
-# that a crash names its file and ctest runs them side by side. The ctest name is LABEL.path.
+# cairn_tests(LABEL FOLDER [DEPS ...] [TIMEOUT seconds] [WITHOUT regex]): one binary per *_test.cc
+# below FOLDER, so that a crash names its file and ctest runs them side by side. The ctest name is
+# LABEL.path. Files whose path matches WITHOUT are left out.
 function(cairn_tests LABEL FOLDER)
-  cmake_parse_arguments(ARG "SERIAL" "TIMEOUT" "DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "SERIAL" "TIMEOUT;WITHOUT" "DEPS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
@@ -37,6 +38,9 @@ function(cairn_tests LABEL FOLDER)
     math(EXPR ARG_TIMEOUT "${ARG_TIMEOUT} * 3")
   endif()
   file(GLOB_RECURSE FILES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${FOLDER}/*_test.cc)
+  if(ARG_WITHOUT)
+    list(FILTER FILES EXCLUDE REGEX "${ARG_WITHOUT}")
+  endif()
   foreach(FILE ${FILES})
     file(RELATIVE_PATH PATH ${CMAKE_CURRENT_SOURCE_DIR}/${FOLDER} ${FILE})
     string(REGEX REPLACE "_test\\.cc$" "" STEM ${PATH})
