@@ -117,7 +117,8 @@ void ReuseModel::Observe(const SiteTraits& traits, std::size_t age_bin, double u
   const double expected = Hazard(traits, Factors(places), age_bin) * exposure;
   const auto update = [used](Term& term, double without) {
     term.used += used;
-    term.expected += without;
+    // Where the term itself is next to nothing, so is what divides by it.
+    term.expected += std::min(without, kMemory / 10);
     if (term.used + term.expected > kMemory) {
       term.used /= 2;
       term.expected /= 2;

@@ -169,7 +169,7 @@ TEST_F(ConfigTest, HelpAndVersionSayWhatTheyShould) {
   for (const auto& [key, value] : Unusual()) {
     EXPECT_NE(help->Output().find("--" + key), std::string::npos) << key;
   }
-  for (const char* const part : {"turn_end_demand, block:TOKENS", "w_tinylfu", "name=endpoint",
+  for (const char* const part : {"turn_end_demand, branch_end", "w_tinylfu", "name=endpoint",
                                  "127.0.0.1:7411", "64.0 MiB", "30000"}) {
     EXPECT_NE(help->Output().find(part), std::string::npos) << part << " in\n" << help->Output();
   }

@@ -76,6 +76,21 @@ RC_GTEST_PROP(ReuseModelProperty, FiguresStayInRangeAndSnapshotsComeBack, ()) {
   RC_ASSERT(copy.Snapshot() == snapshot);
 }
 
+// A history that drove a base rate to nothing: what was expected without it came out beyond all
+// bounds, and the snapshot could not be restored.
+TEST(ReuseModelProperty, ATermNextToNothingDoesNotRunAway) {
+  std::mt19937_64 random(1541);
+  ReuseModel model;
+  AnyHistory(model, random);
+  if (random() % 3 == 0) {
+    ReuseModel other;
+    AnyHistory(other, random);
+    model.Merge(other);
+  }
+  ReuseModel copy;
+  EXPECT_TRUE(copy.Restore(model.Snapshot()).has_value());
+}
+
 RC_GTEST_PROP(ReuseModelProperty, SameHistorySameModel, ()) {
   const auto seed = *rc::gen::arbitrary<std::uint32_t>();
   ReuseModel models[2];
