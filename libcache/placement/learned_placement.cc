@@ -34,7 +34,6 @@ SiteTraits LearnedPlacement::TraitsOf(SiteId id) const {
   const Site& site = tree_.site(id);
   SiteTraits traits;
   traits.kind = tree_.KindOf(id);
-  traits.uses = SiteTraits::LogBin(site.uses);
   // Small counts are told apart, large ones by their magnitude.
   const auto count = [](std::uint32_t n) {
     return static_cast<std::uint8_t>(n < 5 ? n : 2U + SiteTraits::LogBin(n));
@@ -267,15 +266,11 @@ void LearnedPlacement::RefreshEdge(SiteId id) {
   }
 }
 
-/// The ones above and on the same edge: what they serve or free has changed.
-void LearnedPlacement::RefreshAround(CheckpointId id) {
-  const SiteId site = tree_.checkpoint(id).site;
+/// Those on the edge and the next one above: what they serve or free has changed.
+void LearnedPlacement::RefreshAround(SiteId site) {
   RefreshEdge(site);
-  for (SiteId up = tree_.site(site).parent; up != kNoSite; up = tree_.site(up).parent) {
-    if (tree_.site(up).deepest != kNoCheckpoint) {
-      Refresh(tree_.site(up).deepest);
-      return;
-    }
+  if (const CheckpointId above = tree_.NearestAbove(site); above != kNoCheckpoint) {
+    Refresh(above);
   }
 }
 
@@ -287,7 +282,7 @@ CheckpointId LearnedPlacement::Add(const Planned& at, std::uint32_t user, double
   }
   values_[id] = Value(id);
   heap_.Push(id);
-  RefreshAround(id);
+  RefreshAround(at.site);
   return id;
 }
 
@@ -295,13 +290,7 @@ void LearnedPlacement::Remove(CheckpointId id) {
   heap_.Erase(id);
   const SiteId site = tree_.checkpoint(id).site;
   tree_.RemoveCheckpoint(id);
-  RefreshEdge(site);
-  for (SiteId up = tree_.site(site).parent; up != kNoSite; up = tree_.site(up).parent) {
-    if (tree_.site(up).deepest != kNoCheckpoint) {
-      Refresh(tree_.site(up).deepest);
-      break;
-    }
-  }
+  RefreshAround(site);
 }
 
 std::optional<CheckpointId> LearnedPlacement::Victim(double now_s) {

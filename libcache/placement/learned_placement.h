@@ -144,7 +144,7 @@ class LearnedPlacement {
   [[nodiscard]] double RateBelow(SiteId id, int& budget) const;
   void Refresh(CheckpointId id);
   void RefreshEdge(SiteId id);
-  void RefreshAround(CheckpointId id);
+  void RefreshAround(SiteId site);
   [[nodiscard]] ChainCandidate CandidateAt(SiteId site, std::uint32_t position, double share,
                                            double price, double write_price) const;
   [[nodiscard]] std::vector<ChainCandidate> CandidatesOf(const Request& request,

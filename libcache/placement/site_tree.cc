@@ -222,44 +222,45 @@ void SiteTree::RemoveCheckpoint(CheckpointId id) {
   --live_checkpoints_;
 }
 
-std::uint32_t SiteTree::PositionAbove(CheckpointId id) const {
-  const ResidentCheckpoint& c = checkpoints_[id];
-  if (c.above != kNoCheckpoint) {
-    return checkpoints_[c.above].position;
-  }
-  for (SiteId up = sites_[c.site].parent; up != kNoSite; up = sites_[up].parent) {
+CheckpointId SiteTree::NearestAbove(SiteId site) const {
+  for (SiteId up = sites_[site].parent; up != kNoSite; up = sites_[up].parent) {
     if (sites_[up].deepest != kNoCheckpoint) {
-      return checkpoints_[sites_[up].deepest].position;
+      return sites_[up].deepest;
     }
   }
-  return 0;
+  return kNoCheckpoint;
+}
+
+std::uint32_t SiteTree::PositionAbove(CheckpointId id) const {
+  const ResidentCheckpoint& c = checkpoints_[id];
+  const CheckpointId above = c.above != kNoCheckpoint ? c.above : NearestAbove(c.site);
+  return above == kNoCheckpoint ? 0 : checkpoints_[above].position;
 }
 
 std::uint32_t SiteTree::NeededAbove(CheckpointId id) const {
+  const auto on_edge = [this](const Site& site) {
+    std::uint32_t count = 0;
+    for (CheckpointId i = site.deepest; i != kNoCheckpoint; i = checkpoints_[i].above) {
+      ++count;
+    }
+    return count;
+  };
   const ResidentCheckpoint& c = checkpoints_[id];
   const Site& own = sites_[c.site];
-  std::uint32_t on_edge = 0;
-  for (CheckpointId i = own.deepest; i != kNoCheckpoint; i = checkpoints_[i].above) {
-    ++on_edge;
-  }
-  if (own.deepest != id || own.checkpoints_below > on_edge) {
+  if (own.deepest != id || own.checkpoints_below > on_edge(own)) {
     return c.position;
   }
   if (c.above != kNoCheckpoint) {
     return checkpoints_[c.above].position;
   }
   // Up to where somebody else branches off or stands.
-  const std::uint32_t below = own.checkpoints_below;
   for (SiteId up = own.parent; up != kNoSite; up = sites_[up].parent) {
     const Site& s = sites_[up];
-    if (s.checkpoints_below == below) {
-      continue;
+    if (s.checkpoints_below > own.checkpoints_below) {
+      return s.checkpoints_below > own.checkpoints_below + on_edge(s)
+                 ? s.position
+                 : checkpoints_[s.deepest].position;
     }
-    std::uint32_t here = 0;
-    for (CheckpointId i = s.deepest; i != kNoCheckpoint; i = checkpoints_[i].above) {
-      ++here;
-    }
-    return s.checkpoints_below > below + here ? s.position : checkpoints_[s.deepest].position;
   }
   return 0;
 }

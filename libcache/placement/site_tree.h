@@ -83,6 +83,8 @@ class SiteTree {
   void RemoveCheckpoint(CheckpointId id);
   /// The one at `position` on the edge of `site`.
   [[nodiscard]] CheckpointId CheckpointAt(SiteId site, std::uint32_t position) const;
+  /// The deepest one on the path above the edge of `site`.
+  [[nodiscard]] CheckpointId NearestAbove(SiteId site) const;
   /// The position of the next shallower checkpoint on the path, 0 if there is none.
   [[nodiscard]] std::uint32_t PositionAbove(CheckpointId id) const;
   /// Where the KV that others need as well ends, when this checkpoint goes: its own position if

@@ -42,6 +42,8 @@ class ObjectPool final : public Pool {
     Evict();
   }
 
+  [[nodiscard]] std::uint64_t used_bytes() const override { return used_bytes_; }
+
  private:
   static UnitId KvOf(NodeId node) { return 2 * node; }
   static UnitId StateOf(NodeId node) { return 2 * node + 1; }
@@ -104,6 +106,7 @@ class ObjectPool final : public Pool {
   const Options& options_;
   PrefixTree& tree_;
   Report& report_;
+  std::uint64_t used_bytes_ = 0;
   std::unique_ptr<EvictionPolicy> policy_;
 };
 

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "libcache/base/check.h"
+#include "libcache/sim/kept_prefixes.h"
 #include "libcache/sim/path.h"
 #include "libcache/sim/prefix_tree.h"
 #include "libcache/sim/simulator.h"
@@ -21,7 +22,7 @@ struct Seen {
 
 class Oracle {
  public:
-  explicit Oracle(const Options& options) : options_(options) {}
+  explicit Oracle(const Options& options) : options_(options), kept_(options_, tree_) {}
 
   void Note(const TraceRequest& request) {
     if (options_.context_tokens != 0 && request.input_tokens > options_.context_tokens) {
@@ -37,12 +38,8 @@ class Oracle {
       return;
     }
     const std::uint32_t limit = (request.input_tokens - 1) / options_.block_tokens;
-    const PromptPath path = ResolvePrompt(tree_, words, limit, [this](NodeId upper, NodeId lower) {
-      // What ended where the lower part ends still does.
-      CAIRN_DCHECK(tree_[upper].end <= tree_[lower].begin);
-      static_cast<void>(upper);
-      static_cast<void>(lower);
-    });
+    // What ended at the lower part's end still does, so cuts need no care.
+    const PromptPath path = ResolvePrompt(tree_, words, limit, [](NodeId, NodeId) {});
     Seen seen{.end = path.nodes.back()};
     for (const NodeId id : path.nodes) {
       if (tree_[id].end <= path.overlap_blocks) {
@@ -55,6 +52,7 @@ class Oracle {
   Report Replay() {
     wanted_.resize(tree_.size());
     next_.resize(tree_.size(), 0);
+    wanted_at_.resize(tree_.size(), kNever);
     for (std::uint32_t i = 0; i < seen_.size(); ++i) {
       if (seen_[i].overlap != 0) {
         wanted_[seen_[i].overlap].push_back(i);
@@ -62,7 +60,7 @@ class Oracle {
     }
     for (std::uint32_t i = 0; i < seen_.size(); ++i) {
       Serve(i);
-      report_.peak_bytes = std::max(report_.peak_bytes, used_bytes_);
+      report_.peak_bytes = std::max(report_.peak_bytes, kept_.used_bytes());
     }
     report_.memory_bytes = tree_.memory_bytes();
     return report_;
@@ -103,75 +101,35 @@ class Oracle {
       if (tree_[id].state) {
         order_.erase({wanted_at_[id], id});
         if (next == kNever) {
-          Drop(id);
+          kept_.Drop(id);
         } else {
           wanted_at_[id] = next;
           order_.insert({next, id});
         }
       } else if (next != kNever && tree_[id].end > resume) {
-        Keep(id, next);
+        kept_.Keep(id);
+        wanted_at_[id] = next;
+        order_.insert({next, id});
       }
     }
-    while (used_bytes_ > options_.capacity_bytes) {
+    while (!kept_.Fits()) {
       CAIRN_CHECK(!order_.empty());
-      const NodeId last = std::prev(order_.end())->second;
-      order_.erase(std::prev(order_.end()));
-      Drop(last);
+      const auto last = std::prev(order_.end());
+      kept_.Drop(last->second);
+      order_.erase(last);
     }
-    for (const NodeId id : fresh_) {
-      if (tree_[id].state) {
-        ++report_.checkpoints_written;
-        report_.bytes_written += options_.checkpoint_bytes;
-      }
-    }
-    for (const NodeId id : fresh_kv_) {
-      report_.bytes_written += tree_[id].kv ? KvBytes(id) : 0;
-    }
-    fresh_.clear();
-    fresh_kv_.clear();
-  }
-
-  void Keep(NodeId id, std::uint32_t next) {
-    tree_[id].state = true;
-    wanted_at_.resize(tree_.size());
-    wanted_at_[id] = next;
-    order_.insert({next, id});
-    used_bytes_ += options_.checkpoint_bytes;
-    fresh_.push_back(id);
-    for (NodeId up = id; up != 0; up = tree_[up].parent) {
-      if (tree_[up].kept_below++ == 0) {
-        tree_[up].kv = true;
-        used_bytes_ += KvBytes(up);
-        fresh_kv_.push_back(up);
-      }
-    }
-  }
-  void Drop(NodeId id) {
-    tree_[id].state = false;
-    used_bytes_ -= options_.checkpoint_bytes;
-    for (NodeId up = id; up != 0; up = tree_[up].parent) {
-      if (--tree_[up].kept_below == 0) {
-        tree_[up].kv = false;
-        used_bytes_ -= KvBytes(up);
-      }
-    }
-  }
-  [[nodiscard]] std::uint64_t KvBytes(NodeId id) const {
-    return std::uint64_t{tree_[id].end - tree_[id].begin} * options_.block_tokens *
-           options_.kv_bytes_per_token;
+    kept_.CountWritten(report_);
   }
 
   const Options options_;
   Report report_;
   PrefixTree tree_;
+  KeptPrefixes kept_;
   std::vector<Seen> seen_;
   std::vector<std::vector<std::uint32_t>> wanted_;  // By node: requests whose overlap ends there.
   std::vector<std::size_t> next_;
   std::vector<std::uint32_t> wanted_at_;
   std::set<std::pair<std::uint32_t, NodeId>> order_;  // States by when they are wanted next.
-  std::uint64_t used_bytes_ = 0;
-  std::vector<NodeId> fresh_;
-  std::vector<NodeId> fresh_kv_;
 };
 
 }  // namespace

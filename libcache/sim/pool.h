@@ -29,10 +29,7 @@ class Pool {
   /// Prefill seconds per byte and second, for Plan.
   [[nodiscard]] virtual double Price() { return 0; }
   [[nodiscard]] virtual std::vector<Report::PricePoint> Prices() const { return {}; }
-  [[nodiscard]] std::uint64_t used_bytes() const { return used_bytes_; }
-
- protected:
-  std::uint64_t used_bytes_ = 0;
+  [[nodiscard]] virtual std::uint64_t used_bytes() const = 0;
 };
 
 /// Errors: kInvalidArgument for an unknown policy.

@@ -70,7 +70,7 @@ class TrieSimulator final : public Simulator {
     // At least one token is left to compute.
     const std::uint32_t limit = (request.input_tokens - 1) / options_.block_tokens;
     Path path = Resolve(words, limit);
-    Count(request, path);
+    Count(path);
     Place(request, path);
     report_.peak_bytes = std::max(report_.peak_bytes, pool_->used_bytes());
   }
@@ -124,7 +124,7 @@ class TrieSimulator final : public Simulator {
     return path;
   }
 
-  void Count(const TraceRequest&, const Path& path) {
+  void Count(const Path& path) {
     const std::uint32_t overlap = Tokens(path.overlap_blocks);
     const std::uint32_t served = Tokens(path.resume_blocks);
     report_.overlap_tokens += overlap;
@@ -138,7 +138,7 @@ class TrieSimulator final : public Simulator {
     const double start_s = ThreadCpu_s();
     std::vector<std::uint32_t> positions;
     if (learned_) {
-      Watch(request, path);
+      Watch(path);
     }
     if (strategy_) {
       // Where a block trace is cut finer than its blocks, what follows the last one has no name and
@@ -189,7 +189,7 @@ class TrieSimulator final : public Simulator {
   }
 
   /// Tells the learned placement of the request, and the nodes whose edge they are on.
-  void Watch(const TraceRequest& request, Path& path) {
+  void Watch(Path& path) {
     if (!root_known_) {
       LearnedPlacement::Owner owner{.checkpoint_bytes = options_.checkpoint_bytes,
                                     .kv_bytes_per_token = options_.kv_bytes_per_token,
@@ -198,7 +198,6 @@ class TrieSimulator final : public Simulator {
       root_ = learned_->AddOwner(owner, now_s_);
       root_known_ = true;
     }
-    static_cast<void>(request);
     LearnedPlacement::Request& r = path.request;
     r.now_s = now_s_;
     r.root = root_;

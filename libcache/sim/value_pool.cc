@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "libcache/base/check.h"
+#include "libcache/sim/kept_prefixes.h"
 #include "libcache/sim/pool.h"
 #include "libcache/sim/price_history.h"
 
@@ -15,7 +16,12 @@ class ValuePool final : public Pool {
  public:
   ValuePool(const Options& options, PrefixTree& tree, LearnedPlacement& learned,
             const double& now_s, Report& report)
-      : options_(options), tree_(tree), learned_(learned), now_s_(now_s), report_(report) {}
+      : options_(options),
+        tree_(tree),
+        learned_(learned),
+        now_s_(now_s),
+        report_(report),
+        kept_(options, tree) {}
 
   void OnSplit(NodeId, NodeId) override {}  // kept_below and kv were copied with the node.
 
@@ -26,7 +32,7 @@ class ValuePool final : public Pool {
         Insert(node);
       }
     }
-    while (used_bytes_ > options_.capacity_bytes) {
+    while (!kept_.Fits()) {
       const auto victim = learned_.Victim(now_s_);
       CAIRN_CHECK(victim.has_value());
       const double bytes = learned_.BytesFreed(*victim);
@@ -36,11 +42,13 @@ class ValuePool final : public Pool {
       Drop(learned_.tree().checkpoint(*victim).user);
     }
     prices_.Add(now_s_, last_price_);
-    Account(store);
+    // What did not survive the eviction it caused was not evicted either.
+    report_.evicted_checkpoints -= kept_.CountWritten(report_);
   }
   [[nodiscard]] std::vector<Report::PricePoint> Prices() const override { return prices_.points(); }
+  [[nodiscard]] std::uint64_t used_bytes() const override { return kept_.used_bytes(); }
   double Price() override {
-    if (used_bytes_ + options_.checkpoint_bytes <= options_.capacity_bytes) {
+    if (kept_.used_bytes() + options_.checkpoint_bytes <= options_.capacity_bytes) {
       return 0;
     }
     const auto victim = learned_.Victim(now_s_);
@@ -50,58 +58,15 @@ class ValuePool final : public Pool {
  private:
   void Insert(NodeId id) {
     Node& node = tree_[id];
-    node.state = true;
-    const LearnedPlacement::Planned at{.site = node.site.id,
-                                       .position = node.end * options_.block_tokens};
-    node.checkpoint = learned_.Add(at, id, now_s_);
-    used_bytes_ += options_.checkpoint_bytes;
-    fresh_.push_back(id);
-    for (NodeId up = id; up != 0; up = tree_[up].parent) {
-      Node& above = tree_[up];
-      ++above.kept_below;
-      if (!above.kv) {
-        above.kv = true;
-        used_bytes_ += KvBytes(above);
-        fresh_kv_.push_back(up);
-      }
-    }
+    node.checkpoint = learned_.Add(
+        {.site = node.site.id, .position = node.end * options_.block_tokens}, id, now_s_);
+    kept_.Keep(id);
   }
   void Drop(NodeId id) {
-    Node& node = tree_[id];
-    learned_.Remove(node.checkpoint);
-    node.state = false;
-    node.checkpoint = kNoCheckpoint;
-    used_bytes_ -= options_.checkpoint_bytes;
+    learned_.Remove(tree_[id].checkpoint);
+    tree_[id].checkpoint = kNoCheckpoint;
+    kept_.Drop(id);
     ++report_.evicted_checkpoints;
-    for (NodeId up = id; up != 0; up = tree_[up].parent) {
-      Node& above = tree_[up];
-      if (--above.kept_below == 0) {
-        above.kv = false;
-        used_bytes_ -= KvBytes(above);
-      }
-    }
-  }
-  /// What did not survive the eviction it caused was never written.
-  void Account(const Store&) {
-    for (const NodeId id : fresh_) {
-      if (tree_[id].state) {
-        ++report_.checkpoints_written;
-        report_.bytes_written += options_.checkpoint_bytes;
-      } else {
-        --report_.evicted_checkpoints;
-      }
-    }
-    for (const NodeId id : fresh_kv_) {
-      if (tree_[id].kv) {
-        report_.bytes_written += KvBytes(tree_[id]);
-      }
-    }
-    fresh_.clear();
-    fresh_kv_.clear();
-  }
-  [[nodiscard]] std::uint64_t KvBytes(const Node& node) const {
-    return std::uint64_t{node.end - node.begin} * options_.block_tokens *
-           options_.kv_bytes_per_token;
   }
 
   const Options& options_;
@@ -109,8 +74,7 @@ class ValuePool final : public Pool {
   LearnedPlacement& learned_;
   const double& now_s_;
   Report& report_;
-  std::vector<NodeId> fresh_;
-  std::vector<NodeId> fresh_kv_;
+  KeptPrefixes kept_;
   double last_price_ = 0;
   PriceHistory prices_;
 };

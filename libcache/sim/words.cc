@@ -1,18 +1,12 @@
 #include "libcache/sim/simulator.h"
+#include "libcache/trace/mix.h"
 
 namespace cairn::sim {
 namespace {
 
-/// SplitMix64's finaliser.
-std::uint64_t Mix(std::uint64_t x) {
-  x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9ULL;
-  x = (x ^ (x >> 27U)) * 0x94D049BB133111EBULL;
-  return x ^ (x >> 31U);
-}
-
 void Append(std::vector<std::uint64_t>& words, std::uint64_t id) {
   const std::uint64_t last = words.empty() ? 0x6A09E667F3BCC908ULL : words.back();
-  words.push_back(Mix(last * 0x9E3779B97F4A7C15ULL + id + 1));
+  words.push_back(Mix(last * kGoldenRatio + id + 1));
 }
 
 }  // namespace
@@ -31,17 +25,16 @@ std::vector<std::uint64_t> ChainWords(const TraceRequest& request, std::uint32_t
     }
     return words;
   }
-  if (!request.exact && request.block_tokens == block_tokens) {
-    words.reserve(request.path.size());
-    for (const TraceSegment& segment : request.path) {
+  const auto chain = [&words](const std::vector<TraceSegment>& path) {
+    words.reserve(path.size());
+    for (const TraceSegment& segment : path) {
       Append(words, segment.id);
     }
-    return words;
-  }
-  const TraceRequest blocks = AsBlocks(request, block_tokens);
-  words.reserve(blocks.path.size());
-  for (const TraceSegment& segment : blocks.path) {
-    Append(words, segment.id);
+  };
+  if (!request.exact && request.block_tokens == block_tokens) {
+    chain(request.path);  // As it is: most traces are replayed in their own blocks.
+  } else {
+    chain(AsBlocks(request, block_tokens).path);
   }
   return words;
 }
