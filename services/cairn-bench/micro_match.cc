@@ -6,8 +6,8 @@
 #include "services/cairn-bench/latency.h"
 #include "services/cairn-bench/micro.h"
 #include "services/cairn-bench/micro_report.h"
-#include "services/cairn-bench/progress.h"
 #include "services/cairn-bench/report.h"
+#include "services/terminal/progress.h"
 
 namespace cairn::bench {
 namespace {
@@ -180,7 +180,7 @@ int RunMatch(const MicroOptions& options) {
                       {"matches_per_second", "matches/s", kCount},
                       {"match_us", "match, median", kMicroseconds},
                       {"matches", "matches", kCount}});
-  Progress progress(options.quiet);
+  terminal::Progress progress(terminal::Progress::Unless(options.quiet));
   int step = 0;
   for (const auto& [tokens, clients] :
        {std::pair{kLongPrompt, 1}, {kShortPrompt, 1}, {kShortPrompt, kShortClients}}) {

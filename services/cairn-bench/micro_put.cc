@@ -9,8 +9,8 @@
 #include "services/cairn-bench/micro.h"
 #include "services/cairn-bench/micro_objects.h"
 #include "services/cairn-bench/micro_report.h"
-#include "services/cairn-bench/progress.h"
 #include "services/cairn-bench/report.h"
+#include "services/terminal/progress.h"
 
 namespace cairn::bench {
 namespace {
@@ -130,7 +130,7 @@ int RunPut(const MicroOptions& options) {
     return MicroFailed("put", source ? sink.error() : source.error());
   }
   MicroReport report = NewReport(stream);
-  Progress progress(options.quiet);
+  terminal::Progress progress(terminal::Progress::Unless(options.quiet));
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     progress.Update(static_cast<double>(i) / static_cast<double>(sizes.size()),
                     FormatBytes(sizes[i]));

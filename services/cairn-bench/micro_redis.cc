@@ -16,7 +16,7 @@
 #include "services/cairn-bench/latency.h"
 #include "services/cairn-bench/micro_objects.h"
 #include "services/cairn-bench/micro_report.h"
-#include "services/cairn-bench/progress.h"
+#include "services/terminal/progress.h"
 
 namespace cairn::bench {
 namespace {
@@ -176,7 +176,7 @@ int RunRedis(const MicroOptions& options) {
                       {"get_us", "Cairn, median", kMicroseconds},
                       {"redis_us", "Redis, median", kMicroseconds},
                       {"gets", "GETs", kCount}});
-  Progress progress(options.quiet);
+  terminal::Progress progress(terminal::Progress::Unless(options.quiet));
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     progress.Update(static_cast<double>(i) / static_cast<double>(sizes.size()),
                     FormatBytes(sizes[i]));

@@ -10,8 +10,8 @@
 #include "services/cairn-bench/micro.h"
 #include "services/cairn-bench/micro_objects.h"
 #include "services/cairn-bench/micro_report.h"
-#include "services/cairn-bench/progress.h"
 #include "services/cairn-bench/report.h"
+#include "services/terminal/progress.h"
 
 namespace cairn::bench {
 namespace {
@@ -147,7 +147,7 @@ Status Run(const MicroOptions& options, const std::vector<std::uint64_t>& sizes,
   if (!source) {
     return Fail(source.error());
   }
-  Progress progress(options.quiet);
+  terminal::Progress progress(terminal::Progress::Unless(options.quiet));
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     progress.Update(0.7 * static_cast<double>(i) / static_cast<double>(sizes.size()), "writing");
     if (Status stored = StoreAll(**daemon, *source, sizes[i], CountOf(options, sizes[i]));

@@ -12,12 +12,12 @@
 
 #include "libcache/model/model_spec.h"
 #include "libcache/trace/trace.h"
-#include "services/cairn-bench/progress.h"
 #include "services/cairn-bench/replay_client.h"
 #include "services/cairn-bench/replay_report.h"
 #include "services/cairn-bench/replay_target.h"
 #include "services/cairn-bench/report.h"
 #include "services/cairn-bench/work_queue.h"
+#include "services/terminal/progress.h"
 
 namespace cairn::bench {
 namespace {
@@ -189,7 +189,7 @@ void Replay::Drive(ReplayClient& client) {
 }
 
 void Replay::Watch() {
-  Progress progress(options_.quiet);
+  terminal::Progress progress(terminal::Progress::Unless(options_.quiet));
   for (TimePoint next = started_ + kWatchEvery; !ended_;) {
     std::this_thread::sleep_for(kEndEvery);  // Not to be waited for at the end.
     if (SteadyClock::Instance().Now() < next) {

@@ -1,30 +1,16 @@
 #pragma once
 
-#include <cstdint>
 #include <string>
-#include <vector>
+
+#include "services/terminal/table.h"
 
 namespace cairn::bench {
 
-/// A table for people: columns as wide as they need to be, the first one left-aligned, the others
-/// right-aligned.
-class Table {
- public:
-  explicit Table(std::vector<std::string> header = {});
-  void Add(std::vector<std::string> row);
-  [[nodiscard]] std::string Text() const;
+using terminal::Fixed;
+using terminal::Grouped;
+using terminal::Percent;
+using terminal::Table;
 
- private:
-  std::vector<std::vector<std::string>> rows_;
-  bool has_header_;
-};
-
-/// "1,234,567".
-std::string Grouped(std::uint64_t count);
-/// "12.3 %".
-std::string Percent(double share);
-/// With that many digits behind the point.
-std::string Fixed(double value, int digits);
 /// Three digits and a unit that fits: "850 ns", "12.3 us", "4.56 ms", "7.8 s".
 std::string Microseconds(double us);
 /// "5.31 GB/s", of 10^9 bytes.

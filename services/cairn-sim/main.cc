@@ -26,10 +26,10 @@ struct Shared {
   bool progress = false;
   bool quiet = false;
 
-  [[nodiscard]] Progress::Show Show() const {
-    return quiet      ? Progress::Show::kNever
-           : progress ? Progress::Show::kAlways
-                      : Progress::Show::kOnTerminal;
+  [[nodiscard]] terminal::Progress::Show Show() const {
+    return quiet      ? terminal::Progress::Show::kNever
+           : progress ? terminal::Progress::Show::kAlways
+                      : terminal::Progress::Show::kOnTerminal;
   }
 };
 

@@ -232,12 +232,12 @@ Result<RunResult> Execute(const Run& run, const std::function<void(double)>& pro
   return RunResult{.run = run, .report = *std::move(report), .simulated_in_s = took.count()};
 }
 
-int RunOne(const RunOptions& options, bool json, Progress::Show show) {
+int RunOne(const RunOptions& options, bool json, terminal::Progress::Show show) {
   const auto run = Prepare(options);
   if (!run) {
     return WrongUsage(run.error(), json);
   }
-  Progress bar(show);
+  terminal::Progress bar(show);
   const auto result = Execute(*run, [&](double share) { bar.Update(share, run->sim.strategy); });
   bar.Clear();
   if (!result) {

@@ -8,7 +8,7 @@
 #include "libcache/base/result.h"
 #include "libcache/sim/cost.h"
 #include "libcache/sim/simulator.h"
-#include "services/cairn-sim/progress.h"
+#include "services/terminal/progress.h"
 
 namespace cairn::sim {
 
@@ -58,6 +58,6 @@ Result<Run> Prepare(const RunOptions& options);
 Result<RunResult> Execute(const Run& run, const std::function<void(double)>& progress);
 
 /// The command. Returns the exit code.
-int RunOne(const RunOptions& options, bool json, Progress::Show show);
+int RunOne(const RunOptions& options, bool json, terminal::Progress::Show show);
 
 }  // namespace cairn::sim

@@ -3,9 +3,14 @@
 #include <array>
 #include <limits>
 
-#include "services/cairn-sim/table.h"
+#include "services/terminal/table.h"
 
 namespace cairn::sim {
+
+using terminal::Fixed;
+using terminal::Grouped;
+using terminal::Percent;
+using terminal::Table;
 
 std::string EvictionName(const Options& options) {
   return options.strategy == "oracle" ? "oracle" : options.eviction;

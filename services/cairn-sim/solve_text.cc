@@ -3,9 +3,13 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "services/cairn-sim/table.h"
+#include "services/terminal/table.h"
 
 namespace cairn::sim {
+
+using terminal::Grouped;
+using terminal::Shortest;
+using terminal::Table;
 namespace {
 
 constexpr std::size_t kShown = 16;

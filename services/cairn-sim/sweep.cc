@@ -10,9 +10,12 @@
 #include "services/cairn-sim/json.h"
 #include "services/cairn-sim/report.h"
 #include "services/cairn-sim/run_text.h"
-#include "services/cairn-sim/table.h"
+#include "services/terminal/table.h"
 
 namespace cairn::sim {
+
+using terminal::Percent;
+using terminal::Table;
 namespace {
 
 constexpr std::chrono::milliseconds kLookEvery{20};
@@ -79,7 +82,8 @@ class Worker {
   std::atomic<std::size_t> done_ = 0;
 };
 
-std::vector<SweepCell> ExecuteAll(const std::vector<Run>& runs, unsigned jobs, Progress& bar) {
+std::vector<SweepCell> ExecuteAll(const std::vector<Run>& runs, unsigned jobs,
+                                  terminal::Progress& bar) {
   std::vector<SweepCell> cells;
   cells.reserve(runs.size());
   for (const Run& run : runs) {
@@ -161,12 +165,12 @@ Result<std::vector<Run>> Combinations(const SweepOptions& options) {
   return runs;
 }
 
-int RunSweep(const SweepOptions& options, bool json, Progress::Show show) {
+int RunSweep(const SweepOptions& options, bool json, terminal::Progress::Show show) {
   const auto runs = Combinations(options);
   if (!runs) {
     return WrongUsage(runs.error(), json);
   }
-  Progress bar(show);
+  terminal::Progress bar(show);
   const std::vector<SweepCell> cells = ExecuteAll(*runs, options.jobs, bar);
   int code = kExitOk;
   for (const SweepCell& cell : cells) {

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "libcache/base/result.h"
-#include "services/cairn-sim/progress.h"
 #include "services/cairn-sim/run.h"
+#include "services/terminal/progress.h"
 
 namespace cairn::sim {
 
@@ -30,6 +30,6 @@ Result<std::vector<Run>> Combinations(const SweepOptions& options);
 
 /// The command: runs all combinations, each on one thread and with memory of its own. Returns the
 /// exit code: 1 if a run failed; the others are finished and shown.
-int RunSweep(const SweepOptions& options, bool json, Progress::Show show);
+int RunSweep(const SweepOptions& options, bool json, terminal::Progress::Show show);
 
 }  // namespace cairn::sim

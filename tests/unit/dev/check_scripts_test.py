@@ -63,6 +63,7 @@ def test_layers():
             ("libcache/transport/a.cc", "#include <sys/socket.h>"),
             ("services/cairnd/a.h", "#include <boost/asio.hpp>"),
             ("services/cairnd/a.h", '#include "services/cairnd/b.h"'),
+            ("services/cairnctl/a.cc", '#include "services/terminal/table.h"'),
             ("services/cairnd/a.cc", '#include "libcache/cache/cache.h"'),
             ("services/cairnd/a.cc", '#include "cairn/v1/cache.pb.h"'),
             ("tests/unit/a_test.cc", "#include <gtest/gtest.h>"),
@@ -85,6 +86,7 @@ def test_layers():
             ("libcache/base/a.cc", '#include "tests/support/fake.h"'),
             ("libcache/novel/a.cc", '#include "libcache/base/a.h"'),
             ("services/cairnctl/a.cc", '#include "services/cairnd/a.h"'),
+            ("services/terminal/a.cc", '#include "services/cairnd/a.h"'),
             ("services/cairnctl/a.cc", "#include <boost/asio.hpp>")):
         assert len(why(includer, line)) == 1, (includer, line)
 

@@ -5,14 +5,18 @@
 
 #include "libcache/base/clock.h"
 
-namespace cairn::bench {
+namespace cairn::terminal {
 
 /// Says on stderr how far a job is: a bar that redraws itself on a terminal, a plain line every
-/// five seconds elsewhere, nothing with --quiet, in CI or in the first two seconds. Not
+/// five seconds elsewhere if always wanted, nothing in CI or in the first two seconds. Not
 /// thread-safe.
 class Progress {
  public:
-  explicit Progress(bool quiet);
+  enum class Show { kNever, kOnTerminal, kAlways };
+
+  explicit Progress(Show show);
+  /// For programs that show it unless told not to.
+  static Show Unless(bool quiet) { return quiet ? Show::kNever : Show::kAlways; }
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -31,4 +35,4 @@ class Progress {
   bool drawn_ = false;
 };
 
-}  // namespace cairn::bench
+}  // namespace cairn::terminal

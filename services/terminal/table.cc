@@ -1,4 +1,4 @@
-#include "services/cairn-sim/table.h"
+#include "services/terminal/table.h"
 
 #include <algorithm>
 #include <charconv>
@@ -7,7 +7,7 @@
 #include <iterator>
 #include <utility>
 
-namespace cairn::sim {
+namespace cairn::terminal {
 namespace {
 
 constexpr std::size_t kGap = 2;
@@ -59,6 +59,8 @@ std::string Grouped(std::uint64_t count) {
   return digits;
 }
 
+std::string Percent(double share) { return Fixed(100 * share, 1) + " %"; }
+
 std::string Percent(double part, double whole) {
   return whole > 0 ? Fixed(100 * part / whole, 1) + " %" : "-";
 }
@@ -75,4 +77,4 @@ std::string Shortest(double value) {
   return {std::begin(buffer), result.ptr};
 }
 
-}  // namespace cairn::sim
+}  // namespace cairn::terminal

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace cairn::sim {
+namespace cairn::terminal {
 
 /// A table for people: columns as wide as they need to be, the first one left-aligned, the others
 /// right-aligned.
@@ -22,11 +22,13 @@ class Table {
 
 /// "1,234,567".
 std::string Grouped(std::uint64_t count);
-/// "12.3 %"; "-" of nothing.
+/// "12.3 %".
+std::string Percent(double share);
+/// The same; "-" of nothing.
 std::string Percent(double part, double whole);
 /// With that many digits behind the point.
 std::string Fixed(double value, int digits);
 /// As short as it can be and still be read back as the same number.
 std::string Shortest(double value);
 
-}  // namespace cairn::sim
+}  // namespace cairn::terminal

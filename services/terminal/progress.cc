@@ -1,4 +1,4 @@
-#include "services/cairn-bench/progress.h"
+#include "services/terminal/progress.h"
 
 #include <unistd.h>
 
@@ -7,9 +7,9 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "services/cairn-bench/report.h"
+#include "services/terminal/table.h"
 
-namespace cairn::bench {
+namespace cairn::terminal {
 namespace {
 
 constexpr std::chrono::seconds kSilentAtFirst{2};
@@ -25,13 +25,16 @@ std::string TimeText(double seconds) {
 
 }  // namespace
 
-Progress::Progress(bool quiet) : mode_(Mode::kLines), started_(SteadyClock::Instance().Now()) {
+Progress::Progress(Show show) : mode_(Mode::kOff), started_(SteadyClock::Instance().Now()) {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here changes the environment.
   const char* const ci = std::getenv("CI");
-  if (quiet || (ci != nullptr && *ci != '\0')) {
-    mode_ = Mode::kOff;
-  } else if (isatty(STDERR_FILENO) != 0) {
+  if (show == Show::kNever || (ci != nullptr && *ci != '\0')) {
+    return;
+  }
+  if (isatty(STDERR_FILENO) != 0) {
     mode_ = Mode::kBar;
+  } else if (show == Show::kAlways) {
+    mode_ = Mode::kLines;
   }
 }
 
@@ -70,4 +73,4 @@ void Progress::Clear() {
   }
 }
 
-}  // namespace cairn::bench
+}  // namespace cairn::terminal
