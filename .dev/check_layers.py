@@ -51,6 +51,8 @@ THIRD_PARTY = {
     # Slow to compile and start; libcache reports by results, services by spdlog or stdio.
     "iostream": ("services/",),
 }
+# What several programs have in common, and which of them are programs' business alone.
+SHARED_BY_PROGRAMS = ("services/terminal", "services/placement_file")
 # 3 s of compile time for everybody who includes such a header.
 NOT_IN_HEADERS = ("nlohmann/", "CLI/")
 
@@ -85,7 +87,7 @@ def problem(includer: str, path: str, quoted: bool) -> str:
             return "include our files by their path from the root"
         return ""
     if here.startswith("services/") and there.startswith("services/"):
-        if there in (here, "services/terminal"):  # What several programs print with.
+        if there in (here, *SHARED_BY_PROGRAMS):
             return ""
         return f"{here} may not include another program, {there}"
     if here.startswith("libcache/"):

@@ -47,6 +47,9 @@ Result<std::unique_ptr<Cache>> Cache::Open(const Config& config, std::unique_ptr
   if (const Status valid = config.Validate(); !valid) {
     return Fail(valid.error());
   }
+  if (const Status known = CheckPlannerName(config.planner); !known) {
+    return Fail(known.error());
+  }
   const bool learned = config.planner == kLearnedPlanner;
   Result<std::unique_ptr<Planner>> planner = nullptr;
   if (!learned) {

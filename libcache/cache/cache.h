@@ -28,6 +28,9 @@
 
 namespace cairn {
 
+/// Errors: kInvalidArgument, listing the names of planners.
+Status CheckPlannerName(std::string_view name);
+
 /// The cache that the daemon, embedded mode and tests share: trie, host tier, cold tier, leases and
 /// plans. It knows no sockets. docs/architecture.md follows a request through it.
 ///

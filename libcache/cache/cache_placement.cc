@@ -17,6 +17,16 @@ tl::unexpected<Error> NotLearned(const std::string& planner) {
 
 }  // namespace
 
+Status CheckPlannerName(std::string_view name) {
+  if (name == kLearnedPlanner) {
+    return {};
+  }
+  if (const auto planner = MakePlanner(name); !planner) {
+    return Fail(planner.error().code, planner.error().message + ", or trie, which learns");
+  }
+  return {};
+}
+
 std::vector<std::uint32_t> Cache::PlanFor(NodeId deepest, std::uint32_t kv_tokens,
                                           const PlanInput& input) {
   const std::uint16_t name_space = index_.node(deepest).name_space;

@@ -69,6 +69,7 @@ void TriePlacement::AddNamespace(NodeId root, const NamespaceSpec& spec) {
   SetSite(root, space.root);
   SetEnd(space.root, root);
   spaces_.push_back(space);
+  Settle(config_.index->node(root).key);
 }
 
 void TriePlacement::SetRecomputeCost(std::uint32_t name_space, double us_per_token) {
@@ -109,6 +110,7 @@ bool TriePlacement::OnNewNode(NodeId id) {
   }
   const SiteRef site = found->second;
   remembered_.erase(found);
+  remembered_keys_.erase(site.id);
   // Its prefix lies elsewhere if somebody else's statistics were wrong.
   if (!learned_.tree().Valid(site) ||
       learned_.tree().site(site.id).position != config_.index->node(id).position) {

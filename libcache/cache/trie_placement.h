@@ -90,10 +90,12 @@ class TriePlacement final : public EvictionPolicy {
   // Statistics that outlive the process.
   [[nodiscard]] PlacementModels Models() const;
   /// Appends places from the `from`th on, looking at `count`; the next to look at, 0 at the end.
-  SiteId Places(SiteId from, std::uint32_t count, std::vector<PlaceRecord>& places) const;
+  std::uint32_t Places(std::uint32_t from, std::uint32_t count,
+                       std::vector<PlaceRecord>& places) const;
   /// Errors: kCorrupt.
   Status MergeModels(const PlacementModels& models);
-  /// Adds one place; a place must come after the one above it. False when that one is unknown.
+  /// Adds one place; a place must come after the one above it. One of a namespace that is not open
+  /// waits for it. False when there is no room, or it would say nothing new.
   bool MergePlace(const PlaceRecord& record);
 
  private:
@@ -137,7 +139,13 @@ class TriePlacement final : public EvictionPolicy {
   void RefreshSome(std::size_t probes);
   [[nodiscard]] PlaceView ViewOf(SiteId id) const;
   [[nodiscard]] std::optional<PlaceRecord> RecordOf(SiteId id) const;
+  [[nodiscard]] std::optional<PrefixKey> KeyOf(SiteId id) const;
   [[nodiscard]] SiteRef PlaceWithKey(const PrefixKey& key) const;
+  void Remembering(const PrefixKey& key, SiteRef site);
+  bool MergeBelow(SiteRef above, const PlaceRecord& record);
+  void Settle(const PrefixKey& seed);
+  /// Ages run on while a record waits.
+  [[nodiscard]] PlaceRecord Aged(PlaceRecord record, double since_s) const;
 
   const Config config_;
   const TimePoint started_;
@@ -149,8 +157,15 @@ class TriePlacement final : public EvictionPolicy {
   std::vector<Plain> plain_;  // By node.
   IndexedHeap<Order> heap_{Order{&plain_}};
   std::size_t hand_ = 0;  // Next of plain_ to look at.
-  // Places of before a restart whose prefix has not come by yet.
+  // Places of before a restart whose prefix has not come by yet, and their keys.
   std::unordered_map<PrefixKey, SiteRef, PrefixKeyHash> remembered_;
+  std::unordered_map<SiteId, PrefixKey> remembered_keys_;
+  // Places of namespaces that are not open yet, by the place above.
+  struct Homeless {
+    PlaceRecord record;
+    double since_s = 0;
+  };
+  std::unordered_multimap<PrefixKey, Homeless, PrefixKeyHash> homeless_;
   double last_price_ = 0;
 };
 

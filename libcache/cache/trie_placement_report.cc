@@ -10,9 +10,7 @@ PlaceView TriePlacement::ViewOf(SiteId id) const {
   const Site& site = tree.site(id);
   const LearnedPlacement::Remembered now = learned_.Remember(id, Now_s());
   PlaceView view;
-  if (const NodeId end = EndOf(id); end != kNoId) {
-    view.key = config_.index->node(end).key;
-  }
+  view.key = KeyOf(id).value_or(PrefixKey{});
   view.position = site.position;
   view.kind = tree.KindOf(id);
   view.name_space = site.owner;  // Owners are added in the order of namespaces.
@@ -29,13 +27,14 @@ PlacementSummary TriePlacement::Summary(std::size_t most_places) {
   PlacementSummary summary;
   summary.places = tree.sites();
   summary.most_places = tree.max_sites();
-  summary.waiting_places = remembered_.size();
+  summary.waiting_places = remembered_.size() + homeless_.size();
   summary.checkpoints = tree.checkpoints();
   summary.plain = heap_.Size();
   summary.memory_bytes = learned_.memory_bytes() + site_of_.capacity() * sizeof(SiteRef) +
                          end_of_.capacity() * sizeof(NodeId) + plain_.capacity() * sizeof(Plain) +
                          checkpoints_.size() * (sizeof(NodeId) + sizeof(CheckpointId) + 16) +
-                         remembered_.size() * (sizeof(PrefixKey) + sizeof(SiteRef) + 16);
+                         remembered_.size() * (2 * sizeof(PrefixKey) + sizeof(SiteRef) + 48) +
+                         homeless_.size() * (sizeof(Homeless) + sizeof(PrefixKey) + 32);
   summary.price_per_byte_s = last_price_;
   summary.engine_written_bytes = learned_.shadow().written_bytes();
   summary.engine_served_tokens = learned_.shadow().served_tokens();
@@ -103,28 +102,50 @@ Status TriePlacement::MergeModels(const PlacementModels& models) {
   return learned_.MergeModels(models.reuse, models.distance);
 }
 
+std::optional<PrefixKey> TriePlacement::KeyOf(SiteId id) const {
+  if (const NodeId end = EndOf(id); end != kNoId) {
+    return config_.index->node(end).key;
+  }
+  const auto found = remembered_keys_.find(id);
+  if (found == remembered_keys_.end()) {
+    return std::nullopt;
+  }
+  // The place may have been forgotten since, and its number another's.
+  const auto still = remembered_.find(found->second);
+  const bool same =
+      still != remembered_.end() && still->second.id == id && learned_.tree().Valid(still->second);
+  return same ? std::optional(found->second) : std::nullopt;
+}
+
 std::optional<PlaceRecord> TriePlacement::RecordOf(SiteId id) const {
   const SiteTree& tree = learned_.tree();
-  const NodeId end = EndOf(id);
-  if (end == kNoId || tree.site(id).parent == kNoSite) {
+  const auto key = KeyOf(id);
+  if (!key || tree.site(id).parent == kNoSite) {
     return std::nullopt;
   }
   // A place whose prefix is no longer known cannot be named; the one above it can.
   SiteId above = tree.site(id).parent;
-  while (EndOf(above) == kNoId) {
+  auto above_key = KeyOf(above);
+  while (!above_key && tree.site(above).parent != kNoSite) {
     above = tree.site(above).parent;
-    if (above == kNoSite) {
-      return std::nullopt;
-    }
+    above_key = KeyOf(above);
   }
-  return PlaceRecord{.key = config_.index->node(end).key,
-                     .above = config_.index->node(EndOf(above)).key,
+  if (!above_key) {
+    return std::nullopt;
+  }
+  return PlaceRecord{.key = *key,
+                     .above = *above_key,
                      .position = tree.site(id).position,
                      .what = learned_.Remember(id, Now_s())};
 }
 
-SiteId TriePlacement::Places(SiteId from, std::uint32_t count,
-                             std::vector<PlaceRecord>& places) const {
+PlaceRecord TriePlacement::Aged(PlaceRecord record, double since_s) const {
+  record.what.age_s += std::max(Now_s() - since_s, 0.0);
+  return record;
+}
+
+std::uint32_t TriePlacement::Places(std::uint32_t from, std::uint32_t count,
+                                    std::vector<PlaceRecord>& places) const {
   const SiteTree& tree = learned_.tree();
   for (; from < tree.end() && count > 0; ++from, --count) {
     if (!tree.site(from).live) {
@@ -134,7 +155,15 @@ SiteId TriePlacement::Places(SiteId from, std::uint32_t count,
       places.push_back(*record);
     }
   }
-  return from < tree.end() ? from : 0;
+  // Then those that wait, by the buckets of their table.
+  const std::size_t buckets = homeless_.empty() ? 0 : homeless_.bucket_count();
+  for (; from >= tree.end() && from - tree.end() < buckets && count > 0; ++from, --count) {
+    const std::size_t bucket = from - tree.end();
+    for (auto it = homeless_.begin(bucket); it != homeless_.end(bucket); ++it) {
+      places.push_back(Aged(it->second.record, it->second.since_s));
+    }
+  }
+  return from < tree.end() + buckets ? from : 0;
 }
 
 SiteRef TriePlacement::PlaceWithKey(const PrefixKey& key) const {
@@ -149,6 +178,17 @@ SiteRef TriePlacement::PlaceWithKey(const PrefixKey& key) const {
                                                                             : SiteRef{};
 }
 
+void TriePlacement::Remembering(const PrefixKey& key, SiteRef site) {
+  const SiteTree& tree = learned_.tree();
+  if (remembered_.size() >= tree.max_sites()) {
+    std::erase_if(remembered_, [&tree](const auto& place) { return !tree.Valid(place.second); });
+    std::erase_if(remembered_keys_,
+                  [this](const auto& place) { return !remembered_.contains(place.second); });
+  }
+  remembered_[key] = site;
+  remembered_keys_[site.id] = key;
+}
+
 bool TriePlacement::MergePlace(const PlaceRecord& record) {
   const SiteTree& tree = learned_.tree();
   const SiteRef same = PlaceWithKey(record.key);
@@ -156,11 +196,22 @@ bool TriePlacement::MergePlace(const PlaceRecord& record) {
     learned_.Merge(same.id, record.what, Now_s());
     return true;
   }
-  const NodeId node = config_.index->Find(record.key);
   const SiteRef above = PlaceWithKey(record.above);
+  if (tree.Valid(above)) {
+    return MergeBelow(above, record);
+  }
+  if (homeless_.size() >= tree.max_sites()) {
+    return false;
+  }
+  homeless_.emplace(record.above, Homeless{.record = record, .since_s = Now_s()});
+  return true;
+}
+
+bool TriePlacement::MergeBelow(SiteRef above, const PlaceRecord& record) {
+  const SiteTree& tree = learned_.tree();
+  const NodeId node = config_.index->Find(record.key);
   // In the middle of an edge of ours it would say nothing new: nobody parted there that we know.
-  if (!tree.Valid(above) || record.position <= tree.site(above.id).position ||
-      (node != kNoId && Known(node))) {
+  if (record.position <= tree.site(above.id).position || (node != kNoId && Known(node))) {
     return false;
   }
   const SiteRef site = learned_.Recall(above.id, record.position, record.what, Now_s());
@@ -168,15 +219,29 @@ bool TriePlacement::MergePlace(const PlaceRecord& record) {
     return false;
   }
   if (node == kNoId) {
-    if (remembered_.size() >= tree.max_sites()) {
-      std::erase_if(remembered_, [&tree](const auto& place) { return !tree.Valid(place.second); });
-    }
-    remembered_[record.key] = site;
+    Remembering(record.key, site);
   } else if (config_.index->node(node).position == record.position) {
     FillUp(node, site);
     SetEnd(site, node);
   }
   return true;
+}
+
+/// The places that waited for this namespace find theirs, from its root down.
+void TriePlacement::Settle(const PrefixKey& seed) {
+  std::vector<PrefixKey> above = {seed};
+  while (!above.empty() && !homeless_.empty()) {
+    const PrefixKey key = above.back();
+    above.pop_back();
+    const auto [first, last] = homeless_.equal_range(key);
+    const std::vector<std::pair<PrefixKey, Homeless>> found(first, last);
+    homeless_.erase(first, last);
+    for (const auto& [unused, waiting] : found) {
+      if (MergePlace(Aged(waiting.record, waiting.since_s))) {
+        above.push_back(waiting.record.key);
+      }
+    }
+  }
 }
 
 }  // namespace cairn

@@ -66,8 +66,21 @@ std::string GlobalNames() {
   return names;
 }
 
+void AddGroup(CLI::App& app, const GroupSpec& spec) {
+  CLI::App* const group = app.add_subcommand(std::string(spec.name), std::string(spec.help));
+  group->fallthrough();
+  group->require_subcommand(1);
+  group->footer("Also the options of every command: " + GlobalNames());
+}
+
 void AddCommand(CLI::App& app, const CommandSpec& spec, Invocation& to) {
-  CLI::App* const command = app.add_subcommand(std::string(spec.name), std::string(spec.help));
+  const std::size_t space = spec.name.find(' ');
+  CLI::App* const parent = space == std::string_view::npos
+                               ? &app
+                               : app.get_subcommand(std::string(spec.name.substr(0, space)));
+  CLI::App* const command = parent->add_subcommand(
+      std::string(space == std::string_view::npos ? spec.name : spec.name.substr(space + 1)),
+      std::string(spec.help));
   command->fallthrough();  // Global options may follow the command.
   command->footer("Also the options of every command: " + GlobalNames());
   for (const OptionSpec& option : spec.options) {
@@ -103,7 +116,11 @@ std::string UnknownCommand(const std::vector<std::string>& args) {
     if (args[i] == "--connect" || args[i] == "--timeout") {
       ++i;
     } else if (args[i].empty() || args[i][0] != '-') {
-      return FindCommand(args[i]) == nullptr ? args[i] : "";
+      const auto groups = Groups();
+      const bool is_group = std::any_of(groups.begin(), groups.end(), [&](const GroupSpec& group) {
+        return group.name == args[i];
+      });
+      return is_group || FindCommand(args[i]) != nullptr ? "" : args[i];
     }
   }
   return "";
@@ -137,6 +154,9 @@ ParsedLine ParseLine(const std::vector<std::string>& args,
   app.require_subcommand(1);
   for (const OptionSpec& option : GlobalOptions()) {
     AddOption(app, option, invocation);
+  }
+  for (const GroupSpec& group : Groups()) {
+    AddGroup(app, group);
   }
   for (const CommandSpec& command : Commands()) {
     AddCommand(app, command, invocation);

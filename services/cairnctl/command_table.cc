@@ -37,6 +37,14 @@ constexpr std::array<OptionSpec, 3> kTreeOptions = {{
      .most = kMostTreeNodes},
     {.name = "--full", .value_name = "", .help = "Show all 64 digits of each key"},
 }};
+constexpr std::array<OptionSpec, 2> kPlacementShowOptions = {{
+    {.name = "--max",
+     .value_name = "N",
+     .kind = ValueKind::kCount,
+     .help = "Show at most N places (default: 20)",
+     .most = kMostTreeNodes},
+    {.name = "--full", .value_name = "", .help = "Show all 64 digits of each key"},
+}};
 constexpr std::array<OptionSpec, 3> kEvictOptions = {{
     {.name = "--host-only", .value_name = "", .help = "Keep the copies on SSD"},
     {.name = "--kv-only", .value_name = "", .help = "Keep checkpoints"},
@@ -52,7 +60,12 @@ constexpr std::array<OptionSpec, 1> kDrainOptions = {{
 constexpr std::string_view kKeyHelp = "Prefix key in hex; its first digits, if they fit only one";
 constexpr std::array<std::string_view, 3> kShells = {"bash", "zsh", "fish"};
 
-constexpr std::array<CommandSpec, 13> kCommands = {{
+constexpr std::array<GroupSpec, 1> kGroups = {{
+    {.name = "placement",
+     .help = "Show, explain, save and merge what the planner trie has learned"},
+}};
+
+constexpr std::array<CommandSpec, 17> kCommands = {{
     {.name = "status", .run = RunStatus, .help = "Show how the daemon is and what it did"},
     {.name = "tiers", .run = RunTiers, .help = "Show each tier: its state, size and content"},
     {.name = "tree",
@@ -90,6 +103,28 @@ constexpr std::array<CommandSpec, 13> kCommands = {{
      .help = "Drop everything that is not pinned or in use, from all tiers",
      .options = kClearOptions,
      .question = "Drop everything this daemon has cached, from all tiers?"},
+    {.name = "placement show",
+     .run = RunPlacementShow,
+     .help = "Show what is learned in all, and the places that are used most",
+     .options = kPlacementShowOptions},
+    {.name = "placement explain",
+     .run = RunPlacementExplain,
+     .help = "Show for a prefix which checkpoints are kept, what they are worth, and the next one",
+     .argument = ValueKind::kKey,
+     .argument_name = "KEY",
+     .argument_help = kKeyHelp},
+    {.name = "placement export",
+     .run = RunPlacementExport,
+     .help = "Write what is learned to a file",
+     .argument = ValueKind::kFile,
+     .argument_name = "FILE",
+     .argument_help = "File to write, for placement import"},
+    {.name = "placement import",
+     .run = RunPlacementImport,
+     .help = "Add what another daemon has learned",
+     .argument = ValueKind::kFile,
+     .argument_name = "FILE",
+     .argument_help = "File of placement export"},
     {.name = "drain",
      .run = RunDrain,
      .help = "Stop the daemon once the requests under way are done",
@@ -107,6 +142,8 @@ constexpr std::array<CommandSpec, 13> kCommands = {{
 }  // namespace
 
 std::span<const CommandSpec> Commands() { return kCommands; }
+
+std::span<const GroupSpec> Groups() { return kGroups; }
 
 const CommandSpec* FindCommand(std::string_view name) {
   for (const CommandSpec& command : kCommands) {

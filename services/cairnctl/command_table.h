@@ -19,6 +19,7 @@ enum class ValueKind {
   kKey,    ///< 1 to 64 hex digits, the first of a prefix key; becomes lower case.
   kCount,  ///< 1 to OptionSpec::most.
   kShell,  ///< A name of Shells().
+  kFile,
 };
 
 struct OptionSpec {
@@ -52,7 +53,7 @@ using Handler = Result<std::string> (*)(const Invocation& invocation);
 /// The one definition of a command: the parser, the help, the dispatch and the completion scripts
 /// are made from it.
 struct CommandSpec {
-  std::string_view name;
+  std::string_view name;  ///< Two words for a command of a group: "placement show".
   Handler run = nullptr;
   std::string_view help;
   std::span<const OptionSpec> options = {};
@@ -66,6 +67,12 @@ struct CommandSpec {
 std::span<const CommandSpec> Commands();
 /// Nullptr if there is no such command.
 const CommandSpec* FindCommand(std::string_view name);
+/// First words of the commands that have two, and what they are about.
+struct GroupSpec {
+  std::string_view name;
+  std::string_view help;
+};
+std::span<const GroupSpec> Groups();
 /// Options of every command.
 std::span<const OptionSpec> GlobalOptions();
 std::span<const std::string_view> Shells();

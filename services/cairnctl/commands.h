@@ -16,6 +16,13 @@ Result<std::string> RunLookup(const Invocation& invocation);
 Result<std::string> RunLeases(const Invocation& invocation);
 Result<std::string> RunConfig(const Invocation& invocation);
 
+Result<std::string> RunPlacementShow(const Invocation& invocation);
+Result<std::string> RunPlacementExplain(const Invocation& invocation);
+/// Errors: kExists where the file is there already; kIo.
+Result<std::string> RunPlacementExport(const Invocation& invocation);
+/// Errors: those of ReadPlacementFile.
+Result<std::string> RunPlacementImport(const Invocation& invocation);
+
 Result<std::string> RunPin(const Invocation& invocation);
 Result<std::string> RunUnpin(const Invocation& invocation);
 Result<std::string> RunEvict(const Invocation& invocation);

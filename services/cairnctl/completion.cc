@@ -38,6 +38,41 @@ std::string Joined(const Items& items, const std::string& separator, Text text) 
   return joined;
 }
 
+/// What can stand first: commands of one word, and groups.
+struct FirstWord {
+  std::string name;
+  std::string_view help;
+};
+std::vector<FirstWord> FirstWords() {
+  std::vector<FirstWord> words;
+  for (const CommandSpec& command : Commands()) {
+    if (command.name.find(' ') == std::string_view::npos) {
+      words.push_back({std::string(command.name), command.help});
+    }
+  }
+  for (const GroupSpec& group : Groups()) {
+    words.push_back({std::string(group.name), group.help});
+  }
+  return words;
+}
+
+/// The commands whose first word this is.
+std::vector<CommandSpec> CommandsOf(const std::string& first) {
+  std::vector<CommandSpec> commands;
+  for (const CommandSpec& command : Commands()) {
+    if (command.name == first || command.name.starts_with(first + " ")) {
+      commands.push_back(command);
+    }
+  }
+  return commands;
+}
+
+/// The second word of a command of a group; empty for others.
+std::string SecondWord(const CommandSpec& command) {
+  const std::size_t space = command.name.find(' ');
+  return space == std::string_view::npos ? "" : std::string(command.name.substr(space + 1));
+}
+
 std::string Name(const OptionSpec& option) { return std::string(option.name); }
 
 std::string Shell(std::string_view shell) { return std::string(shell); }
@@ -60,8 +95,8 @@ std::string ValueOptions() {
 }
 
 std::string Bash() {
-  const auto name = [](const CommandSpec& command) { return std::string(command.name); };
-  const std::string commands = Joined(Commands(), " ", name);
+  const auto name = [](const FirstWord& word) { return word.name; };
+  const std::vector<FirstWord> first = FirstWords();
   std::string script =
       "# Completion of cairnctl for bash. To use it: source <(cairnctl completion bash)\n"
       "_cairnctl() {\n"
@@ -75,7 +110,7 @@ std::string Bash() {
       "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
       "    case ${COMP_WORDS[i]} in\n"
       "      " +
-      Joined(Commands(), " | ", name) +
+      Joined(first, " | ", name) +
       ")\n"
       "        command=${COMP_WORDS[i]}\n"
       "        break\n"
@@ -84,14 +119,18 @@ std::string Bash() {
       "  done\n"
       "  case $command in\n"
       "    '') words=" +
-      Quoted(commands + " --version") + " ;;\n";
-  for (const CommandSpec& command : Commands()) {
-    std::string words = Joined(command.options, " ", Name);
-    if (command.argument == ValueKind::kShell) {
-      words = Joined(Shells(), " ", Shell);
+      Quoted(Joined(first, " ", name) + " --version") + " ;;\n";
+  for (const FirstWord& word : first) {
+    std::string words;
+    for (const CommandSpec& command : CommandsOf(word.name)) {
+      for (const std::string& more :
+           {SecondWord(command), Joined(command.options, " ", Name),
+            command.argument == ValueKind::kShell ? Joined(Shells(), " ", Shell) : ""}) {
+        words += (words.empty() || more.empty() ? "" : " ") + more;
+      }
     }
     if (!words.empty()) {
-      script += "    " + name(command) + ") words=" + Quoted(words) + " ;;\n";
+      script += "    " + word.name + ") words=" + Quoted(words) + " ;;\n";
     }
   }
   return script +
@@ -119,8 +158,8 @@ std::string Zsh() {
       "  local context state line\n"
       "  local -a names everywhere\n"
       "  names=(\n";
-  for (const CommandSpec& command : Commands()) {
-    script += "    " + Quoted(std::string(command.name) + ":" + ForZsh(command.help)) + "\n";
+  for (const FirstWord& word : FirstWords()) {
+    script += "    " + Quoted(word.name + ":" + ForZsh(word.help)) + "\n";
   }
   script += "  )\n  everywhere=(\n";
   for (const OptionSpec& option : GlobalOptions()) {
@@ -134,17 +173,24 @@ std::string Zsh() {
       "    command) _describe command names ;;\n"
       "    argument)\n"
       "      case $words[1] in\n";
-  for (const CommandSpec& command : Commands()) {
+  for (const FirstWord& word : FirstWords()) {
     std::string extra;
-    for (const OptionSpec& option : command.options) {
-      extra += " " + ZshOption(option);
+    std::string actions;
+    for (const CommandSpec& command : CommandsOf(word.name)) {
+      actions += (actions.empty() ? "" : " ") + SecondWord(command);
+      for (const OptionSpec& option : command.options) {
+        extra += " " + ZshOption(option);
+      }
+      if (command.argument == ValueKind::kShell) {
+        extra += " '1:shell:(" + Joined(Shells(), " ", Shell) + ")'";
+      } else if (command.argument != ValueKind::kNone && SecondWord(command).empty()) {
+        extra += " " + Quoted("1:" + ForZsh(command.argument_help) + ":");
+      }
     }
-    if (command.argument == ValueKind::kShell) {
-      extra += " '1:shell:(" + Joined(Shells(), " ", Shell) + ")'";
-    } else if (command.argument != ValueKind::kNone) {
-      extra += " " + Quoted("1:" + ForZsh(command.argument_help) + ":");
+    if (!actions.empty()) {
+      extra += " '1:action:(" + actions + ")' '2:argument:_files'";
     }
-    script += "        " + std::string(command.name) + ") _arguments $everywhere" + extra + " ;;\n";
+    script += "        " + word.name + ") _arguments $everywhere" + extra + " ;;\n";
   }
   return script +
          "      esac\n"
@@ -171,16 +217,22 @@ std::string Fish() {
     script += FishOption(option, "");
   }
   script += "complete -c cairnctl -l help -d 'Show the help'\n";
-  for (const CommandSpec& command : Commands()) {
-    const std::string name(command.name);
-    script += "complete -c cairnctl -n __fish_use_subcommand -a " + name + " -d " +
-              Quoted(command.help) + "\n";
-    const std::string condition = " -n '__fish_seen_subcommand_from " + name + "'";
-    for (const OptionSpec& option : command.options) {
-      script += FishOption(option, condition);
-    }
-    if (command.argument == ValueKind::kShell) {
-      script += "complete -c cairnctl" + condition + " -a '" + Joined(Shells(), " ", Shell) + "'\n";
+  for (const FirstWord& word : FirstWords()) {
+    script += "complete -c cairnctl -n __fish_use_subcommand -a " + word.name + " -d " +
+              Quoted(word.help) + "\n";
+    const std::string condition = " -n '__fish_seen_subcommand_from " + word.name + "'";
+    for (const CommandSpec& command : CommandsOf(word.name)) {
+      if (const std::string action = SecondWord(command); !action.empty()) {
+        script += "complete -c cairnctl" + condition + " -a " + action + " -d " +
+                  Quoted(command.help) + "\n";
+      }
+      for (const OptionSpec& option : command.options) {
+        script += FishOption(option, condition);
+      }
+      if (command.argument == ValueKind::kShell) {
+        script +=
+            "complete -c cairnctl" + condition + " -a '" + Joined(Shells(), " ", Shell) + "'\n";
+      }
     }
   }
   return script;

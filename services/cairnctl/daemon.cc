@@ -49,6 +49,9 @@ v1::AdminReply::BodyCase ReplyTo(v1::AdminRequest::BodyCase request) {
     case v1::AdminRequest::kLookup: return v1::AdminReply::kLookup;
     case v1::AdminRequest::kLeases: return v1::AdminReply::kLeases;
     case v1::AdminRequest::kConfig: return v1::AdminReply::kConfig;
+    case v1::AdminRequest::kPlacementShow: return v1::AdminReply::kPlacementShow;
+    case v1::AdminRequest::kPlacementExplain: return v1::AdminReply::kPlacementExplain;
+    case v1::AdminRequest::kPlacementExport: return v1::AdminReply::kPlacementExport;
     default: return v1::AdminReply::kCount;
   }
 }

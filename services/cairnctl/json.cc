@@ -12,9 +12,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // Settings that are text even when they look like a number or a switch.
-constexpr std::array<std::string_view, 8> kTextSettings = {
-    "ssd-path", "listen-unix", "listen-tcp", "listen-http",
-    "planner",  "eviction",    "members",    "log-level"};
+constexpr std::array<std::string_view, 9> kTextSettings = {
+    "ssd-path", "listen-unix", "listen-tcp", "listen-http",   "planner",
+    "eviction", "members",     "log-level",  "placement-file"};
 
 std::string Dump(const Json& json, int indent = 2) {
   // Names come from engines: one bad byte must not cost the answer.
@@ -165,6 +165,68 @@ std::string ConfigJson(const v1::ConfigReply& config) {
     json[name] = SettingJson(name, config.values().at(name));
   }
   return Dump(json);
+}
+
+namespace {
+
+Json PlaceJson(const v1::PlaceStatus& place) {
+  return {{"key", place.key().empty() ? Json(nullptr) : Json(place.key())},
+          {"position", place.position()},
+          {"kind", place.kind()},
+          {"model", place.model()},
+          {"tenant", place.tenant()},
+          {"uses", place.uses()},
+          {"mass", place.mass()},
+          {"uses_per_s", place.uses_per_s()},
+          {"idle_s", place.idle_s()},
+          {"children", place.children()}};
+}
+
+Json CheckpointJson(const v1::CheckpointStatus& checkpoint) {
+  return {{"position", checkpoint.position()},
+          {"uses_per_s", checkpoint.uses_per_s()},
+          {"saved_s", checkpoint.saved_s()},
+          {"bytes", checkpoint.bytes()},
+          {"value_per_byte_s", checkpoint.value_per_byte_s()}};
+}
+
+}  // namespace
+
+std::string PlacementShowJson(const v1::PlacementShowReply& shown) {
+  Json top = Json::array();
+  for (const v1::PlaceStatus& place : shown.top()) {
+    top.push_back(PlaceJson(place));
+  }
+  return Dump({{"places", shown.places()},
+               {"most_places", shown.most_places()},
+               {"waiting_places", shown.waiting_places()},
+               {"checkpoints", shown.checkpoints()},
+               {"other_boundaries", shown.other_boundaries()},
+               {"memory_bytes", shown.memory_bytes()},
+               {"price_per_byte_s", shown.price_per_byte_s()},
+               {"planned_bytes", shown.planned_bytes()},
+               {"engine_written_bytes", shown.engine_written_bytes()},
+               {"engine_served_tokens", shown.engine_served_tokens()},
+               {"top", std::move(top)}});
+}
+
+std::string PlacementExplainJson(const v1::PlacementExplainReply& path) {
+  Json places = Json::array();
+  for (const v1::PlaceStatus& place : path.places()) {
+    places.push_back(PlaceJson(place));
+  }
+  Json kept = Json::array();
+  for (const v1::CheckpointStatus& checkpoint : path.kept()) {
+    kept.push_back(CheckpointJson(checkpoint));
+  }
+  return Dump({{"places", std::move(places)},
+               {"kept", std::move(kept)},
+               {"next", path.has_next() ? CheckpointJson(path.next()) : Json(nullptr)},
+               {"price_per_byte_s", path.price_per_byte_s()}});
+}
+
+std::string PlacementFileJson(std::string_view path, std::uint64_t places, std::uint64_t of) {
+  return Dump({{"file", path}, {"places", places}, {"of", of}});
 }
 
 std::string PinJson(const v1::LookupReply& found, bool pinned) {

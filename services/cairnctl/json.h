@@ -19,6 +19,11 @@ std::string LookupJson(const v1::LookupReply& found);
 std::string LeasesJson(const v1::LeasesReply& leases);
 std::string ConfigJson(const v1::ConfigReply& config);
 
+std::string PlacementShowJson(const v1::PlacementShowReply& shown);
+std::string PlacementExplainJson(const v1::PlacementExplainReply& path);
+/// Of placement export and import; `places` were written or taken.
+std::string PlacementFileJson(std::string_view path, std::uint64_t places, std::uint64_t of);
+
 /// Of pin and unpin.
 std::string PinJson(const v1::LookupReply& found, bool pinned);
 /// Of evict and clear; `key` is empty for clear.

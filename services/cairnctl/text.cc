@@ -88,9 +88,9 @@ std::string NamespacesText(const v1::StatusReply& status, const Style& style) {
 
 /// Settings that are sizes, for people to read as such.
 bool IsSize(std::string_view name) {
-  static constexpr std::array<std::string_view, 9> kSizes = {
-      "arena",   "index",       "memory", "ssd", "ssd-min-free", "ssd-queue", "ssd-write-buffer",
-      "staging", "staging-pool"};
+  static constexpr std::array<std::string_view, 10> kSizes = {
+      "placement-memory", "arena",   "index",       "memory", "ssd", "ssd-min-free", "ssd-queue",
+      "ssd-write-buffer", "staging", "staging-pool"};
   return std::find(kSizes.begin(), kSizes.end(), name) != kSizes.end();
 }
 

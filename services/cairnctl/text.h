@@ -17,6 +17,8 @@ std::string TiersText(const v1::StatusReply& status, const Style& style);
 /// branch stays in its column, since prompts are hundreds of blocks deep. `full` shows whole keys.
 std::string TreeText(const v1::TreeReply& tree, const v1::StatusReply& status, bool full,
                      const Style& style);
+std::string PlacementShowText(const v1::PlacementShowReply& shown, bool full, const Style& style);
+std::string PlacementExplainText(const v1::PlacementExplainReply& path, const Style& style);
 std::string LookupText(const v1::LookupReply& found, const Style& style);
 std::string LeasesText(const v1::LeasesReply& leases, const Style& style);
 std::string ConfigText(const v1::ConfigReply& config, const Style& style);

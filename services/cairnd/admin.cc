@@ -1,12 +1,15 @@
 #include "services/cairnd/admin.h"
 
 #include "services/cairnd/metrics.h"
+#include "services/cairnd/placement.h"
 
 namespace cairn::server {
 namespace {
 
 constexpr std::size_t kDefaultTreeNodes = 1000;
 constexpr std::size_t kMaxTreeNodes = 10'000;  // Stays within a frame.
+constexpr std::uint32_t kDefaultPlaces = 20;
+constexpr std::uint32_t kMaxPlaces = 10'000;
 
 Result<std::optional<ObjectKind>> ParseKind(const std::string& name) {
   if (name.empty()) {
@@ -188,6 +191,16 @@ Result<v1::AdminReply> CountedIf(const cairn::Status& status) {
   return Counted(1, 0);
 }
 
+template <class T>
+Result<v1::AdminReply> Replied(Result<T> body, T* (v1::AdminReply::*field)()) {
+  if (!body) {
+    return Fail(body.error());
+  }
+  v1::AdminReply reply;
+  *(reply.*field)() = std::move(*body);
+  return reply;
+}
+
 }  // namespace
 
 Result<v1::AdminReply> HandleAdminRequest(const AdminContext& context,
@@ -198,14 +211,8 @@ Result<v1::AdminReply> HandleAdminRequest(const AdminContext& context,
     case v1::AdminRequest::kTree:
       *reply.mutable_tree() = Tree(context, request.tree());
       return reply;
-    case v1::AdminRequest::kLookup: {
-      auto found = Lookup(context, request.lookup());
-      if (!found) {
-        return Fail(found.error());
-      }
-      *reply.mutable_lookup() = std::move(*found);
-      return reply;
-    }
+    case v1::AdminRequest::kLookup:
+      return Replied(Lookup(context, request.lookup()), &v1::AdminReply::mutable_lookup);
     case v1::AdminRequest::kLeases: *reply.mutable_leases() = Leases(context); return reply;
     case v1::AdminRequest::kPin: return CountedIf(context.cache->PinPrefix(request.pin().key()));
     case v1::AdminRequest::kUnpin:
@@ -232,6 +239,25 @@ Result<v1::AdminReply> HandleAdminRequest(const AdminContext& context,
         (*reply.mutable_config()->mutable_values())[name] = value;
       }
       return reply;
+    }
+    case v1::AdminRequest::kPlacementShow: {
+      const std::uint32_t most = request.placement_show().max_places();
+      return Replied(
+          ShowPlacement(*context.cache, most == 0 ? kDefaultPlaces : std::min(most, kMaxPlaces)),
+          &v1::AdminReply::mutable_placement_show);
+    }
+    case v1::AdminRequest::kPlacementExplain:
+      return Replied(ExplainPlacement(*context.cache, request.placement_explain().key()),
+                     &v1::AdminReply::mutable_placement_explain);
+    case v1::AdminRequest::kPlacementExport:
+      return Replied(ExportPlacement(*context.cache, request.placement_export().from()),
+                     &v1::AdminReply::mutable_placement_export);
+    case v1::AdminRequest::kPlacementImport: {
+      const auto taken = ImportPlacement(*context.cache, request.placement_import().part());
+      if (!taken) {
+        return Fail(taken.error());
+      }
+      return Counted(*taken, 0);
     }
     default: return Fail(ErrorCode::kUnsupported, "this daemon does not know the command");
   }

@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::uint64_t kLeastMemory = 32 * kMiB;
 constexpr std::uint64_t kLeastSsd = 16 * kMiB;
+constexpr std::uint64_t kMostPlacement = 16 * kGiB;
 
 /// CLI11 calls this for options of sizes; it turns "4GiB" into a count of bytes.
 std::string SizeToNumber(const std::string& text) {
@@ -83,9 +84,12 @@ void AddOptions(CLI::App& app, DaemonConfig& c) {
   AddSwitch(app, "allow-insecure-tcp", c.allow_insecure_tcp,
             "Allow addresses that other hosts reach, in plain text");
   AddValue(app, "planner", c.planner,
-           "Where checkpoints go: none, turn_end, turn_end_demand, branch_end, "
+           "Where checkpoints go: trie (learned), none, turn_end, turn_end_demand, branch_end, "
            "branch_backoff:POSITIONS, block:TOKENS or dense");
   AddValue(app, "eviction", c.eviction, "What goes first: value, lru, lfu or w_tinylfu");
+  AddSize(app, "placement-memory", c.placement_bytes, "Memory for what the planner trie learns");
+  AddValue(app, "placement-file", c.placement_file,
+           "Where that is kept over a restart (default: the file placement under --ssd-path)");
   AddValue(app, "members", c.members,
            "All daemons, this one included: name=endpoint,name=endpoint, or endpoints alone; an "
            "endpoint is host:port or unix:/path");
@@ -183,6 +187,9 @@ Status DaemonConfig::CheckSizes() const {
   if (index_bytes < kMiB) {
     return Bad("--index: give at least 1MiB");
   }
+  if (placement_bytes > kMostPlacement) {
+    return Bad("--placement-memory: give at most " + FormatBytes(kMostPlacement));
+  }
   if (ssd_path.empty() && ssd_bytes != 0) {
     return Bad("--ssd-path: --ssd is given, but not the directory to use");
   }
@@ -269,8 +276,8 @@ Status DaemonConfig::Finish() {
   if (!good) {
     return good;
   }
-  if (const auto p = MakePlanner(planner); !p) {
-    return Bad("--planner: " + p.error().message);
+  if (const Status known = CheckPlannerName(planner); !known) {
+    return Bad("--planner: " + known.error().message);
   }
   if (const auto e = MakeEvictionPolicy(eviction); !e) {
     return Bad("--eviction: " + e.error().message);
@@ -298,6 +305,7 @@ Cache::Config DaemonConfig::CacheConfig() const {
   c.index_bytes = index_bytes;
   c.planner = planner;
   c.eviction = eviction;
+  c.placement_bytes = placement_bytes;
   c.lease_time = std::chrono::milliseconds(lease_ms);
   c.cold_queue_bytes = ssd_queue_bytes;
   c.cold_flush_every = std::chrono::milliseconds(ssd_flush_ms);
@@ -353,6 +361,8 @@ std::map<std::string, std::string> DaemonConfig::Shown() const {
           {"allow-insecure-tcp", yes(allow_insecure_tcp)},
           {"planner", planner},
           {"eviction", eviction},
+          {"placement-memory", std::to_string(placement_bytes)},
+          {"placement-file", placement_file},
           {"members", members},
           {"threads", std::to_string(threads)},
           {"workers", std::to_string(workers)},

@@ -27,6 +27,7 @@
 #include "services/cairnd/admin.h"
 #include "services/cairnd/http.h"
 #include "services/cairnd/metrics.h"
+#include "services/cairnd/placement.h"
 #include "services/cairnd/session.h"
 
 namespace cairn::server {
@@ -35,6 +36,8 @@ namespace {
 using asio::ip::tcp;
 
 constexpr std::chrono::milliseconds kSweepEvery{200};
+// What a crash may cost of what was learned.
+constexpr std::chrono::seconds kSavePlacementEvery{300};
 constexpr std::chrono::seconds kFlushLimit{60};
 constexpr std::chrono::milliseconds kLastAnswers{50};
 // After a failed accept; it would fail again at once.
@@ -104,6 +107,9 @@ class DaemonImpl final : public Daemon {
   asio::awaitable<void> ServePages(tcp::socket socket);
   asio::awaitable<void> Serve(std::shared_ptr<Session> session);
   asio::awaitable<void> Sweep();
+  void LoadPlacement();
+  void SavePlacement() CAIRN_EXCLUDES(placement_mu_);
+  asio::awaitable<void> KeepPlacement();
   asio::awaitable<void> WaitForSignal();
   asio::awaitable<void> DrainAndStop();
   void RequestDrain();
@@ -117,6 +123,8 @@ class DaemonImpl final : public Daemon {
   std::unique_ptr<Prefaulter> prefaulter_;  // Works on the cache's memory.
   std::unique_ptr<Membership> membership_;
   bool ssd_quarantined_ = false;  // At this start; read only since.
+  std::string placement_file_;    // Empty: what is learned ends with the process.
+  Mutex placement_mu_;            // Of the file.
   StagingPool staging_;
   TokenRegistry tokens_;
   AdminContext admin_;
@@ -177,6 +185,7 @@ Status DaemonImpl::OpenCache() {
         "--index\"",
         left);
   }
+  LoadPlacement();
   if (config_.prefault) {
     prefaulter_ = std::make_unique<Prefaulter>(cache_->arena().memory());
   }
@@ -386,6 +395,51 @@ asio::awaitable<void> DaemonImpl::Sweep() {
   }
 }
 
+void DaemonImpl::LoadPlacement() {
+  if (cache_->planner_name() != kLearnedPlanner) {
+    return;
+  }
+  placement_file_ = config_.placement_file;
+  if (placement_file_.empty() && cache_->Stats().has_cold) {
+    placement_file_ = config_.ssd_path + "/placement";
+  }
+  if (placement_file_.empty()) {
+    return;
+  }
+  const auto loaded = server::LoadPlacement(*cache_, placement_file_);
+  if (loaded) {
+    spdlog::info("placement_loaded path={} places={}", placement_file_, *loaded);
+    return;
+  }
+  // Kept for whoever wants to know why; the next save would write over it.
+  std::error_code error;
+  std::filesystem::rename(placement_file_, placement_file_ + ".bad", error);
+  spdlog::error("placement_not_loaded path={} reason=\"{}\" effect=\"learning starts anew; {}\"",
+                placement_file_, loaded.error().message,
+                error ? "the file could not be moved aside" : "the file is now beside it, as .bad");
+}
+
+void DaemonImpl::SavePlacement() {
+  const MutexLock lock(placement_mu_);
+  if (const Status saved = server::SavePlacement(*cache_, placement_file_); !saved) {
+    spdlog::warn(
+        "placement_not_saved path={} reason=\"{}\" effect=\"a restart forgets the last "
+        "minutes\"",
+        placement_file_, saved.error().message);
+  }
+}
+
+asio::awaitable<void> DaemonImpl::KeepPlacement() {
+  asio::steady_timer timer(ios_[0]->io);
+  const std::function<void()> save = [this] { SavePlacement(); };
+  for (;;) {
+    timer.expires_after(kSavePlacementEvery);
+    const auto waited = co_await timer.async_wait(kAwait);
+    static_cast<void>(waited);
+    co_await RunOn(*workers_, save);
+  }
+}
+
 asio::awaitable<void> DaemonImpl::WaitForSignal() {
   const auto received = co_await signals_->async_wait(kAwait);
   const auto& [error, signal] = received;
@@ -457,6 +511,10 @@ asio::awaitable<void> DaemonImpl::DrainAndStop() {
     spdlog::warn("ssd_flush_failed effect=\"the last writes may be lost\"");
     cut_off_ = true;
   }
+  if (!placement_file_.empty()) {
+    const std::function<void()> save = [this] { SavePlacement(); };
+    co_await RunOn(*workers_, save);
+  }
   for (const auto& io : ios_) {
     io->io.stop();
   }
@@ -492,6 +550,9 @@ int DaemonImpl::Run() {
     asio::co_spawn(first, AcceptHttp(), asio::detached);
   }
   asio::co_spawn(first, Sweep(), asio::detached);
+  if (!placement_file_.empty()) {
+    asio::co_spawn(first, KeepPlacement(), asio::detached);
+  }
   asio::co_spawn(first, WaitForSignal(), asio::detached);
   for (std::size_t i = 1; i < ios_.size(); ++i) {
     ios_[i]->thread = std::thread([this, i] {

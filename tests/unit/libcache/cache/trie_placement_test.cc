@@ -181,6 +181,32 @@ TEST_F(TriePlacementTest, WhatWasLearnedSurvivesARestart) {
   EXPECT_GE(resumed, 64U * (1 + 2));
 }
 
+TEST_F(TriePlacementTest, WhatWasLearnedWaitsForItsNamespace) {
+  Open(Learning());
+  Converse(0, 10, 4);
+  const auto places = AllPlaces();
+  cache_->EndSession(session_);
+
+  // No namespace is open when the statistics come, as after a restart without an SSD.
+  Cache::Config config = Learning();
+  config.clock = &clock_;
+  auto cache = Cache::Open(config, nullptr);
+  ASSERT_TRUE(cache.has_value());
+  cache_ = std::move(*cache);
+  EXPECT_EQ(*cache_->MergeLearnedPlaces(places), places.size());
+  EXPECT_EQ(cache_->Placement(0)->places, 0U);
+  EXPECT_EQ(AllPlaces().size(), places.size()) << "they can be written down again";
+  clock_.Advance(60s);
+  session_ = cache_->BeginSession();
+  space_ = cache_->OpenNamespace(Spec())->id;
+  EXPECT_EQ(cache_->Placement(0)->places, places.size() + 1);
+  EXPECT_EQ(AllPlaces().size(), places.size());
+  EXPECT_EQ(MatchOf(Turn(7, 3)).overlap_tokens, 64U * 4);
+  const auto path = cache_->ExplainPlacement(Keys(Turn(7, 3)).back().Hex());
+  ASSERT_EQ(path->places.size(), 4U);
+  EXPECT_GE(path->places[0].idle_s, 60);
+}
+
 TEST_F(TriePlacementTest, MergingAddsUp) {
   Open(Learning());
   Converse(0, 10, 3);
@@ -207,7 +233,8 @@ TEST_F(TriePlacementTest, BadStatisticsAreRefused) {
                     .above = Keys(Tokens(16, 9)).back(),
                     .position = 32,
                     .what = {}};
-  EXPECT_EQ(*cache_->MergeLearnedPlaces({&loose, 1}), 0U);
+  EXPECT_EQ(*cache_->MergeLearnedPlaces({&loose, 1}), 1U);
+  EXPECT_EQ(cache_->Placement(0)->places, 1U) << "it waits for a namespace that never comes";
   PlaceRecord flat{.key = Keys(Tokens(16)).back(), .above = seed_, .position = 0, .what = {}};
   EXPECT_EQ(*cache_->MergeLearnedPlaces({&flat, 1}), 0U);
   PlaceRecord wrong{.key = Keys(Tokens(16)).back(), .above = seed_, .position = 48, .what = {}};

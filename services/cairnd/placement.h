@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "cairn/v1/admin.pb.h"
+#include "libcache/cache/cache.h"
+
+namespace cairn::server {
+
+// The learned placement in messages and in its file. Thread-safe, as the cache is. All fail with
+// kUnsupported where the planner learns nothing.
+
+Result<v1::PlacementShowReply> ShowPlacement(const Cache& cache, std::uint32_t max_places);
+/// Errors: those of Cache::Lookup.
+Result<v1::PlacementExplainReply> ExplainPlacement(const Cache& cache, const std::string& key_hex);
+/// One page; the first has the models too.
+Result<v1::PlacementExportReply> ExportPlacement(const Cache& cache, std::uint32_t from);
+/// How many places were taken. Errors: kCorrupt, kUnsupported; then nothing has changed.
+Result<std::uint64_t> ImportPlacement(Cache& cache, const v1::PlacementStatistics& part);
+
+/// Replaces the file so that after a power cut the old or the new one is there.
+/// Errors: kIo, kNoSpace, kPermissionDenied, naming the path.
+Status SavePlacement(const Cache& cache, const std::string& path);
+/// How many places were taken; an absent file is an empty one. Errors: those of ReadPlacementFile.
+Result<std::uint64_t> LoadPlacement(Cache& cache, const std::string& path);
+
+}  // namespace cairn::server

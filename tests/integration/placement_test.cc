@@ -1,0 +1,161 @@
+// The learned placement in a daemon, and what cairnctl shows and carries of it.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/integration/cairnctl_run.h"
+#include "tests/integration/daemon_fixture.h"
+
+namespace cairn::test {
+namespace {
+
+class PlacementTest : public DaemonTest {
+ protected:
+  static constexpr std::uint32_t kTurnTokens = 64;
+
+  static DaemonProcess::Options Learning(std::vector<std::string> more = {}) {
+    DaemonProcess::Options options;
+    options.flags = {"--planner=trie"};
+    options.flags.insert(options.flags.end(), more.begin(), more.end());
+    return options;
+  }
+  DaemonProcess::Options OnSsd() {
+    return Learning({"--ssd-path=" + (dir_ / "ssd"), "--ssd=256MiB", "--ssd-min-free=1MiB"});
+  }
+  Cairnctl Ctl() { return {dir_, daemon().UnixEndpoint()}; }
+
+  /// Conversations of four turns, each of which stores what the daemon asks for. The tokens that
+  /// were resumed in all.
+  std::uint64_t Converse(std::uint64_t first, std::uint64_t count) {
+    Engine engine(daemon().UnixEndpoint(), PlaneChoice::kAuto);
+    EXPECT_TRUE(engine.Open());
+    std::uint64_t resumed = 0;
+    for (std::uint64_t number = first; number < first + count; ++number) {
+      const auto tokens = Tokens(number, 4 * kTurnTokens);
+      for (std::uint32_t turn = 1; turn <= 4; ++turn) {
+        const std::span<const std::uint32_t> prompt(tokens.data(), std::size_t{turn} * kTurnTokens);
+        const Client::Prompt asked = engine.Prompt(prompt);
+        const auto hit = engine.client().Match(asked, Soon());
+        EXPECT_TRUE(hit.has_value()) << Why(hit);
+        if (!hit) {
+          return 0;
+        }
+        resumed += hit->resume_at;
+        const std::vector<std::uint32_t> plan = hit->plan;
+        EXPECT_TRUE(engine.client().Release(*hit, Soon()));
+        if (!plan.empty()) {
+          EXPECT_TRUE(engine.Store(prompt, plan).has_value());
+        }
+        first_turn_ = engine.client().KeyAt(asked, kTurnTokens)->Hex();
+      }
+    }
+    return resumed;
+  }
+  /// A prompt of these tokens was seen before.
+  std::uint32_t OverlapOf(std::uint64_t number) {
+    const std::uint64_t before = daemon().Counter("overlap_tokens");
+    Engine engine(daemon().UnixEndpoint(), PlaneChoice::kAuto);
+    EXPECT_TRUE(engine.Open());
+    const auto hit = engine.client().Match(engine.Prompt(Tokens(number, 4 * kTurnTokens)), Soon());
+    EXPECT_TRUE(hit.has_value());
+    EXPECT_TRUE(engine.client().Release(*hit, Soon()));
+    return static_cast<std::uint32_t>(daemon().Counter("overlap_tokens") - before);
+  }
+
+  std::string first_turn_;  // Key of the last conversation's first turn.
+};
+
+TEST_F(PlacementTest, ShowsAndExplains) {
+  ASSERT_TRUE(StartDaemon(Learning()));
+  EXPECT_GT(Converse(0, 40), 0U);
+  const auto shown = Ctl()({"placement", "show", "--json", "--max=5"});
+  ASSERT_EQ(shown.code, 0) << shown.err;
+  const auto json = shown.Json();
+  EXPECT_EQ(json.at("places"), 1 + 40 * 4);
+  EXPECT_GT(json.at("checkpoints"), 0);
+  EXPECT_EQ(json.at("top").size(), 5U);
+  EXPECT_EQ(json.at("top").at(0).at("model"), "small");
+  EXPECT_LE(json.at("planned_bytes"), json.at("engine_written_bytes"));
+  const auto text = Ctl()({"placement", "show"});
+  EXPECT_NE(text.out.find("POSITION"), std::string::npos) << text.out;
+
+  const auto explained = Ctl()({"placement", "explain", first_turn_, "--json"});
+  ASSERT_EQ(explained.code, 0) << explained.err;
+  const auto path = explained.Json();
+  ASSERT_EQ(path.at("places").size(), 1U);
+  EXPECT_EQ(path.at("places").at(0).at("position"), kTurnTokens);
+  EXPECT_EQ(path.at("places").at(0).at("uses"), 1);
+  EXPECT_EQ(path.at("kept").size() + (path.at("next").is_null() ? 0 : 1), 1U);
+  const auto words = Ctl()({"placement", "explain", first_turn_.substr(0, 16)});
+  EXPECT_EQ(words.code, 0) << words.err;
+  EXPECT_NE(words.out.find("memory costs"), std::string::npos) << words.out;
+}
+
+TEST_F(PlacementTest, WrongUseIsSaid) {
+  ASSERT_TRUE(StartDaemon());
+  auto ctl = Ctl();
+  const auto other = ctl({"placement", "show", "--json"});
+  EXPECT_EQ(other.code, 1);
+  EXPECT_EQ(other.Error().at("code"), "unsupported");
+  EXPECT_NE(other.err.find("planner trie"), std::string::npos) << other.err;
+  EXPECT_EQ(ctl({"placement"}).code, 2);
+  EXPECT_EQ(ctl({"placement", "shw"}).code, 2);
+  EXPECT_EQ(ctl({"placement", "explain"}).code, 2);
+  EXPECT_EQ(ctl({"placement", "explain", "xyz"}).code, 2);
+  EXPECT_EQ(ctl({"placement", "--help"}).code, 0);
+  const auto none = ctl({"placement", "import", dir_ / "none", "--json"});
+  EXPECT_EQ(none.code, 1);
+  EXPECT_EQ(none.Error().at("code"), "not_found");
+}
+
+TEST_F(PlacementTest, TravelsToAnotherDaemon) {
+  ASSERT_TRUE(StartDaemon(Learning()));
+  Converse(0, 40);
+  const std::string file = dir_ / "learned";
+  const auto written = Ctl()({"placement", "export", file, "--json"});
+  ASSERT_EQ(written.code, 0) << written.err;
+  EXPECT_EQ(written.Json().at("places"), 160);
+  EXPECT_EQ(Ctl()({"placement", "export", file}).code, 1) << "never over what is there";
+  daemon().Stop();
+
+  ASSERT_TRUE(daemon().Start());  // Another one, as far as memory goes.
+  const auto added = Ctl()({"placement", "import", file, "--json"});
+  ASSERT_EQ(added.code, 0) << added.err;
+  EXPECT_EQ(added.Json().at("places"), 160);
+  EXPECT_EQ(OverlapOf(7), 4 * kTurnTokens);
+  // It knows at once that conversations go on.
+  EXPECT_GT(Converse(1000, 1), 0U);
+
+  std::string bytes = ReadFile(file);
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  std::ofstream(dir_ / "damaged", std::ios::binary) << bytes;
+  const auto damaged = Ctl()({"placement", "import", dir_ / "damaged", "--json"});
+  EXPECT_EQ(damaged.code, 1);
+  EXPECT_EQ(damaged.Error().at("code"), "corrupt");
+}
+
+TEST_F(PlacementTest, SurvivesARestart) {
+  ASSERT_TRUE(StartDaemon(OnSsd()));
+  Converse(0, 40);
+  daemon().Stop();
+  EXPECT_TRUE(std::filesystem::exists(dir_ / "ssd/placement"));
+  ASSERT_TRUE(daemon().Start());
+  EXPECT_EQ(OverlapOf(7), 4 * kTurnTokens);
+  EXPECT_GT(Converse(1000, 1), 0U);
+}
+
+TEST_F(PlacementTest, ADamagedFileIsPutAside) {
+  ASSERT_TRUE(StartDaemon(Learning({"--placement-file=" + (dir_ / "kept/learned")})));
+  Converse(0, 10);
+  daemon().Stop();
+  const std::string file = dir_ / "kept/learned";
+  std::filesystem::resize_file(file, std::filesystem::file_size(file) - 3);
+  ASSERT_TRUE(daemon().Start());
+  EXPECT_NE(daemon().Log().find("placement_not_loaded"), std::string::npos);
+  EXPECT_TRUE(std::filesystem::exists(file + ".bad"));
+  EXPECT_EQ(OverlapOf(7), 0U);
+}
+
+}  // namespace
+}  // namespace cairn::test
