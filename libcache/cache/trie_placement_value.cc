@@ -9,6 +9,8 @@ namespace {
 
 /// The price is what was lost lately by evicting: the mean over about this share of the capacity.
 constexpr double kPriceShare = 0.05;
+/// A full arena has free bytes too, between objects of different sizes: about this part of it.
+constexpr std::uint64_t kScatteredShare = 16;
 /// Boundaries whose value turns out to have risen since it was computed, before one is taken
 /// anyway.
 constexpr int kVictimProbes = 16;
@@ -144,10 +146,11 @@ double TriePlacement::Worth(UnitId id) const {
   return heap_.Contains(id) ? plain_[id].value : 0;
 }
 
-/// What a byte of memory is worth a second: nothing while there is room for one more.
+/// What a byte of memory is worth a second: nothing while there is room for more.
 double TriePlacement::Price(const Space& space) {
-  const std::uint64_t free = config_.arena->capacity_bytes() - config_.arena->used_bytes();
-  if (free >= Arena::SlotBytes(space.checkpoint_bytes)) {
+  const std::uint64_t capacity = config_.arena->capacity_bytes();
+  const std::uint64_t free = capacity - config_.arena->used_bytes();
+  if (free >= Arena::SlotBytes(space.checkpoint_bytes) + capacity / kScatteredShare) {
     return 0;
   }
   const auto checkpoint = learned_.Victim(Now_s());

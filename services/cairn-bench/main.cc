@@ -74,11 +74,15 @@ void AddReplay(CLI::App& app, ReplayOptions& o, Job& job) {
                "Checkpoints at multiples only; default: 1 for exact traces, else the block")
       ->check(CLI::Range(1, 65'536));
   CLI::Option* const own[] = {
-      c.add_option("--policy", o.planner, "Where checkpoints go")->capture_default_str(),
+      c.add_option("--policy", o.planner, "Where checkpoints go: trie (learned), or by rule")
+          ->capture_default_str(),
       c.add_option("--eviction", o.eviction, "value, lru, lfu or w_tinylfu")->capture_default_str(),
       AddSize(c, "--memory", o.memory_bytes, "Host memory (default 256MiB)"),
       AddSize(c, "--ssd", o.ssd_bytes, "Disk space; needs --ssd-path"),
-      c.add_option("--ssd-path", o.ssd_path, "Directory of the SSD tier")};
+      c.add_option("--ssd-path", o.ssd_path, "Directory of the SSD tier"),
+      c.add_flag("--trace-clock", o.trace_clock,
+                 "Its clock shows the trace's time, however fast the replay is: the planner trie "
+                 "learns pauses as they were")};
   for (CLI::Option* const option : own) {
     option->group("Embedded cache (without --connect)");
   }
@@ -86,7 +90,8 @@ void AddReplay(CLI::App& app, ReplayOptions& o, Job& job) {
   c.add_option("--save", o.save, "Write the JSON object to this file, too");
   c.add_flag("--quiet", o.quiet, "No progress on stderr");
   c.callback([&o, &job, &c] {
-    for (const char* const name : {"--policy", "--eviction", "--memory", "--ssd", "--ssd-path"}) {
+    for (const char* const name :
+         {"--policy", "--eviction", "--memory", "--ssd", "--ssd-path", "--trace-clock"}) {
       if (!o.connect.empty() && c.count(name) != 0) {
         Complain(std::string(name) + " is for the embedded cache and has no effect on a daemon");
       }

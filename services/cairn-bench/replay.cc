@@ -153,6 +153,7 @@ void Replay::Feed(TraceRequest first) {
     if (options_.time_scale > 0 && !WaitForArrival(next->arrival_s)) {
       break;
     }
+    target_.AdvanceTo(next->arrival_s);
     auto work = std::make_unique<Work>();
     work->number = number;
     work->request = std::move(*next);

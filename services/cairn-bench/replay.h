@@ -30,6 +30,8 @@ struct ReplayOptions {
   std::uint64_t memory_bytes = 256 * kMiB;
   std::uint64_t ssd_bytes = 0;
   std::string ssd_path;
+  /// Its clock shows the trace's time, however fast the replay is.
+  bool trace_clock = false;
 
   bool json = false;
   std::string save;  ///< A file that gets the JSON as well.

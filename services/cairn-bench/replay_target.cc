@@ -14,6 +14,8 @@ namespace cairn::bench {
 namespace {
 
 constexpr std::chrono::seconds kConnectLimit{5};
+// Longer than any trace.
+constexpr std::chrono::hours kTraceLease{10'000};
 constexpr std::chrono::seconds kStatusLimit{2};
 constexpr std::uint64_t kLeastMemory = 2 * kMiB;
 
@@ -100,7 +102,7 @@ Status ReplayTarget::OpenCache(const ReplayOptions& options) {
     return bad("--memory: " + FormatBytes(options.memory_bytes) + " is too little; give at least " +
                FormatBytes(kLeastMemory));
   }
-  if (const auto planner = MakePlanner(options.planner); !planner) {
+  if (const Status planner = CheckPlannerName(options.planner); !planner) {
     return bad("--policy: " + planner.error().message);
   }
   if (const auto eviction = MakeEvictionPolicy(options.eviction); !eviction) {
@@ -111,6 +113,11 @@ Status ReplayTarget::OpenCache(const ReplayOptions& options) {
   config.planner = options.planner;
   config.eviction = options.eviction;
   config.cold_queue_bytes = options.memory_bytes / 4;
+  trace_clock_ = options.trace_clock;
+  if (trace_clock_) {
+    config.clock = &clock_;
+    config.lease_time = kTraceLease;  // The trace's time may jump while a request is under way.
+  }
   auto opened = OpenCacheWithSsd(config, options.ssd_path, options.ssd_bytes);
   if (!opened) {
     return Fail(opened.error());
@@ -121,6 +128,14 @@ Status ReplayTarget::OpenCache(const ReplayOptions& options) {
   cache_ = std::move(opened->cache);
   cap_bytes_ = options.memory_bytes;
   return {};
+}
+
+void ReplayTarget::AdvanceTo(double trace_s) {
+  if (trace_clock_ && trace_s > trace_s_) {
+    clock_.Advance(
+        std::chrono::duration_cast<Duration>(std::chrono::duration<double>(trace_s - trace_s_)));
+    trace_s_ = trace_s;
+  }
 }
 
 void ReplayTarget::OpenAdmin(const ReplayOptions& options) {

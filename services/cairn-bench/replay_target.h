@@ -37,6 +37,8 @@ class ReplayTarget {
   ~ReplayTarget();
 
   [[nodiscard]] std::unique_ptr<Client> MakeClient(int number) const;
+  /// It is this late in the trace; for an embedded cache with the trace's clock, else nothing.
+  void AdvanceTo(double trace_s);
   /// Status of now. Ends expired leases of an embedded cache, which nobody else does.
   TargetStatus Watch();
   /// The largest resident memory as of the last Watch: of the daemon since its start, or with an
@@ -56,6 +58,9 @@ class ReplayTarget {
   void OpenAdmin(const ReplayOptions& options);
   [[nodiscard]] TargetStatus OfCache() const;
 
+  ManualClock clock_;  // Of the cache, where it follows the trace.
+  bool trace_clock_ = false;
+  double trace_s_ = 0;
   std::string name_;
   PlaneChoice plane_ = PlaneChoice::kAuto;
   std::shared_ptr<Cache> cache_;
