@@ -21,6 +21,15 @@ CacheStats Cache::Stats() const {
     for (const auto& [id, lease] : leases_) {
       (lease.is_pin ? stats.pins : stats.leases) += 1;
     }
+    if (trie_ != nullptr) {
+      const PlacementSummary learned = trie_->Summary(0);
+      stats.learns = true;
+      stats.places = learned.places;
+      stats.placement_bytes = learned.memory_bytes;
+      stats.price_per_byte_s = learned.price_per_byte_s;
+      stats.planned_bytes = static_cast<std::uint64_t>(learned.planned_bytes);
+      stats.engine_written_bytes = learned.engine_written_bytes;
+    }
   }
   stats.arena_capacity_bytes = arena_->capacity_bytes();
   stats.draining = draining_;

@@ -40,7 +40,7 @@ PlacementSummary TriePlacement::Summary(std::size_t most_places) {
   summary.engine_served_tokens = learned_.shadow().served_tokens();
   summary.planned_bytes = learned_.planned_bytes();
   std::vector<std::pair<double, SiteId>> by_mass;
-  for (SiteId id = 0; id < tree.end(); ++id) {
+  for (SiteId id = 0; most_places != 0 && id < tree.end(); ++id) {
     if (tree.site(id).live && tree.site(id).parent != kNoSite) {
       by_mass.emplace_back(-learned_.Remember(id, Now_s()).mass, id);
     }

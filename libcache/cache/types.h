@@ -152,6 +152,13 @@ struct CacheStats {
   bool has_cold = false;
   bool draining = false;
   ColdStats cold_store;
+  // Of the planner that learns; zero with others.
+  bool learns = false;
+  std::uint64_t places = 0;
+  std::uint64_t placement_bytes = 0;
+  double price_per_byte_s = 0;
+  std::uint64_t planned_bytes = 0;
+  std::uint64_t engine_written_bytes = 0;  ///< By turn_end_demand and lru in the same memory.
 };
 
 struct LeaseView {

@@ -152,6 +152,22 @@ void AddSsdHealth(Families& f, const CacheStats& s, const ProcessStats& p) {
           p.ssd_quarantined ? 1 : 0);
 }
 
+/// Only where the planner learns.
+void AddPlacement(Families& f, const CacheStats& s) {
+  if (!s.learns) {
+    return;
+  }
+  f.Gauge("placement_places", "Places of the prefix trie whose use is remembered.", s.places);
+  f.Gauge("placement_bytes", "Memory of what the planner has learned.", s.placement_bytes);
+  f.Gauge("placement_price",
+          "Prefill seconds that a GiB of host memory saves in a second, as of the last evictions.",
+          s.price_per_byte_s * static_cast<double>(kGiB));
+  f.Count("placement_planned_bytes", "Bytes that plans asked for.", s.planned_bytes);
+  f.Count("placement_engine_bytes",
+          "Bytes that turn_end_demand would have written in the same memory.",
+          s.engine_written_bytes);
+}
+
 void AddState(Families& f, const CacheStats& s, const ProcessStats& p) {
   f.Gauges("leases", "Leases held now.",
            {{{{"kind", "read"}}, static_cast<double>(s.leases)},
@@ -196,6 +212,7 @@ std::string PrometheusText(const CacheStats& stats, const ProcessStats& process)
   AddRequests(families, stats);
   AddTiers(families, stats);
   AddSsdHealth(families, stats, process);
+  AddPlacement(families, stats);
   AddState(families, stats, process);
   return prometheus::TextSerializer().Serialize(families.all());
 }

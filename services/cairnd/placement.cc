@@ -63,9 +63,11 @@ void SetRecord(v1::PlaceStatistics& to, const PlaceRecord& from) {
 Result<PlaceRecord> RecordOf(const v1::PlaceStatistics& from, double older_s) {
   PlaceRecord record;
   const bool keys = record.key.Assign(from.key()) && record.above.Assign(from.above());
+  // Not so for what is no number.
   const bool sound = from.mass() >= 0 && from.mass() <= kMostMass && from.age_s() >= 0 &&
                      from.age_s() <= kOldest_s && from.uses() <= kMostUses &&
-                     from.turns() <= UINT8_MAX && from.gap_bin() <= UINT8_MAX;  // Not for NaN.
+                     from.turns() <= UINT8_MAX &&
+                     (from.gap_bin() < AgeBins::kCount || from.gap_bin() == SiteTraits::kNoGap);
   if (!keys || !sound) {
     return Fail(ErrorCode::kCorrupt, "a place with a key, a mass, an age or a count out of range");
   }

@@ -21,11 +21,16 @@ struct Filled {
   std::vector<std::vector<PrefixKey>> prompts;
 };
 
-Filled Fill(std::uint32_t tokens, std::uint32_t prompts) {
+/// Who plans: a rule, or the planner that learns; without states it learns and plans nothing.
+enum Planning : std::int64_t { kRule, kLearned, kRuleWithoutStates, kLearnedWithoutStates };
+
+Filled Fill(std::uint32_t tokens, std::uint32_t prompts, std::int64_t planning) {
   Filled filled;
   Cache::Config config;
   config.host_bytes = 64 * kMiB;
   config.index_bytes = kGiB;
+  const bool learned = planning == kLearned || planning == kLearnedWithoutStates;
+  config.planner = learned ? "trie" : "turn_end_demand";
   auto cache = Cache::Open(config, nullptr);
   if (!cache) {
     std::abort();
@@ -36,7 +41,7 @@ Filled Fill(std::uint32_t tokens, std::uint32_t prompts) {
   spec.model = "bench";
   spec.block_tokens = kBlock;
   spec.kv_bytes_per_token = 1;
-  spec.checkpoint_bytes = 4096;
+  spec.checkpoint_bytes = planning == kRule || planning == kLearned ? 4096 : 0;
   const auto opened = filled.cache->OpenNamespace(spec);
   filled.space = opened->id;
   std::vector<std::uint32_t> text(tokens);
@@ -52,7 +57,7 @@ Filled Fill(std::uint32_t tokens, std::uint32_t prompts) {
 void BM_Match(benchmark::State& state) {
   const auto tokens = static_cast<std::uint32_t>(state.range(0));
   const auto prompts = static_cast<std::uint32_t>(state.range(1));
-  const Filled filled = Fill(tokens, prompts);
+  const Filled filled = Fill(tokens, prompts, state.range(2));
   std::size_t next = 0;
   for (auto _ : state) {
     auto match = filled.cache->Match(filled.session, 1, filled.space,
@@ -64,10 +69,13 @@ void BM_Match(benchmark::State& state) {
 
 // The second argument makes the trie larger than the processor's caches.
 BENCHMARK(BM_Match)
-    ->Args({8'192, 1})
-    ->Args({8'192, 10'000})
-    ->Args({131'072, 1})
-    ->Args({131'072, 2'000})
+    ->ArgNames({"tokens", "prompts", "planning"})
+    ->ArgsProduct({{8'192},
+                   {1, 10'000},
+                   {kRule, kLearned, kRuleWithoutStates, kLearnedWithoutStates}})
+    ->ArgsProduct({{131'072},
+                   {1, 2'000},
+                   {kRule, kLearned, kRuleWithoutStates, kLearnedWithoutStates}})
     ->Unit(benchmark::kMicrosecond);
 
 }  // namespace

@@ -1,8 +1,10 @@
 // The learned placement in a daemon, and what cairnctl shows and carries of it.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include "tests/integration/cairnctl_run.h"
 #include "tests/integration/daemon_fixture.h"
@@ -133,6 +135,44 @@ TEST_F(PlacementTest, TravelsToAnotherDaemon) {
   const auto damaged = Ctl()({"placement", "import", dir_ / "damaged", "--json"});
   EXPECT_EQ(damaged.code, 1);
   EXPECT_EQ(damaged.Error().at("code"), "corrupt");
+}
+
+TEST_F(PlacementTest, HostileStatisticsAreRefused) {
+  ASSERT_TRUE(StartDaemon(Learning()));
+  Converse(0, 3);
+  const auto import = [this](const std::function<void(v1::PlacementStatistics&)>& change) {
+    v1::AdminRequest request;
+    v1::PlacementStatistics& part = *request.mutable_placement_import()->mutable_part();
+    part.set_version(1);
+    part.set_saved_at_unix_s(1e9);
+    v1::PlaceStatistics& place = *part.add_places();
+    place.set_key(std::string(32, 'k'));
+    place.set_above(std::string(32, 'a'));
+    place.set_position(64);
+    change(part);
+    const auto answered = daemon().Admin(request);
+    return answered ? ErrorCode::kOk : answered.error().code;
+  };
+  using Part = v1::PlacementStatistics;
+  EXPECT_EQ(import([](Part&) {}), ErrorCode::kOk);
+  EXPECT_EQ(import([](Part& p) { p.set_version(2); }), ErrorCode::kUnsupported);
+  EXPECT_EQ(import([](Part& p) { p.set_saved_at_unix_s(1e300); }), ErrorCode::kOk);
+  EXPECT_EQ(import([](Part& p) { p.set_saved_at_unix_s(NAN); }), ErrorCode::kOk);
+  EXPECT_EQ(import([](Part& p) { p.mutable_places(0)->set_key("short"); }), ErrorCode::kCorrupt);
+  EXPECT_EQ(import([](Part& p) { p.mutable_places(0)->set_mass(NAN); }), ErrorCode::kCorrupt);
+  EXPECT_EQ(import([](Part& p) { p.mutable_places(0)->set_mass(-1); }), ErrorCode::kCorrupt);
+  EXPECT_EQ(import([](Part& p) { p.mutable_places(0)->set_age_s(INFINITY); }), ErrorCode::kCorrupt);
+  EXPECT_EQ(import([](Part& p) { p.mutable_places(0)->set_uses(UINT32_MAX); }),
+            ErrorCode::kCorrupt);
+  EXPECT_EQ(import([](Part& p) { p.mutable_places(0)->set_gap_bin(300); }), ErrorCode::kCorrupt);
+  EXPECT_EQ(import([](Part& p) { p.add_reuse(1); }), ErrorCode::kCorrupt);
+  EXPECT_EQ(import([](Part& p) { p.mutable_places(0)->set_gap_bin(200); }), ErrorCode::kCorrupt);
+  // A place at the end of what can be counted, one above itself.
+  EXPECT_EQ(import([](Part& p) { p.mutable_places(0)->set_position(UINT32_MAX); }), ErrorCode::kOk);
+  EXPECT_EQ(import([](Part& p) { p.mutable_places(0)->set_above(std::string(32, 'k')); }),
+            ErrorCode::kOk);
+  EXPECT_GT(Converse(0, 3) + 1, 0U);
+  EXPECT_EQ(Ctl()({"placement", "export", dir_ / "after"}).code, 0);
 }
 
 TEST_F(PlacementTest, SurvivesARestart) {
