@@ -154,12 +154,12 @@ bench_llama() {
 PLACEMENT_TRACES=(mooncake-conv mooncake-synth claude-code magentic qmsum narrativeqa-shape
   sysprompt-static sysprompt-rollout miniswe taubench azure-noreuse)
 PLACEMENT_ALL=trie,oracle,turn_end,turn_end_demand,branch_backoff:4,branch_backoff:8,block:2048,block:8192,balanced:1,balanced:4,log,hist_exp_decay:1,hist_exp_decay:4,dense
-placement_sweep() {  # placement_sweep NAME STRATEGIES FLAG...: figures to $OUT/NAME.json
-  local name=$1 strategies=$2 list
-  shift 2
+placement_sweep() {  # placement_sweep NAME BLOCKS STRATEGIES FLAG...: figures to $OUT/NAME.json
+  local name=$1 blocks=$2 strategies=$3 list
+  shift 3
   fresh_dir
   list=$(traces "${PLACEMENT_TRACES[@]}" | paste -sd,)
-  "$BIN/cairn-sim" sweep --jobs "${JOBS:-2}" --traces "$list" --block-tokens 512,64 \
+  "$BIN/cairn-sim" sweep --jobs "${JOBS:-2}" --traces "$list" --block-tokens "$blocks" \
     --capacities "${CAPACITIES:-16GB,64GB,250GB,1000GB}" --strategies "$strategies" "$@" \
     --json >"$OUT/$name.json"
 }
@@ -168,16 +168,16 @@ tell_made_up() {
 }
 bench_placement() {
   tell_made_up
-  placement_sweep placement "$PLACEMENT_ALL" --html "$OUT/placement.html"
+  placement_sweep placement 512,64 "$PLACEMENT_ALL" --html "$OUT/placement.html"
   python3 .dev/placement_cells.py "$OUT/placement.json" "${PLACEMENT_TRACES[@]}"
   note "Plots: $OUT/placement.html"
 }
 bench_ablation() {
   local switch
   tell_made_up
-  placement_sweep ablation "$PLACEMENT_ALL,trie@lru,turn_end_demand@value,branch_backoff:4@value"
+  placement_sweep ablation 512 "$PLACEMENT_ALL,trie@lru,turn_end_demand@value,branch_backoff:4@value"
   for switch in --no-admission --no-reuse-statistics --no-distance-statistics --no-write-bound; do
-    placement_sweep "ablation$switch" trie "$switch"
+    placement_sweep "ablation$switch" 512 trie "$switch"
   done
   python3 .dev/placement_ablation.py "$OUT" "${PLACEMENT_TRACES[@]}"
 }

@@ -112,18 +112,18 @@ std::string ChartHtml(const Chart& chart) {
   return Element("figure", html + chart.legend) + "\n";
 }
 
-std::string LegendEntry(std::string_view sample, std::string_view classes, std::string_view name,
-                        std::string_view value) {
-  const std::string d = sample == "bar" ? "M0 0H22V10H0Z" : "M0 5H22";
-  std::string html = Element("svg", Path(d, std::string(sample) + " " + std::string(classes)),
-                             "class=\"sample\" viewBox=\"0 0 22 10\" aria-hidden=\"true\"");
-  html += Element("span", HtmlEscape(name), "class=\"name\"");
-  if (!value.empty()) {
-    html += Element("b", HtmlEscape(value));
-  }
-  return Element("li", html);
+std::string Sample(std::string_view kind, std::string_view classes) {
+  const std::string_view d = kind == "bar" ? "M0 0H22V10H0Z" : "M0 5H22";
+  return Element("svg", Path(d, std::string(kind) + " " + std::string(classes)),
+                 "class=\"sample\" viewBox=\"0 0 22 10\" aria-hidden=\"true\"");
 }
 
-std::string Legend(std::string_view entries) { return Element("ul", entries, "class=\"legend\""); }
+std::string Legend(const std::vector<std::pair<std::string, std::string>>& bars) {
+  std::string items;
+  for (const auto& [classes, name] : bars) {
+    items += Element("li", Sample("bar", classes) + HtmlEscape(name));
+  }
+  return Element("ul", items, "class=\"legend\"");
+}
 
 }  // namespace cairn::sim

@@ -52,9 +52,9 @@ struct Chart {
 
 std::string ChartHtml(const Chart& chart);
 
-/// A line of a legend: a sample of the mark and its name. `sample` is "line" or "bar".
-std::string LegendEntry(std::string_view sample, std::string_view classes, std::string_view name,
-                        std::string_view value = "");
-std::string Legend(std::string_view entries);
+/// A small piece of a mark, for legends. `kind` is "line" or "bar".
+std::string Sample(std::string_view kind, std::string_view classes);
+/// Of bars: their classes and names.
+std::string Legend(const std::vector<std::pair<std::string, std::string>>& bars);
 
 }  // namespace cairn::sim

@@ -147,10 +147,10 @@ std::string PositionsPlot(const RunResult& result) {
   chart.x = tokens.ticks;
   chart.x_title =
       "Position in the prompt, tokens (bins of " + Grouped(positions.bin_tokens()) + ")";
-  chart.legend = Legend(LegendEntry("bar", "c1 all", "written") +
-                        LegendEntry("bar", "c1 part", "there at the end") +
-                        LegendEntry("bar", "c2 all", "overlaps") +
-                        LegendEntry("bar", "c2 part", "resumed right there"));
+  chart.legend = Legend({{"c1 all", "written"},
+                         {"c1 part", "there at the end"},
+                         {"c2 all", "overlaps"},
+                         {"c2 part", "resumed right there"}});
   return ChartHtml(chart);
 }
 

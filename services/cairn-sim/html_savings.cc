@@ -2,12 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "services/cairn-sim/html_chart.h"
+#include "services/cairn-sim/html_matrix.h"
 #include "services/cairn-sim/html_text.h"
 #include "services/cairn-sim/run_text.h"
 #include "services/terminal/table.h"
@@ -18,6 +19,7 @@ using terminal::Fixed;
 using terminal::Grouped;
 namespace {
 
+constexpr std::string_view kLearnedClasses = "c1 strong";
 constexpr std::size_t kColours = 4;  // Besides that of the learned placement.
 constexpr std::size_t kDashes = 3;
 constexpr int kTicks = 5;
@@ -81,66 +83,29 @@ std::vector<Tick> CapacityTicks(std::span<const SweepCell> cells, std::size_t co
   return ticks;
 }
 
-/// A row per strategy, a column per capacity.
-class Matrix {
- public:
-  Matrix(std::span<const SweepCell> cells, const std::vector<std::string>& classes)
-      : cells_(cells), classes_(classes) {}
-
-  /// `value` of a run, with `digits`. The greatest of a capacity is bold if `praise`, the oracle's
-  /// aside, which nobody can have.
-  [[nodiscard]] std::string Html(const std::string& caption, int digits, bool praise,
-                                 const std::function<double(const Report&)>& value,
-                                 const std::string& last_rows) const {
-    std::string head = Element("th", "strategy", "scope=\"col\"");
-    for (std::size_t i = 0; i < cells_.size(); i += classes_.size()) {
-      head += Element("th", SizeText(cells_[i].run.sim.capacity_bytes), "scope=\"col\"");
+/// The line of one strategy.
+void Draw(std::span<const SweepCell> cells, std::size_t strategy,
+          const std::vector<std::string>& classes, const std::vector<double>& places, const Axis& y,
+          Marks& marks) {
+  std::vector<Place> line;
+  for (std::size_t c = 0; c < places.size(); ++c) {
+    if (const SweepCell& cell = cells[c * classes.size() + strategy]; cell.result) {
+      line.push_back({.x = places[c], .y = y.At(Saved(cell.result->report))});
     }
-    std::string rows;
-    for (std::size_t s = 0; s < classes_.size(); ++s) {
-      const std::string sample = Sample(classes_[s]);
-      std::string row =
-          Element("th", sample + HtmlEscape(PairName(cells_[s].run.sim)), "scope=\"row\"");
-      for (std::size_t i = 0; i < cells_.size(); i += classes_.size()) {
-        row += Cell(i, s, digits, praise, value);
-      }
-      rows += Element("tr", row) + "\n";
-    }
-    return Element("div",
-                   Element("table",
-                           Element("caption", caption) + Element("thead", Element("tr", head)) +
-                               Element("tbody", rows + last_rows),
-                           "class=\"matrix\""),
-                   "class=\"scroll\" tabindex=\"0\"") +
-           "\n";
   }
-  static std::string Sample(const std::string& classes) {
-    return "<svg class=\"sample\" viewBox=\"0 0 22 10\" aria-hidden=\"true\"><path class=\"line " +
-           classes + "\" d=\"M0 5H22\"></path></svg>";
+  std::sort(line.begin(), line.end(), [](const Place& a, const Place& b) { return a.x < b.x; });
+  if (line.size() > 1) {
+    marks.Line(line, classes[strategy]);
   }
-
- private:
-  [[nodiscard]] std::string Cell(std::size_t first, std::size_t s, int digits, bool praise,
-                                 const std::function<double(const Report&)>& value) const {
-    const SweepCell& cell = cells_[first + s];
-    if (!cell.result) {
-      return Element("td", "failed",
-                     "class=\"failed\" title=\"" + HtmlEscape(cell.result.error().message) + "\"");
+  for (std::size_t c = 0; c < places.size(); ++c) {
+    if (const SweepCell& cell = cells[c * classes.size() + strategy]; cell.result) {
+      const double saved = Saved(cell.result->report);
+      marks.Dot({.x = places[c], .y = y.At(saved)}, classes[strategy],
+                PairName(cell.run.sim) + ", " + SizeText(cell.run.sim.capacity_bytes) + ": " +
+                    Fixed(saved, 1) + " %");
     }
-    double best = 0;
-    for (std::size_t k = first; k < first + classes_.size(); ++k) {
-      if (cells_[k].result && cells_[k].run.sim.strategy != "oracle") {
-        best = std::max(best, value(cells_[k].result->report));
-      }
-    }
-    const double own = value(cell.result->report);
-    const bool bold = praise && best > 0 && own >= best && cell.run.sim.strategy != "oracle";
-    return Element("td", Fixed(own, digits), bold ? "class=\"best\"" : "");
   }
-
-  std::span<const SweepCell> cells_;
-  const std::vector<std::string>& classes_;
-};
+}
 
 }  // namespace
 
@@ -154,7 +119,7 @@ std::vector<std::string> SeriesClasses(std::span<const SweepCell> columns) {
       classes.emplace_back("c0 d1");
     } else if (options.strategy == "trie" && !learned) {
       learned = true;
-      classes.emplace_back("c1 strong");
+      classes.emplace_back(kLearnedClasses);
     } else {
       classes.push_back("c" + std::to_string(2 + others % kColours) + " d" +
                         std::to_string(others / kColours % kDashes));
@@ -176,44 +141,17 @@ std::string SavingsPlot(const std::string& trace, std::span<const SweepCell> cel
   panel.title = "Saved prefill, %";
   panel.y = MakeAxis(most, kTicks, AxisEnd::kAtTick);
   Marks marks;
-  std::string last_rows;
+  Matrix matrix{.caption = panel.title, .digits = 1, .bold_best = true, .value = Saved, .last = {}};
   if (limit) {
     marks.Line({{.x = 0, .y = panel.y.At(*limit)}, {.x = 1, .y = panel.y.At(*limit)}}, "limit");
-    std::string row =
-        Element("th", Matrix::Sample("limit") + "all that was seen before", "scope=\"row\"");
-    for (std::size_t c = 0; c < places.size(); ++c) {
-      row += Element("td", Fixed(*limit, 1));
-    }
-    last_rows = Element("tr", row);
+    matrix.last = {"limit", "all that was seen before", Fixed(*limit, 1)};
   }
   // The learned placement, which is what one looks for, is drawn last and so above the others.
-  std::vector<std::size_t> order(classes.size());
-  for (std::size_t s = 0; s < order.size(); ++s) {
-    order[s] = s;
-  }
-  std::stable_partition(order.begin(), order.end(), [&classes](std::size_t s) {
-    return classes[s].find("strong") == std::string::npos;
-  });
-  for (const std::size_t s : order) {
-    std::vector<Place> line;
-    std::string dots_title = PairName(cells[s].run.sim);
-    std::vector<std::pair<Place, std::string>> dots;
-    for (std::size_t c = 0; c < places.size(); ++c) {
-      const SweepCell& cell = cells[c * classes.size() + s];
-      if (cell.result) {
-        const double saved = Saved(cell.result->report);
-        const Place place{.x = places[c], .y = panel.y.At(saved)};
-        line.push_back(place);
-        dots.emplace_back(place, dots_title + ", " + SizeText(cell.run.sim.capacity_bytes) + ": " +
-                                     Fixed(saved, 1) + " %");
+  for (const bool learned : {false, true}) {
+    for (std::size_t s = 0; s < classes.size(); ++s) {
+      if ((classes[s] == kLearnedClasses) == learned) {
+        Draw(cells, s, classes, places, panel.y, marks);
       }
-    }
-    std::sort(line.begin(), line.end(), [](const Place& a, const Place& b) { return a.x < b.x; });
-    if (line.size() > 1) {
-      marks.Line(line, classes[s]);
-    }
-    for (const auto& [place, said] : dots) {
-      marks.Dot(place, classes[s], said);
     }
   }
   panel.marks = marks.svg();
@@ -226,17 +164,7 @@ std::string SavingsPlot(const std::string& trace, std::span<const SweepCell> cel
   chart.x = CapacityTicks(cells, classes.size(), places);
   chart.x_title = "Capacity of the cache";
   chart.panels = {std::move(panel)};
-  return ChartHtml(chart) +
-         Matrix(cells, classes).Html("Saved prefill, %", 1, true, Saved, last_rows);
-}
-
-std::string WrittenTable(std::span<const SweepCell> cells,
-                         const std::vector<std::string>& classes) {
-  constexpr double kGigabyte = 1e9;
-  return Matrix(cells, classes)
-      .Html(
-          "Written, GB", 0, false,
-          [](const Report& r) { return static_cast<double>(r.bytes_written) / kGigabyte; }, "");
+  return ChartHtml(chart) + MatrixHtml(matrix, cells, classes);
 }
 
 }  // namespace cairn::sim

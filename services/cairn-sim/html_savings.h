@@ -18,7 +18,4 @@ std::vector<std::string> SeriesClasses(std::span<const SweepCell> columns);
 std::string SavingsPlot(const std::string& trace, std::span<const SweepCell> cells,
                         const std::vector<std::string>& classes);
 
-/// Bytes written, as a table of the same form.
-std::string WrittenTable(std::span<const SweepCell> cells, const std::vector<std::string>& classes);
-
 }  // namespace cairn::sim

@@ -27,7 +27,7 @@ h3 { font-size: 1rem; margin: 0; }
 h1, h2, h3, p, li, td, th, dd, pre { overflow-wrap: anywhere; }
 p { margin: .25rem 0 .75rem; color: var(--soft); max-width: 46rem; }
 code, pre { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .85rem; }
-code, .name, h1, h2, h3, td, th { unicode-bidi: isolate; }
+code, li, h1, h2, h3, td, th { unicode-bidi: isolate; }
 pre {
   margin: .5rem 0 1rem; padding: .75rem 1rem; white-space: pre-wrap;
   background: var(--card); border: 1px solid var(--rule); border-radius: 6px;

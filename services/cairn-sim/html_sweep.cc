@@ -3,6 +3,7 @@
 #include <set>
 #include <span>
 
+#include "services/cairn-sim/html_matrix.h"
 #include "services/cairn-sim/html_plots.h"
 #include "services/cairn-sim/html_savings.h"
 #include "services/cairn-sim/html_text.h"
@@ -52,6 +53,14 @@ std::string Details(const std::string& summary, const std::string& content, bool
   return Element("details", Element("summary", summary) + content, open ? "open" : "") + "\n";
 }
 
+Matrix Written() {
+  return {.caption = "Written, GB",
+          .digits = 0,
+          .bold_best = false,
+          .value = [](const Report& r) { return static_cast<double>(r.bytes_written) / 1e9; },
+          .last = {}};
+}
+
 std::string Failures(const std::vector<SweepCell>& cells) {
   std::string items;
   for (const SweepCell& cell : cells) {
@@ -78,7 +87,7 @@ std::string SweepHtml(const std::vector<SweepCell>& cells, const SweepShape& sha
     const std::span<const SweepCell> own = all.subspan(at, section);
     const std::string name = own.front().run.options.trace.Name();
     std::string card = SavingsPlot(short_names ? FileName(name) : name, own, classes);
-    card += Details("What was written", WrittenTable(own, classes), false);
+    card += Details("What was written", MatrixHtml(Written(), own, classes), false);
     for (std::size_t i = 0; i < own.size(); i += shape.strategies) {
       if (own[i].result) {
         card += Details(HtmlEscape(PairName(own[i].run.sim)) + " at " +
