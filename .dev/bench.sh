@@ -23,7 +23,7 @@ Usage: ./dev bench NAME
   rss      peak memory of a daemon at ten times its cap
   llama    llama.cpp with and without the cache, for each kind of model (ROUNDS=2, MODELS=...)
   placement  share of the prompts served in equal memory by all strategies (cairn-sim; 5 min)
-  ablation what placement, admission, eviction and statistics contribute to that (5 min)
+  ablation what placement, admission, eviction and statistics contribute to that (3 min)
   micro    parts of the library (Google Benchmark)
   all      all of these
 TEXT

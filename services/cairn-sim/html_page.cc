@@ -1,7 +1,7 @@
 #include "services/cairn-sim/html_page.h"
 
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "libcache/base/check.h"
@@ -12,7 +12,8 @@ namespace cairn::sim {
 namespace {
 
 tl::unexpected<Error> CannotWrite(const std::string& path) {
-  return Fail(ErrorCode::kIo, "--html: cannot write " + path + ": " + std::strerror(errno));
+  return Fail(ErrorCode::kIo,
+              "--html: cannot write " + path + ": " + std::generic_category().message(errno));
 }
 
 }  // namespace

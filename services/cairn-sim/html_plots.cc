@@ -22,7 +22,7 @@ using CountOf = std::function<std::uint64_t(const Bin&)>;
 
 // Prices are tiny per byte and second; of these one can picture what they cost.
 constexpr double kGigabyte = 1e9;
-constexpr double kHour_s = 3600;
+constexpr double kSecondsPerHour = 3600;
 
 constexpr int kTicks = 4;
 constexpr int kWideTicks = 7;
@@ -167,7 +167,7 @@ std::string PricePlot(const RunResult& result) {
   if (most <= 0) {
     return Nothing(title, "The cache was never full, so memory had no price.");
   }
-  const double scale = kGigabyte * kHour_s;
+  const double scale = kGigabyte * kSecondsPerHour;
   Panel panel;
   panel.title = "Prefill seconds saved per GB and hour";
   panel.y = MakeAxis(most * scale, kTicks, AxisEnd::kAtTick);

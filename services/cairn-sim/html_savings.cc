@@ -68,6 +68,7 @@ std::vector<double> CapacityPlaces(std::span<const SweepCell> cells, std::size_t
 std::vector<Tick> CapacityTicks(std::span<const SweepCell> cells, std::size_t columns,
                                 const std::vector<double>& places) {
   std::vector<Tick> ticks;
+  ticks.reserve(places.size());
   for (std::size_t c = 0; c < places.size(); ++c) {
     ticks.push_back({places[c], SizeText(cells[c * columns].run.sim.capacity_bytes)});
   }
