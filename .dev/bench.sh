@@ -7,7 +7,7 @@ source .dev/lib.sh
 BIN=${BIN:-build/release/bin}
 OUT=${OUT:-build/bench}
 TRACES=${CAIRN_TRACES:-../shared/traces}
-NAMES=(get put match ssd redis stream replay rss llama placement micro)
+NAMES=(get put match ssd redis stream replay rss llama placement ablation micro)
 
 list() {
   cat <<'TEXT'
@@ -23,6 +23,7 @@ Usage: ./dev bench NAME
   rss      peak memory of a daemon at ten times its cap
   llama    llama.cpp with and without the cache, for each kind of model (ROUNDS=2, MODELS=...)
   placement  share of the prompts served in equal memory by all strategies (cairn-sim; 5 min)
+  ablation what placement, admission, eviction and statistics contribute to that (3 min)
   micro    parts of the library (Google Benchmark)
   all      all of these
 TEXT
@@ -150,17 +151,35 @@ bench_llama() {
 
 # Shares of the prompts that are served in equal memory. Blocks below a block trace's own are cut as
 # if all of one were alike.
-bench_placement() {
-  local list
+PLACEMENT_TRACES=(mooncake-conv mooncake-synth claude-code magentic qmsum narrativeqa-shape
+  sysprompt-static sysprompt-rollout miniswe taubench azure-noreuse)
+PLACEMENT_ALL=trie,oracle,turn_end,turn_end_demand,branch_backoff:4,branch_backoff:8,block:2048,block:8192,balanced:1,balanced:4,log,hist_exp_decay:1,hist_exp_decay:4,dense
+placement_sweep() {  # placement_sweep NAME BLOCKS STRATEGIES FLAG...: figures to $OUT/NAME.json
+  local name=$1 blocks=$2 strategies=$3 list
+  shift 3
   fresh_dir
-  list=$(traces mooncake-conv mooncake-synth claude-code magentic qmsum narrativeqa-shape \
-    sysprompt-static sysprompt-rollout miniswe taubench azure-noreuse | paste -sd,)
-  [[ -d $TRACES ]] || note "no traces in $TRACES: one that is made up instead"
-  "$BIN/cairn-sim" sweep --jobs "${JOBS:-2}" --traces "$list" --block-tokens 512,64 \
-    --capacities "${CAPACITIES:-16GB,64GB,250GB,1000GB}" --strategies \
-    "trie,oracle,turn_end,turn_end_demand,branch_backoff:4,branch_backoff:8,block:2048,block:8192,balanced:1,balanced:4,log,hist_exp_decay:1,hist_exp_decay:4,dense" \
-    --json >"$OUT/placement.json"
-  python3 .dev/placement_cells.py "$OUT/placement.json"
+  list=$(traces "${PLACEMENT_TRACES[@]}" | paste -sd,)
+  "$BIN/cairn-sim" sweep --jobs "${JOBS:-2}" --traces "$list" --block-tokens "$blocks" \
+    --capacities "${CAPACITIES:-16GB,64GB,250GB,1000GB}" --strategies "$strategies" "$@" \
+    --json >"$OUT/$name.json"
+}
+tell_made_up() {
+  [[ -d $TRACES ]] || warn "NO TRACES in $TRACES: one that is made up instead"
+}
+bench_placement() {
+  tell_made_up
+  placement_sweep placement 512,64 "$PLACEMENT_ALL" --html "$OUT/placement.html"
+  python3 .dev/placement_cells.py "$OUT/placement.json" "${PLACEMENT_TRACES[@]}"
+  note "Plots: $OUT/placement.html"
+}
+bench_ablation() {
+  local switch
+  tell_made_up
+  placement_sweep ablation 512 "$PLACEMENT_ALL,trie@lru,turn_end_demand@value,branch_backoff:4@value"
+  for switch in --no-admission --no-reuse-statistics --no-distance-statistics --no-write-bound; do
+    placement_sweep "ablation$switch" 512 trie "$switch"
+  done
+  python3 .dev/placement_ablation.py "$OUT" "${PLACEMENT_TRACES[@]}"
 }
 
 bench_micro() {
@@ -181,7 +200,7 @@ bench_one() {
       echo
       "$BIN/cairn-bench" put --plane stream --save "$OUT/stream-put.json"
       ;;
-    replay | rss | llama | placement | micro) "bench_$1" ;;
+    replay | rss | llama | placement | ablation | micro) "bench_$1" ;;
   esac
 }
 

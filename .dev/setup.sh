@@ -12,11 +12,13 @@ packages() {
         prometheus-cpp-dev libxxhash-dev nlohmann-json3-dev zlib1g-dev libgtest-dev \
         librapidcheck-dev libbenchmark-dev
       ;;
-    # llvm-14 has the symbolizer: without it a sanitizer's report has no line numbers.
+    # llvm-14 has the symbolizer: without it a sanitizer's report has no line numbers. The browser
+    # is the one without windows, which is a quarter smaller.
     test)
-      echo python3-minimal clang-14 libclang-rt-14-dev llvm-14 clang-format-14 codespell
+      echo python3 clang-14 libclang-rt-14-dev llvm-14 clang-format-14 codespell \
+        chromium-headless-shell
       ;;
-    bench) echo iperf3 redis-server libhiredis-dev ;;
+    bench) echo iperf3 redis-server libhiredis-dev python3 ;;
     fmt) echo clang-format-14 ;;
     lint) echo python3-minimal clang-format-14 clang-tidy-19 codespell shellcheck ;;
     # Not where there is another npm: Debian's excludes it.

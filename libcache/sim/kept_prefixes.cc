@@ -37,6 +37,7 @@ std::uint64_t KeptPrefixes::CountWritten(Report& report) {
   for (const NodeId id : fresh_states_) {
     if (tree_[id].state) {
       ++report.checkpoints_written;
+      ++report.positions.At(std::uint64_t{tree_[id].end} * options_.block_tokens).written;
       report.bytes_written += options_.checkpoint_bytes;
     } else {
       ++gone;

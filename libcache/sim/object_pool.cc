@@ -76,6 +76,7 @@ class ObjectPool final : public Pool {
     report_.bytes_written += BytesOf(id);
     if (IsState(id)) {
       ++report_.checkpoints_written;
+      ++report_.positions.At(std::uint64_t{node.end} * options_.block_tokens).written;
     } else if (node.parent != kNoNode) {
       ++tree_[node.parent].kv_children;
     }

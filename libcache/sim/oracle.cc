@@ -22,7 +22,9 @@ struct Seen {
 
 class Oracle {
  public:
-  explicit Oracle(const Options& options) : options_(options), kept_(options_, tree_) {}
+  explicit Oracle(const Options& options) : options_(options), kept_(options_, tree_) {
+    report_.positions = PositionBins(options.block_tokens);
+  }
 
   void Note(const TraceRequest& request) {
     if (options_.context_tokens != 0 && request.input_tokens > options_.context_tokens) {
@@ -63,6 +65,7 @@ class Oracle {
       report_.peak_bytes = std::max(report_.peak_bytes, kept_.used_bytes());
     }
     report_.memory_bytes = tree_.memory_bytes();
+    CountKept(tree_, options_.block_tokens, report_.positions);
     return report_;
   }
 
@@ -95,6 +98,7 @@ class Oracle {
     report_.served_tokens += served;
     report_.gap_tokens += std::uint64_t{overlap - resume} * options_.block_tokens;
     report_.hits += resume > 0 ? 1 : 0;
+    report_.positions.AddOverlap(std::uint64_t{overlap} * options_.block_tokens, served);
     report_.saved_s += options_.cost.Seconds(static_cast<double>(served));
     for (const NodeId id : path) {
       const std::uint32_t next = NextWanted(id, now);

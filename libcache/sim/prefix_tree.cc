@@ -80,4 +80,12 @@ std::uint64_t PrefixTree::memory_bytes() const {
          by_first_word_.size() * kTableBytesPerNode;
 }
 
+void CountKept(const PrefixTree& tree, std::uint32_t block_tokens, PositionBins& positions) {
+  for (NodeId id = 1; id < tree.size(); ++id) {
+    if (tree[id].state) {
+      ++positions.At(std::uint64_t{tree[id].end} * block_tokens).kept;
+    }
+  }
+}
+
 }  // namespace cairn::sim

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "libcache/placement/site_tree.h"
+#include "libcache/sim/position_bins.h"
 
 namespace cairn::sim {
 
@@ -63,5 +64,8 @@ class PrefixTree {
   std::vector<std::uint64_t> words_;
   std::unordered_map<std::uint64_t, NodeId> by_first_word_;
 };
+
+/// Counts the states that are in the tree.
+void CountKept(const PrefixTree& tree, std::uint32_t block_tokens, PositionBins& positions);
 
 }  // namespace cairn::sim

@@ -20,7 +20,9 @@ double ThreadCpu_s() {
 
 class TrieSimulator final : public Simulator {
  public:
-  explicit TrieSimulator(const Options& options) : options_(options) {}
+  explicit TrieSimulator(const Options& options) : options_(options) {
+    report_.positions = PositionBins(options.block_tokens);
+  }
 
   Status Open() {
     const bool learns = options_.strategy == "trie" || options_.eviction == "value";
@@ -78,6 +80,7 @@ class TrieSimulator final : public Simulator {
   Report Finish() override {
     report_.span_s = now_s_;
     report_.prices = pool_->Prices();
+    CountKept(tree_, options_.block_tokens, report_.positions);
     report_.memory_bytes = tree_.memory_bytes() + (learned_ ? learned_->memory_bytes() : 0);
     if (learned_) {
       report_.engine_written_bytes = learned_->shadow().written_bytes();
@@ -131,6 +134,7 @@ class TrieSimulator final : public Simulator {
     report_.served_tokens += served;
     report_.gap_tokens += overlap - served;
     report_.hits += served > 0 ? 1 : 0;
+    report_.positions.AddOverlap(overlap, served);
     report_.saved_s += options_.cost.Seconds(served);
   }
 

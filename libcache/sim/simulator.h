@@ -9,6 +9,7 @@
 
 #include "libcache/base/result.h"
 #include "libcache/placement/learned_placement.h"
+#include "libcache/sim/position_bins.h"
 #include "libcache/sim/strategy.h"
 #include "libcache/trace/trace.h"
 
@@ -54,6 +55,7 @@ struct Report {
     double price = 0;
   };
   std::vector<PricePoint> prices;
+  PositionBins positions;
 };
 
 /// Replays requests through placement and eviction without bytes. Create, Add each, Finish.

@@ -36,6 +36,21 @@ Json Question(const Run& run) {
   return json;
 }
 
+Json ToJson(const PositionBins& positions) {
+  Json json = {{"bin_tokens", positions.bin_tokens()},
+               {"overlaps", Json::array()},
+               {"served", Json::array()},
+               {"written", Json::array()},
+               {"kept", Json::array()}};
+  for (const PositionBins::Bin& bin : positions.bins()) {
+    json["overlaps"].push_back(bin.overlaps);
+    json["served"].push_back(bin.served);
+    json["written"].push_back(bin.written);
+    json["kept"].push_back(bin.kept);
+  }
+  return json;
+}
+
 Json ToJson(const RunResult& result) {
   const Report& r = result.report;
   Json json = Question(result.run);
@@ -61,6 +76,7 @@ Json ToJson(const RunResult& result) {
   for (const Report::PricePoint& point : r.prices) {
     json["prices"].push_back({point.at_s, point.price});
   }
+  json["positions"] = ToJson(r.positions);
   return json;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "libcache/published/report.h"
+#include "services/cairn-sim/html_text.h"
 #include "services/cairn-sim/published.h"
 #include "services/cairn-sim/report.h"
 #include "services/cairn-sim/run.h"
@@ -25,6 +26,7 @@ struct Shared {
   bool json = false;
   bool progress = false;
   bool quiet = false;
+  HtmlTarget html;
 
   [[nodiscard]] terminal::Progress::Show Show() const {
     return quiet      ? terminal::Progress::Show::kNever
@@ -43,6 +45,11 @@ void AddProgress(CLI::App& c, Shared& shared) {
   c.add_flag("--progress", shared.progress,
              "Say on stderr how far it is after 2 s, also where that is no terminal");
   c.add_flag("--quiet", shared.quiet, "Never say how far it is")->excludes("--progress");
+}
+
+void AddHtml(CLI::App& c, Shared& shared) {
+  c.add_option("--html", shared.html.path, "Write a report with plots, one file for any browser")
+      ->type_name("FILE");
 }
 
 void AddModel(CLI::App& c, RunOptions& o) {
@@ -116,10 +123,11 @@ void AddRun(CLI::App& app, RunOptions& o, Shared& shared, Job& job) {
                "Instead: so many states in all, and KV for nothing")
       ->check(CLI::Range(1U, 4'000'000'000U));
   AddScope(c, o);
+  AddHtml(c, shared);
   AddProgress(c, shared);
   AddModel(c, o);
   AddLearned(c, o);
-  c.callback([&] { job = [&] { return RunOne(o, shared.json, shared.Show()); }; });
+  c.callback([&] { job = [&] { return RunOne(o, shared.html, shared.json, shared.Show()); }; });
 }
 
 void AddSweep(CLI::App& app, SweepOptions& o, Shared& shared, Job& job) {
@@ -138,10 +146,11 @@ void AddSweep(CLI::App& app, SweepOptions& o, Shared& shared, Job& job) {
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   AddScope(c, o.base);
+  AddHtml(c, shared);
   AddProgress(c, shared);
   AddModel(c, o.base);
   AddLearned(c, o.base);
-  c.callback([&] { job = [&] { return RunSweep(o, shared.json, shared.Show()); }; });
+  c.callback([&] { job = [&] { return RunSweep(o, shared.html, shared.json, shared.Show()); }; });
 }
 
 void AddSolve(CLI::App& app, SolveOptions& o, Shared& shared, Job& job) {
@@ -197,6 +206,7 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer("Exit status: 0 done; 1 it went wrong; 2 wrong usage.");
   Shared shared;
+  shared.html.command = ShellLine("cairn-sim", argc, argv);
   RunOptions run;
   SweepOptions sweep;
   SolveOptions solve;

@@ -10,6 +10,7 @@
 #include "libcache/model/model_spec.h"
 #include "libcache/trace/generator.h"
 #include "libcache/trace/trace.h"
+#include "services/cairn-sim/html_run.h"
 #include "services/cairn-sim/json.h"
 #include "services/cairn-sim/report.h"
 #include "services/cairn-sim/run_text.h"
@@ -232,16 +233,26 @@ Result<RunResult> Execute(const Run& run, const std::function<void(double)>& pro
   return RunResult{.run = run, .report = *std::move(report), .simulated_in_s = took.count()};
 }
 
-int RunOne(const RunOptions& options, bool json, terminal::Progress::Show show) {
+int RunOne(const RunOptions& options, const HtmlTarget& html, bool json,
+           terminal::Progress::Show show) {
   const auto run = Prepare(options);
   if (!run) {
     return WrongUsage(run.error(), json);
+  }
+  auto report = HtmlFile::Open(html);
+  if (!report) {
+    return Failed(report.error(), json);
   }
   terminal::Progress bar(show);
   const auto result = Execute(*run, [&](double share) { bar.Update(share, run->sim.strategy); });
   bar.Clear();
   if (!result) {
     return Failed(result.error(), json);
+  }
+  if (!html.path.empty()) {
+    if (const Status written = report->Write(RunHtml(*result, html)); !written) {
+      return Failed(written.error(), json);
+    }
   }
   return Print(json ? RunJson(*result) : RunText(*result), json);
 }

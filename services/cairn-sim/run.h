@@ -8,6 +8,7 @@
 #include "libcache/base/result.h"
 #include "libcache/sim/cost.h"
 #include "libcache/sim/simulator.h"
+#include "services/cairn-sim/html_page.h"
 #include "services/terminal/progress.h"
 
 namespace cairn::sim {
@@ -58,6 +59,7 @@ Result<Run> Prepare(const RunOptions& options);
 Result<RunResult> Execute(const Run& run, const std::function<void(double)>& progress);
 
 /// The command. Returns the exit code.
-int RunOne(const RunOptions& options, bool json, terminal::Progress::Show show);
+int RunOne(const RunOptions& options, const HtmlTarget& html, bool json,
+           terminal::Progress::Show show);
 
 }  // namespace cairn::sim

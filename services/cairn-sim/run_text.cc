@@ -2,6 +2,7 @@
 
 #include <array>
 #include <limits>
+#include <utility>
 
 #include "services/terminal/table.h"
 
@@ -15,6 +16,13 @@ using terminal::Table;
 std::string EvictionName(const Options& options) {
   return options.strategy == "oracle" ? "oracle" : options.eviction;
 }
+
+std::string PairName(const Options& options) {
+  const std::string eviction = EvictionName(options);
+  return options.strategy == eviction ? eviction : options.strategy + "@" + eviction;
+}
+
+std::string FileName(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
 
 std::string SizeText(std::uint64_t bytes) {
   if (bytes == std::numeric_limits<std::uint64_t>::max()) {
@@ -35,37 +43,47 @@ std::string SizeText(std::uint64_t bytes) {
   return digits + " " + kUnits[unit];
 }
 
-std::string RunText(const RunResult& result) {
+std::vector<std::vector<std::string>> RunRows(const RunResult& result) {
   const Report& r = result.report;
   const Options& o = result.run.sim;
   const auto share = [](std::uint64_t part, std::uint64_t whole) {
     return Percent(static_cast<double>(part), static_cast<double>(whole));
   };
+  std::vector<std::vector<std::string>> rows;
+  rows.push_back({"trace", result.run.options.trace.Name()});
+  rows.push_back({"strategy", o.strategy});
+  rows.push_back({"eviction", EvictionName(o)});
+  rows.push_back({"model", result.run.model_id});
+  rows.push_back({"state of a checkpoint", SizeText(o.checkpoint_bytes)});
+  rows.push_back({"KV of a token", SizeText(o.kv_bytes_per_token)});
+  rows.push_back({"block", Grouped(o.block_tokens) + " tokens"});
+  rows.push_back({"capacity", SizeText(o.capacity_bytes)});
+  rows.push_back({"requests", Grouped(r.requests)});
+  rows.push_back({"refused, too long", Grouped(r.refused_requests)});
+  rows.push_back({"hits", Grouped(r.hits), share(r.hits, r.requests)});
+  rows.push_back({"prompt tokens", Grouped(r.prompt_tokens)});
+  rows.push_back(
+      {"seen before", Grouped(r.overlap_tokens), share(r.overlap_tokens, r.prompt_tokens)});
+  rows.push_back({"served", Grouped(r.served_tokens), share(r.served_tokens, r.prompt_tokens)});
+  rows.push_back({"gap", Grouped(r.gap_tokens), share(r.gap_tokens, r.prompt_tokens)});
+  rows.push_back(
+      {"prefill time saved", Fixed(r.saved_s, 1) + " s", Percent(r.saved_s, r.prefill_s)});
+  rows.push_back({"checkpoints written", Grouped(r.checkpoints_written)});
+  rows.push_back({"checkpoints evicted", Grouped(r.evicted_checkpoints)});
+  rows.push_back({"written", SizeText(r.bytes_written)});
+  rows.push_back({"peak", SizeText(r.peak_bytes)});
+  rows.push_back({"span of the trace", Fixed(r.span_s, 1) + " s"});
+  rows.push_back({"planner CPU", Fixed(r.planner_cpu_s, 3) + " s"});
+  rows.push_back({"simulated in", Fixed(result.simulated_in_s, 3) + " s"});
+  rows.push_back({"memory of the simulator", SizeText(r.memory_bytes)});
+  return rows;
+}
+
+std::string RunText(const RunResult& result) {
   Table table;
-  table.Add({"trace", result.run.options.trace.Name()});
-  table.Add({"strategy", o.strategy});
-  table.Add({"eviction", EvictionName(o)});
-  table.Add({"model", result.run.model_id});
-  table.Add({"state of a checkpoint", SizeText(o.checkpoint_bytes)});
-  table.Add({"KV of a token", SizeText(o.kv_bytes_per_token)});
-  table.Add({"block", Grouped(o.block_tokens) + " tokens"});
-  table.Add({"capacity", SizeText(o.capacity_bytes)});
-  table.Add({"requests", Grouped(r.requests)});
-  table.Add({"refused, too long", Grouped(r.refused_requests)});
-  table.Add({"hits", Grouped(r.hits), share(r.hits, r.requests)});
-  table.Add({"prompt tokens", Grouped(r.prompt_tokens)});
-  table.Add({"seen before", Grouped(r.overlap_tokens), share(r.overlap_tokens, r.prompt_tokens)});
-  table.Add({"served", Grouped(r.served_tokens), share(r.served_tokens, r.prompt_tokens)});
-  table.Add({"gap", Grouped(r.gap_tokens), share(r.gap_tokens, r.prompt_tokens)});
-  table.Add({"prefill time saved", Fixed(r.saved_s, 1) + " s", Percent(r.saved_s, r.prefill_s)});
-  table.Add({"checkpoints written", Grouped(r.checkpoints_written)});
-  table.Add({"checkpoints evicted", Grouped(r.evicted_checkpoints)});
-  table.Add({"written", SizeText(r.bytes_written)});
-  table.Add({"peak", SizeText(r.peak_bytes)});
-  table.Add({"span of the trace", Fixed(r.span_s, 1) + " s"});
-  table.Add({"planner CPU", Fixed(r.planner_cpu_s, 3) + " s"});
-  table.Add({"simulated in", Fixed(result.simulated_in_s, 3) + " s"});
-  table.Add({"memory of the simulator", SizeText(r.memory_bytes)});
+  for (auto& row : RunRows(result)) {
+    table.Add(std::move(row));
+  }
   return table.Text();
 }
 

@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "services/cairn-sim/html_sweep.h"
 #include "services/cairn-sim/json.h"
 #include "services/cairn-sim/report.h"
 #include "services/cairn-sim/run_text.h"
@@ -41,11 +42,6 @@ std::vector<Pair> Pairs(const SweepOptions& options) {
     }
   }
   return pairs;
-}
-
-std::string Column(const Run& run) {
-  const std::string eviction = EvictionName(run.sim);
-  return run.sim.strategy == eviction ? eviction : run.sim.strategy + "@" + eviction;
 }
 
 /// Runs one after another, on as many threads as call Work. No exception leaves a thread.
@@ -112,7 +108,7 @@ std::vector<SweepCell> ExecuteAll(const std::vector<Run>& runs, unsigned jobs,
 std::string SweepText(const std::vector<SweepCell>& cells, std::size_t columns) {
   std::vector<std::string> header = {"trace", "block", "capacity", "seen before"};
   for (std::size_t i = 0; i < columns; ++i) {
-    header.push_back(Column(cells[i].run));
+    header.push_back(PairName(cells[i].run.sim));
   }
   Table table(header);
   for (std::size_t i = 0; i < cells.size(); i += columns) {
@@ -165,24 +161,35 @@ Result<std::vector<Run>> Combinations(const SweepOptions& options) {
   return runs;
 }
 
-int RunSweep(const SweepOptions& options, bool json, terminal::Progress::Show show) {
+int RunSweep(const SweepOptions& options, const HtmlTarget& html, bool json,
+             terminal::Progress::Show show) {
   const auto runs = Combinations(options);
   if (!runs) {
     return WrongUsage(runs.error(), json);
+  }
+  auto report = HtmlFile::Open(html);
+  if (!report) {
+    return Failed(report.error(), json);
   }
   terminal::Progress bar(show);
   const std::vector<SweepCell> cells = ExecuteAll(*runs, options.jobs, bar);
   int code = kExitOk;
   for (const SweepCell& cell : cells) {
     if (!cell.result) {
-      const std::string which = Column(cell.run) + ", block " +
+      const std::string which = PairName(cell.run.sim) + ", block " +
                                 std::to_string(cell.run.sim.block_tokens) + ", " +
                                 SizeText(cell.run.sim.capacity_bytes) + ": ";
       code = Failed({cell.result.error().code, which + cell.result.error().message}, json);
     }
   }
-  const int printed =
-      Print(json ? SweepJson(cells) : SweepText(cells, Pairs(options).size()), json);
+  const std::size_t columns = Pairs(options).size();
+  const SweepShape shape{.strategies = columns, .capacities = options.capacities.size()};
+  if (!html.path.empty()) {
+    if (const Status written = report->Write(SweepHtml(cells, shape, html)); !written) {
+      code = Failed(written.error(), json);
+    }
+  }
+  const int printed = Print(json ? SweepJson(cells) : SweepText(cells, columns), json);
   return printed == kExitOk ? code : printed;
 }
 

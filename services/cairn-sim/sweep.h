@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "libcache/base/result.h"
+#include "services/cairn-sim/html_page.h"
 #include "services/cairn-sim/run.h"
 #include "services/terminal/progress.h"
 
@@ -30,6 +31,7 @@ Result<std::vector<Run>> Combinations(const SweepOptions& options);
 
 /// The command: runs all combinations, each on one thread and with memory of its own. Returns the
 /// exit code: 1 if a run failed; the others are finished and shown.
-int RunSweep(const SweepOptions& options, bool json, terminal::Progress::Show show);
+int RunSweep(const SweepOptions& options, const HtmlTarget& html, bool json,
+             terminal::Progress::Show show);
 
 }  // namespace cairn::sim

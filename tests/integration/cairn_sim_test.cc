@@ -254,6 +254,66 @@ TEST_F(CairnSimTest, AFailingRunLeavesTheOthers) {
   EXPECT_NE(wrong.err.find("w_tinylfu"), std::string::npos) << wrong.err;
 }
 
+TEST_F(CairnSimTest, PositionsAddUpToTheFigures) {
+  for (const char* const strategy : {"trie", "oracle", "turn_end_demand"}) {
+    for (const char* const eviction : {"value", "lru"}) {
+      const json run =
+          Sim(Run({"--capacity", "20GB", "--strategy", strategy, "--eviction", eviction})).Json();
+      const auto sum = [&run](const char* name) {
+        std::int64_t total = 0;
+        for (const json& count : run.at("positions").at(name)) {
+          total += count.get<std::int64_t>();
+        }
+        return total;
+      };
+      EXPECT_EQ(sum("written"), run["checkpoints_written"]) << strategy << eviction;
+      EXPECT_LE(sum("kept"), sum("written"));
+      EXPECT_LE(sum("served"), sum("overlaps"));
+      EXPECT_LE(sum("served"), run["hits"]);
+      EXPECT_LE(sum("overlaps"), run["requests"]);
+      EXPECT_GT(sum("served"), 0);
+      EXPECT_EQ(run["positions"]["bin_tokens"].get<int>() % 64, 0);
+    }
+  }
+}
+
+// tests/browser looks at it as a browser shows it; this much can be said without one.
+TEST_F(CairnSimTest, ReportsHoldNamesAsText) {
+  const std::string trace = dir_ / "a\xFF<b onclick=\"x\">&.jsonl.gz";
+  const auto generator = TraceGenerator::Create(*GeneratorScenario("mixed", 1, 100));
+  ASSERT_TRUE(WriteTrace(trace, **generator));
+  const std::string file = dir_ / "report.html";
+  const std::string name = "a\xEF\xBF\xBD&lt;b onclick=&quot;x&quot;&gt;&amp;.jsonl.gz";
+  for (const bool sweep : {false, true}) {
+    const Ran ran =
+        sweep ? Sim({"sweep", "--traces", trace, "--capacities", "4GB", "--strategies",
+                     "trie,turn_end", "--json", "--html", file})
+              : Sim({"run", "--trace", trace, "--capacity", "4GB", "--json", "--html", file});
+    ASSERT_EQ(ran.code, 0) << ran.err;
+    EXPECT_TRUE(sweep ? ran.Json().is_array() : ran.Json().is_object());
+    const std::string html = ReadFile(file);
+    EXPECT_NE(html.find(name), std::string::npos);
+    EXPECT_EQ(html.find("<b onclick"), std::string::npos);
+    EXPECT_EQ(html.find('\xFF'), std::string::npos);
+    EXPECT_NE(html.find("class=\"bar c1 all\""), std::string::npos);
+    EXPECT_EQ(html.find("<script"), std::string::npos);
+    EXPECT_EQ(html.find("http"), html.find("http-equiv")) << "an address";
+    EXPECT_TRUE(html.ends_with("</html>\n"));
+  }
+}
+
+TEST_F(CairnSimTest, ReportsThatCannotBeWrittenAreNamed) {
+  // A folder that is not there is found out before the work, a full disk after it.
+  for (const std::string& file : {dir_ / "absent/report.html", std::string("/dev/full")}) {
+    ExpectRefused(Run({"--capacity", "4GB", "--html", file}), 1, file);
+  }
+  const Ran ran = Sim({"sweep", "--traces", Trace(50), "--capacities", "4GB", "--strategies",
+                       "turn_end", "--json", "--html", "/dev/full"});
+  EXPECT_EQ(ran.code, 1);
+  EXPECT_EQ(ran.Error().at("code"), "io");
+  EXPECT_EQ(ran.Json().size(), 1U) << "the figures are not lost with the report";
+}
+
 TEST_F(CairnSimTest, SolveReachesEveryGoldenObjective) {
   std::size_t checked = 0;
   for (const char* const name : {"trie_placement.json", "trie_joint.json"}) {

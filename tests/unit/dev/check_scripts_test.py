@@ -1,5 +1,5 @@
 """The check scripts must find what they are for, and nothing else. Plain asserts: Debian's minimal
-Python, which is all that the tests ask for, has no unittest."""
+Python, which is all that they need, has no unittest."""
 
 import pathlib
 import sys
