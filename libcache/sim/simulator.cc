@@ -1,10 +1,12 @@
 #include "libcache/sim/simulator.h"
 
 #include <algorithm>
+#include <cmath>
 #include <ctime>
 #include <unordered_map>
 
 #include "libcache/base/check.h"
+#include "libcache/sim/marconi_tuner.h"
 #include "libcache/sim/path.h"
 #include "libcache/sim/pool.h"
 #include "libcache/sim/prefix_tree.h"
@@ -43,6 +45,14 @@ class TrieSimulator final : public Simulator {
       pool_ = MakeValuePool(options_, tree_, *learned_, now_s_, report_);
       return {};
     }
+    if (options_.eviction == "marconi") {
+      if (!options_.marconi_alpha) {
+        tuner_ = std::make_unique<MarconiTuner>(options_);
+      }
+      report_.marconi_alpha = options_.marconi_alpha.value_or(0);
+      pool_ = MakeMarconiPool(options_, tree_, report_.marconi_alpha, report_);
+      return {};
+    }
     auto pool = MakeObjectPool(options_, tree_, report_);
     if (!pool) {
       return Fail(pool.error());
@@ -72,6 +82,10 @@ class TrieSimulator final : public Simulator {
     Path path = Resolve(words, limit);
     Count(path);
     Place(request, path);
+    for (const NodeId id : path.nodes) {
+      tree_[id].prompt_end = tree_[path.nodes.back()].end;
+    }
+    Tune(request, path);
     report_.peak_bytes = std::max(report_.peak_bytes, pool_->used_bytes());
   }
 
@@ -97,7 +111,29 @@ class TrieSimulator final : public Simulator {
     std::uint32_t resume_blocks = 0;
     LearnedPlacement::Request request;
     LearnedPlacement::Places places;
+
+    /// Of the overlap, what lies in the cache as KV.
+    [[nodiscard]] std::uint32_t ResidentBlocks(const PrefixTree& tree) const {
+      return kv == 0 ? 0 : std::min(tree[nodes[kv - 1]].end, overlap_blocks);
+    }
+    /// How long the latest prompt with that overlap was.
+    [[nodiscard]] std::uint32_t StoredBlocks(const PrefixTree& tree) const {
+      return overlap == 0 ? 0 : tree[nodes[overlap - 1]].prompt_end;
+    }
   };
+
+  void Tune(const TraceRequest& request, const Path& path) {
+    if (!tuner_) {
+      return;
+    }
+    const double start_s = ThreadCpu_s();
+    const auto alpha =
+        tuner_->Add(request, tree_, path.nodes.back(), report_.evicted_checkpoints > 0);
+    if (alpha) {
+      report_.marconi_alpha = *alpha;
+    }
+    report_.planner_cpu_s += ThreadCpu_s() - start_s;
+  }
 
   std::uint32_t Tokens(std::uint32_t blocks) const { return blocks * options_.block_tokens; }
 
@@ -144,11 +180,14 @@ class TrieSimulator final : public Simulator {
       // Where a block trace is cut finer than its blocks, what follows the last one has no name and
       // nothing can be stored there; without that it would be less than a block.
       const std::uint32_t named = Tokens(tree_[path.nodes.back()].end) + options_.block_tokens - 1;
-      positions = strategy_->Plan({.prompt_tokens = std::min(request.input_tokens, named),
-                                   .overlap_tokens = Tokens(path.overlap_blocks),
-                                   .resume_tokens = Tokens(path.resume_blocks),
-                                   .grid_tokens = options_.block_tokens,
-                                   .block_tokens = options_.block_tokens});
+      positions =
+          strategy_->Plan({.prompt = {.prompt_tokens = std::min(request.input_tokens, named),
+                                      .overlap_tokens = Tokens(path.overlap_blocks),
+                                      .resume_tokens = Tokens(path.resume_blocks),
+                                      .grid_tokens = options_.block_tokens,
+                                      .block_tokens = options_.block_tokens},
+                           .resident_tokens = Tokens(path.ResidentBlocks(tree_)),
+                           .stored_tokens = Tokens(path.StoredBlocks(tree_))});
     } else {
       for (const auto& planned : learned_->Plan(path.request, path.places, pool_->Price())) {
         positions.push_back(planned.position);
@@ -238,6 +277,7 @@ class TrieSimulator final : public Simulator {
   PrefixTree tree_;
   std::unique_ptr<Strategy> strategy_;
   std::unique_ptr<LearnedPlacement> learned_;
+  std::unique_ptr<MarconiTuner> tuner_;
   std::unique_ptr<Pool> pool_;
   double now_s_ = 0;
   SiteRef root_;
@@ -249,6 +289,10 @@ class TrieSimulator final : public Simulator {
 Result<std::unique_ptr<Simulator>> Simulator::Create(const Options& options) {
   if (options.block_tokens == 0) {
     return Fail(ErrorCode::kInvalidArgument, "block_tokens: must be at least 1");
+  }
+  const double alpha = options.marconi_alpha.value_or(0);
+  if (!std::isfinite(alpha) || alpha < 0) {
+    return Fail(ErrorCode::kInvalidArgument, "marconi_alpha: must be a finite number, not below 0");
   }
   auto simulator = std::make_unique<TrieSimulator>(options);
   if (auto opened = simulator->Open(); !opened) {

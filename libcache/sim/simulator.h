@@ -4,6 +4,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ struct Options {
   std::uint32_t context_tokens = 0;  ///< Longer prompts are refused by the engine; 0: no limit.
   PrefillCost cost{.per_token_s = 1, .per_pair_s = 0};
   LearnedPlacement::Config learned;
+  /// What flops per byte count beside recency, with the eviction "marconi"; unset: MarconiTuner.
+  std::optional<double> marconi_alpha{};
 };
 
 /// What a run came to. Token counts are of prompts; shares are left to the reader.
@@ -47,6 +50,7 @@ struct Report {
   std::uint64_t engine_served_tokens = 0;
   double planner_cpu_s = 0;
   double span_s = 0;
+  double marconi_alpha = 0;        ///< At the end, with that eviction.
   std::uint64_t memory_bytes = 0;  ///< Of the simulator's own structures at the end.
   /// Price over time, at most a few hundred points; empty unless the eviction is "value".
   struct PricePoint {
@@ -59,8 +63,9 @@ struct Report {
 /// Replays requests through placement and eviction without bytes. Create, Add each, Finish.
 class Simulator {
  public:
-  /// Errors: kInvalidArgument for an unknown strategy or eviction policy, block_tokens of 0, or a
-  /// strategy that needs the whole trace ("oracle": see RunOracle).
+  /// Errors: kInvalidArgument for an unknown strategy or eviction policy, block_tokens of 0, an
+  /// alpha that is negative or not finite, or a strategy that needs the whole trace ("oracle": see
+  /// RunOracle).
   static Result<std::unique_ptr<Simulator>> Create(const Options& options);
   virtual ~Simulator() = default;
   /// `request` in order of arrival.

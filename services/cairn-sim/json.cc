@@ -57,6 +57,9 @@ Json ToJson(const RunResult& result) {
   json["planner_cpu_seconds"] = r.planner_cpu_s;
   json["simulated_in_seconds"] = result.simulated_in_s;
   json["simulator_bytes"] = r.memory_bytes;
+  if (result.run.sim.eviction == "marconi") {
+    json["marconi_alpha"] = r.marconi_alpha;
+  }
   json["prices"] = Json::array();
   for (const Report::PricePoint& point : r.prices) {
     json["prices"].push_back({point.at_s, point.price});

@@ -88,6 +88,11 @@ void AddLearned(CLI::App& c, RunOptions& o) {
       ->group(group);
 }
 
+void AddMarconi(CLI::App& c, RunOptions& o) {
+  c.add_option("--marconi-alpha", o.sim.marconi_alpha,
+               "Weight of flops per byte beside recency, with eviction marconi (default: tuned)");
+}
+
 void AddScope(CLI::App& c, RunOptions& o) {
   c.add_option("--context", o.context_tokens,
                "Longer prompts are refused; 0: none (default: the model's)");
@@ -119,6 +124,7 @@ void AddRun(CLI::App& app, RunOptions& o, Shared& shared, Job& job) {
   AddProgress(c, shared);
   AddModel(c, o);
   AddLearned(c, o);
+  AddMarconi(c, o);
   c.callback([&] { job = [&] { return RunOne(o, shared.json, shared.Show()); }; });
 }
 
@@ -128,8 +134,9 @@ void AddSweep(CLI::App& app, SweepOptions& o, Shared& shared, Job& job) {
   c.add_option("--strategies", o.strategies, "For instance trie,turn_end,trie@lru")
       ->delimiter(',')
       ->required();
-  c.add_option("--evictions", o.evictions,
-               "For strategies without one (default: value for trie, lru for others)")
+  c.add_option(
+       "--evictions", o.evictions,
+       "For strategies without one (default: value for trie, marconi for marconi, lru for others)")
       ->delimiter(',');
   c.add_option("--capacities", o.capacities, "For instance 16GB,64GB")->delimiter(',')->required();
   c.add_option("--block-tokens", o.block_tokens, "For instance 64,512 (default 64)")
@@ -141,6 +148,7 @@ void AddSweep(CLI::App& app, SweepOptions& o, Shared& shared, Job& job) {
   AddProgress(c, shared);
   AddModel(c, o.base);
   AddLearned(c, o.base);
+  AddMarconi(c, o.base);
   c.callback([&] { job = [&] { return RunSweep(o, shared.json, shared.Show()); }; });
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <limits>
 #include <memory>
 #include <utility>
@@ -195,6 +196,10 @@ Result<Run> Prepare(const RunOptions& options) {
   }
   if (options.sim.block_tokens == 0 || options.sim.block_tokens > kMaxRequestTokens) {
     return Wrong("--block-tokens: must be from 1 to " + std::to_string(kMaxRequestTokens));
+  }
+  const double alpha = options.sim.marconi_alpha.value_or(0);
+  if (!std::isfinite(alpha) || alpha < 0) {
+    return Wrong("--marconi-alpha: must be a finite number, not below 0");
   }
   const auto model = LoadModelSpec(options.model);
   if (!model) {

@@ -25,6 +25,14 @@ struct Pair {
   std::string eviction;
 };
 
+/// What a strategy is known with; engines have lru.
+std::string OwnEviction(const std::string& strategy) {
+  if (strategy == "marconi") {
+    return strategy;
+  }
+  return strategy == "trie" ? "value" : "lru";
+}
+
 std::vector<Pair> Pairs(const SweepOptions& options) {
   std::vector<Pair> pairs;
   for (const std::string& strategy : options.strategies) {
@@ -33,7 +41,7 @@ std::vector<Pair> Pairs(const SweepOptions& options) {
     } else if (strategy == "oracle") {  // It evicts in a way of its own.
       pairs.push_back({strategy, "value"});
     } else if (options.evictions.empty()) {
-      pairs.push_back({strategy, strategy == "trie" ? "value" : "lru"});
+      pairs.push_back({strategy, OwnEviction(strategy)});
     } else {
       for (const std::string& eviction : options.evictions) {
         pairs.push_back({strategy, eviction});

@@ -182,7 +182,7 @@ RC_GTEST_PROP(SimulatorProperty, WithRoomForEverythingDenseServesTheOverlap, ())
   std::mt19937_64 random(seed);
   Options options = AnyOptions(random);
   options.strategy = "dense";
-  options.eviction = *rc::gen::element<std::string>("lru", "lfu", "w_tinylfu", "value");
+  options.eviction = *rc::gen::element<std::string>("lru", "lfu", "w_tinylfu", "value", "marconi");
   options.capacity_bytes = std::numeric_limits<std::uint64_t>::max();
   options.learned.max_sites = 1000;
   const Report report = Run(options, AnyTrace(random, 100));
@@ -196,8 +196,8 @@ RC_GTEST_PROP(SimulatorProperty, WhateverTheStrategyTheBooksBalance, ()) {
   std::mt19937_64 random(seed);
   Options options = AnyOptions(random);
   options.strategy = *rc::gen::element<std::string>("trie", "none", "turn_end", "turn_end_demand",
-                                                    "dense", "block:16");
-  options.eviction = *rc::gen::element<std::string>("lru", "lfu", "w_tinylfu", "value");
+                                                    "dense", "block:16", "marconi", "two_sided:3");
+  options.eviction = *rc::gen::element<std::string>("lru", "lfu", "w_tinylfu", "value", "marconi");
   options.context_tokens = random() % 2 == 0 ? 0 : 60;
   const auto trace = AnyTrace(random, 120);
   const Report report = Run(options, trace);
