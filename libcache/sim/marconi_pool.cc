@@ -18,8 +18,12 @@ namespace {
 /// Looks at every candidate for every eviction, as the published one does: a baseline, not fast.
 class MarconiPool final : public Pool {
  public:
-  MarconiPool(const Options& options, PrefixTree& tree, const double& alpha, Report& report)
-      : options_(options), tree_(tree), alpha_(alpha), report_(report) {}
+  MarconiPool(const PoolParts& parts, const double& alpha)
+      : options_(parts.options),
+        tree_(parts.tree),
+        report_(parts.report),
+        tiers_(parts.tiers),
+        alpha_(alpha) {}
 
   void OnSplit(NodeId upper, NodeId lower) override {
     if (tree_[upper].kv) {
@@ -103,7 +107,13 @@ class MarconiPool final : public Pool {
       ++report_.checkpoints_written;
     }
   }
+  void Gone(Tiers::Object object) {
+    if (tiers_ != nullptr) {
+      tiers_->Remove(object);
+    }
+  }
   void DropState(NodeId id) {
+    Gone(Tiers::StateOf(id));
     tree_[id].state = false;
     used_bytes_ -= options_.checkpoint_bytes;
     ++report_.evicted_checkpoints;
@@ -116,6 +126,7 @@ class MarconiPool final : public Pool {
     while (id != 0 && !tree_[id].state && tree_[id].kv_children == 0) {
       Node& node = tree_[id];
       node.kv = false;
+      Gone(Tiers::KvOf(id));
       used_bytes_ -= KvBytes(node.begin, node.end);
       const NodeId moved = resident_.back();
       resident_[entries_[id].place] = moved;
@@ -175,8 +186,9 @@ class MarconiPool final : public Pool {
 
   const Options& options_;
   PrefixTree& tree_;
-  const double& alpha_;
   Report& report_;
+  Tiers* tiers_;
+  const double& alpha_;
   std::uint64_t now_ = 0;  // Requests.
   std::uint64_t used_bytes_ = 0;
   std::vector<NodeId> resident_;  // Nodes with KV.
@@ -186,9 +198,8 @@ class MarconiPool final : public Pool {
 
 }  // namespace
 
-std::unique_ptr<Pool> MakeMarconiPool(const Options& options, PrefixTree& tree, const double& alpha,
-                                      Report& report) {
-  return std::make_unique<MarconiPool>(options, tree, alpha, report);
+std::unique_ptr<Pool> MakeMarconiPool(const PoolParts& parts, const double& alpha) {
+  return std::make_unique<MarconiPool>(parts, alpha);
 }
 
 }  // namespace cairn::sim

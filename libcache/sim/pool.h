@@ -33,14 +33,21 @@ class Pool {
   [[nodiscard]] virtual std::uint64_t used_bytes() const = 0;
 };
 
+/// What all pools work on; it outlives them. Of `tiers`, which may be null, a pool removes what it
+/// drops.
+struct PoolParts {
+  const Options& options;
+  PrefixTree& tree;
+  Report& report;
+  Tiers* tiers = nullptr;
+};
+
 /// Errors: kInvalidArgument for an unknown policy.
-Result<std::unique_ptr<Pool>> MakeObjectPool(const Options& options, PrefixTree& tree,
-                                             Report& report);
+Result<std::unique_ptr<Pool>> MakeObjectPool(const PoolParts& parts);
 /// Recency and flops per byte, with the `alpha` that holds when somebody has to go.
-std::unique_ptr<Pool> MakeMarconiPool(const Options& options, PrefixTree& tree, const double& alpha,
-                                      Report& report);
+std::unique_ptr<Pool> MakeMarconiPool(const PoolParts& parts, const double& alpha);
 /// Asks `learned` who is worth least.
-std::unique_ptr<Pool> MakeValuePool(const Options& options, PrefixTree& tree,
-                                    LearnedPlacement& learned, const double& now_s, Report& report);
+std::unique_ptr<Pool> MakeValuePool(const PoolParts& parts, LearnedPlacement& learned,
+                                    const double& now_s);
 
 }  // namespace cairn::sim

@@ -20,6 +20,21 @@ double ThreadCpu_s() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
+Status CheckTiers(const Options& options) {
+  std::uint64_t sum = 0;
+  for (const TierOptions& tier : options.tiers) {
+    if (!(tier.bytes_per_s > 0) || tier.capacity_bytes > options.capacity_bytes - sum) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "tiers: " + tier.name + " must have a speed, and no more room than there is");
+    }
+    sum += tier.capacity_bytes;
+  }
+  if (!options.tiers.empty() && sum != options.capacity_bytes) {
+    return Fail(ErrorCode::kInvalidArgument, "tiers: their capacities must add up to the capacity");
+  }
+  return {};
+}
+
 class TrieSimulator final : public Simulator {
  public:
   explicit TrieSimulator(const Options& options) : options_(options) {}
@@ -41,8 +56,13 @@ class TrieSimulator final : public Simulator {
       }
       strategy_ = std::move(*strategy);
     }
+    if (!options_.tiers.empty()) {
+      tiers_ = std::make_unique<Tiers>(options_.tiers);
+    }
+    const PoolParts parts{
+        .options = options_, .tree = tree_, .report = report_, .tiers = tiers_.get()};
     if (options_.eviction == "value") {
-      pool_ = MakeValuePool(options_, tree_, *learned_, now_s_, report_);
+      pool_ = MakeValuePool(parts, *learned_, now_s_);
       return {};
     }
     if (options_.eviction == "marconi") {
@@ -50,10 +70,10 @@ class TrieSimulator final : public Simulator {
         tuner_ = std::make_unique<MarconiTuner>(options_);
       }
       report_.marconi_alpha = options_.marconi_alpha.value_or(0);
-      pool_ = MakeMarconiPool(options_, tree_, report_.marconi_alpha, report_);
+      pool_ = MakeMarconiPool(parts, report_.marconi_alpha);
       return {};
     }
-    auto pool = MakeObjectPool(options_, tree_, report_);
+    auto pool = MakeObjectPool(parts);
     if (!pool) {
       return Fail(pool.error());
     }
@@ -92,6 +112,9 @@ class TrieSimulator final : public Simulator {
   Report Finish() override {
     report_.span_s = now_s_;
     report_.prices = pool_->Prices();
+    if (tiers_) {
+      report_.tiers = tiers_->reports();
+    }
     report_.memory_bytes = tree_.memory_bytes() + (learned_ ? learned_->memory_bytes() : 0);
     if (learned_) {
       report_.engine_written_bytes = learned_->shadow().written_bytes();
@@ -138,8 +161,8 @@ class TrieSimulator final : public Simulator {
   std::uint32_t Tokens(std::uint32_t blocks) const { return blocks * options_.block_tokens; }
 
   Path Resolve(std::span<const std::uint64_t> words, std::uint32_t limit) {
-    PromptPath prompt = ResolvePrompt(
-        tree_, words, limit, [this](NodeId upper, NodeId lower) { pool_->OnSplit(upper, lower); });
+    PromptPath prompt = ResolvePrompt(tree_, words, limit,
+                                      [this](NodeId upper, NodeId lower) { Cut(upper, lower); });
     Path path;
     path.nodes = std::move(prompt.nodes);
     path.overlap_blocks = prompt.overlap_blocks;
@@ -151,13 +174,71 @@ class TrieSimulator final : public Simulator {
       path.kv = kv ? i + 1 : path.kv;
       if (node.end <= path.overlap_blocks) {
         path.overlap = i + 1;
-        if (kv && node.state) {
+        if (kv && node.state && !tiers_) {
           path.resumed = i + 1;
           path.resume_blocks = node.end;
         }
       }
     }
+    if (tiers_) {
+      ChooseBoundary(path);
+    }
     return path;
+  }
+
+  /// The least of loading and computing again, as the daemon chooses; of equals the deepest.
+  void ChooseBoundary(Path& path) {
+    double kv_s = 0;
+    double most_s = 0;  // Prefill saved less what is loaded.
+    for (std::size_t i = 0; i < std::min(path.kv, path.overlap); ++i) {
+      const NodeId id = path.nodes[i];
+      const Node& node = tree_[id];
+      kv_s += tiers_->LoadSeconds(Tiers::KvOf(id));
+      const double saved_s =
+          options_.cost.Seconds(Tokens(node.end)) - kv_s - tiers_->LoadSeconds(Tiers::StateOf(id));
+      if (node.state && saved_s >= most_s) {
+        most_s = saved_s;
+        path.resumed = i + 1;
+        path.resume_blocks = node.end;
+      }
+    }
+    std::vector<Tiers::Object> loaded;
+    for (std::size_t i = 0; i < path.resumed; ++i) {
+      loaded.push_back(Tiers::KvOf(path.nodes[i]));
+    }
+    if (path.resumed > 0) {
+      loaded.push_back(Tiers::StateOf(path.nodes[path.resumed - 1]));
+    }
+    tiers_->CountLoad(loaded);
+  }
+
+  /// What a request loaded, computed or stored lies in the first tier; the deep end of its path is
+  /// the oldest of it.
+  void BringUp(const Path& path, std::span<const NodeId> states) {
+    for (std::size_t i = path.nodes.size(); i > 0; --i) {
+      const NodeId id = path.nodes[i - 1];
+      const Node& node = tree_[id];
+      const bool used =
+          i == path.resumed || std::find(states.begin(), states.end(), id) != states.end();
+      if (node.state && used) {
+        tiers_->Use(Tiers::StateOf(id), options_.checkpoint_bytes);
+      }
+      if (node.kv) {
+        tiers_->Use(Tiers::KvOf(id), KvBytes(node));
+      }
+    }
+  }
+
+  [[nodiscard]] std::uint64_t KvBytes(const Node& node) const {
+    return std::uint64_t{node.end - node.begin} * options_.block_tokens *
+           options_.kv_bytes_per_token;
+  }
+
+  void Cut(NodeId upper, NodeId lower) {
+    pool_->OnSplit(upper, lower);
+    if (tiers_) {
+      tiers_->Cut(Tiers::KvOf(upper), Tiers::KvOf(lower), KvBytes(tree_[upper]));
+    }
   }
 
   void Count(const Path& path) {
@@ -215,7 +296,7 @@ class TrieSimulator final : public Simulator {
       }
       if (tree_[path.nodes[i]].end > block) {
         const NodeId upper = tree_.Split(path.nodes[i], block);
-        pool_->OnSplit(upper, path.nodes[i]);
+        Cut(upper, path.nodes[i]);
         path.nodes.insert(path.nodes.begin() + static_cast<std::ptrdiff_t>(i), upper);
       }
       states.push_back(path.nodes[i]);
@@ -225,6 +306,9 @@ class TrieSimulator final : public Simulator {
     const std::size_t kv_depth = strategy_ ? path.nodes.size() : deepest;
     pool_->Put(
         {.path = path.nodes, .kv_depth = kv_depth, .resumed = path.resumed, .states = states});
+    if (tiers_) {
+      BringUp(path, states);
+    }
   }
 
   /// Tells the learned placement of the request, and the nodes whose edge they are on.
@@ -278,6 +362,7 @@ class TrieSimulator final : public Simulator {
   std::unique_ptr<Strategy> strategy_;
   std::unique_ptr<LearnedPlacement> learned_;
   std::unique_ptr<MarconiTuner> tuner_;
+  std::unique_ptr<Tiers> tiers_;
   std::unique_ptr<Pool> pool_;
   double now_s_ = 0;
   SiteRef root_;
@@ -293,6 +378,9 @@ Result<std::unique_ptr<Simulator>> Simulator::Create(const Options& options) {
   const double alpha = options.marconi_alpha.value_or(0);
   if (!std::isfinite(alpha) || alpha < 0) {
     return Fail(ErrorCode::kInvalidArgument, "marconi_alpha: must be a finite number, not below 0");
+  }
+  if (auto checked = CheckTiers(options); !checked) {
+    return Fail(checked.error());
   }
   auto simulator = std::make_unique<TrieSimulator>(options);
   if (auto opened = simulator->Open(); !opened) {

@@ -11,6 +11,7 @@
 #include "libcache/base/result.h"
 #include "libcache/placement/learned_placement.h"
 #include "libcache/sim/strategy.h"
+#include "libcache/sim/tiers.h"
 #include "libcache/trace/trace.h"
 
 namespace cairn::sim {
@@ -28,6 +29,8 @@ struct Options {
   LearnedPlacement::Config learned;
   /// What flops per byte count beside recency, with the eviction "marconi"; unset: MarconiTuner.
   std::optional<double> marconi_alpha{};
+  /// Where it lies, if loading takes time; capacity_bytes is the sum then. Empty: it takes none.
+  std::vector<TierOptions> tiers{};
 };
 
 /// What a run came to. Token counts are of prompts; shares are left to the reader.
@@ -51,6 +54,7 @@ struct Report {
   double planner_cpu_s = 0;
   double span_s = 0;
   double marconi_alpha = 0;        ///< At the end, with that eviction.
+  std::vector<TierReport> tiers;   ///< One for each of Options::tiers.
   std::uint64_t memory_bytes = 0;  ///< Of the simulator's own structures at the end.
   /// Price over time, at most a few hundred points; empty unless the eviction is "value".
   struct PricePoint {
@@ -64,7 +68,8 @@ struct Report {
 class Simulator {
  public:
   /// Errors: kInvalidArgument for an unknown strategy or eviction policy, block_tokens of 0, an
-  /// alpha that is negative or not finite, or a strategy that needs the whole trace ("oracle": see
+  /// alpha that is negative or not finite, tiers whose capacities do not add up to capacity_bytes
+  /// or that are slower than anything, or a strategy that needs the whole trace ("oracle": see
   /// RunOracle).
   static Result<std::unique_ptr<Simulator>> Create(const Options& options);
   virtual ~Simulator() = default;
@@ -75,6 +80,7 @@ class Simulator {
 
 /// The clairvoyant: places states where later requests of the trace will want them, and evicts what
 /// is wanted last. An upper bound for comparison, not exactly the optimum (sizes differ).
+/// Errors: those of `reader`; kInvalidArgument for block_tokens of 0, and for tiers.
 Result<Report> RunOracle(TraceReader& reader, const Options& options);
 
 /// One word per block of the prompt, each standing for the whole prefix up to its block. Blocks of

@@ -117,6 +117,11 @@ void AddRun(CLI::App& app, RunOptions& o, Shared& shared, Job& job) {
       ->capture_default_str();
   c.add_option("--capacity", o.capacity, "Of the cache: 500GB, 64GiB or unlimited")
       ->type_name("SIZE");
+  c.add_option("--tiers", o.tiers,
+               "Instead: places of several speeds, the fastest first: "
+               "host=64GB:25GB/s,ssd=1TB:3GB/s")
+      ->delimiter(',')
+      ->type_name("TIERS");
   c.add_option("--capacity-checkpoints", o.capacity_checkpoints,
                "Instead: so many states in all, and KV for nothing")
       ->check(CLI::Range(1U, 4'000'000'000U));

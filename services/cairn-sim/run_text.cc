@@ -58,6 +58,13 @@ std::string RunText(const RunResult& result) {
   table.Add({"served", Grouped(r.served_tokens), share(r.served_tokens, r.prompt_tokens)});
   table.Add({"gap", Grouped(r.gap_tokens), share(r.gap_tokens, r.prompt_tokens)});
   table.Add({"prefill time saved", Fixed(r.saved_s, 1) + " s", Percent(r.saved_s, r.prefill_s)});
+  for (std::size_t i = 0; i < r.tiers.size(); ++i) {
+    const TierReport& tier = r.tiers[i];
+    const std::string& name = o.tiers[i].name;
+    table.Add({name + " hits", Grouped(tier.hits), share(tier.hits, r.requests)});
+    table.Add({name + " loaded", SizeText(tier.loaded_bytes), Fixed(tier.load_s, 1) + " s"});
+    table.Add({name + " written", SizeText(tier.written_bytes)});
+  }
   table.Add({"checkpoints written", Grouped(r.checkpoints_written)});
   table.Add({"checkpoints evicted", Grouped(r.evicted_checkpoints)});
   table.Add({"written", SizeText(r.bytes_written)});

@@ -133,6 +133,38 @@ TEST_F(CairnSimTest, CapacityMayBeCountedInStates) {
   EXPECT_LE(run["peak_bytes"], run["capacity_bytes"]);
 }
 
+TEST_F(CairnSimTest, TiersSayWhatLoadingTook) {
+  const json whole = Sim(Run({"--capacity", "40GB"})).Json();
+  EXPECT_FALSE(whole.contains("tiers"));
+  const json run = Sim(Run({"--tiers", "host=10GB:25GB/s,ssd=30GB:3GB/s"})).Json();
+  EXPECT_EQ(run["capacity_bytes"], 40'000'000'000);
+  ASSERT_EQ(run.at("tiers").size(), 2U);
+  const json& ssd = run["tiers"][1];
+  EXPECT_EQ(ssd.at("name"), "ssd");
+  EXPECT_EQ(ssd.at("capacity_bytes"), 30'000'000'000);
+  EXPECT_EQ(ssd.at("bytes_per_second"), 3e9);
+  EXPECT_GT(ssd.at("hits"), 0);
+  EXPECT_GT(ssd.at("written_bytes"), 0);
+  EXPECT_NEAR(ssd.at("load_seconds"), ssd.at("loaded_bytes").get<double>() / 3e9, 1e-6);
+  EXPECT_EQ(run["tiers"][0]["hits"].get<int>() + ssd["hits"].get<int>(), run["hits"]);
+  const Ran text = Sim({"run", "--generate", "chat", "--requests", "50", "--tiers", "ram=1GB:9GB"});
+  EXPECT_NE(text.out.find("ram hits"), std::string::npos) << text.out;
+  for (const auto& [tiers, part] : std::vector<std::pair<std::string, std::string>>{
+           {"host", "host=64GB:25GB/s"},
+           {"host=1GB", "host=64GB:25GB/s"},
+           {"=1GB:1GB", "host=64GB:25GB/s"},
+           {"host=much:1GB", "much"},
+           {"host=0:1GB", "room"},
+           {"host=1GB:0/s", "speed above 0"},
+           {"host=1GB:fast", "fast"},
+           {"a=1GB:1GB,a=1GB:1GB", "name of a tier before it"},
+           {"a=9000000TB:1GB,b=9000000TB:1GB,c=9000000TB:1GB", "counted"}}) {
+    ExpectRefused(Run({"--tiers", tiers}), 2, part);
+  }
+  ExpectRefused(Run({"--tiers", "host=1GB:1GB", "--capacity", "1GB"}), 2, "--capacity");
+  ExpectRefused(Run({"--tiers", "host=1GB:1GB", "--strategy", "oracle"}), 2, "oracle");
+}
+
 TEST_F(CairnSimTest, LimitsAndAblationsAndCosts) {
   const json limited = Sim(Run({"--capacity", "20GB", "--limit", "50"})).Json();
   EXPECT_EQ(limited["requests"], 50);
@@ -151,6 +183,11 @@ TEST_F(CairnSimTest, LimitsAndAblationsAndCosts) {
   const json flops =
       Sim(Run({"--capacity", "20GB", "--cost", "flops", "--query-heads", "24"})).Json();
   EXPECT_GT(flops["per_pair_seconds"], 0);
+  const json marconi = Sim(Run({"--capacity", "20GB", "--strategy", "marconi", "--eviction",
+                                "marconi", "--marconi-alpha", "0.5"}))
+                           .Json();
+  EXPECT_EQ(marconi["marconi_alpha"], 0.5);
+  EXPECT_GT(marconi["served_tokens"], 0);
 }
 
 TEST_F(CairnSimTest, TablesForPeople) {
@@ -178,6 +215,8 @@ TEST_F(CairnSimTest, WrongUsageIsNamed) {
   ExpectRefused(Run({"--capacity", "1GB", "--write-bandwidth", "0"}), 2, "--write-bandwidth");
   ExpectRefused(Run({"--capacity", "1GB", "--cost", "flops"}), 2, "--query-heads");
   ExpectRefused(Run({"--capacity", "1GB", "--flops-per-second", "nan"}), 2, "--flops-per-second");
+  ExpectRefused(Run({"--capacity", "1GB", "--marconi-alpha", "nan"}), 2, "--marconi-alpha");
+  ExpectRefused(Run({"--capacity", "1GB", "--strategy", "two_sided:0"}), 2, "two_sided:<m>");
   ExpectRefused(Run({"--capacity", "1GB", "--trace", "x"}), 2, "one of them");
   ExpectRefused(Run({"--capacity", "1GB", "--colour"}), 2, "--colour");
   ExpectRefused({"run", "--capacity", "1GB", "--json"}, 2, "--trace");
