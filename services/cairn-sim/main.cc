@@ -101,7 +101,8 @@ void AddScope(CLI::App& c, RunOptions& o) {
 
 void AddRun(CLI::App& app, RunOptions& o, Shared& shared, Job& job) {
   CLI::App& c = AddCommand(app, "run", "Simulate one cache on one trace", shared);
-  c.add_option("--trace", o.trace.path, "Trace to replay, ours or Mooncake's, .gz or plain");
+  c.add_option("--trace", o.trace.path,
+               "Trace to replay: ours, Mooncake's or LMCache's lookups, .gz or plain");
   CLI::Option* const generate = c.add_option("--generate", o.trace.scenario,
                                              "Instead: agent, chat, documents, templates or mixed");
   c.add_option("--requests", o.trace.requests, "To make up")
