@@ -73,7 +73,7 @@ Status CheckBlocks(const TraceLine& line) {
   const std::uint64_t expected = line.input_len / line.block_tokens;
   std::uint64_t blocks = 0;
   for (const auto& [first, count] : line.blocks) {
-    if (count == 0 || count > kMaxRequestTokens || first + count < first) {
+    if (count == 0 || count > kMaxRequestTokens || first + (count - 1) < first) {
       return Bad(TraceField::kBlocks,
                  "counts of 1 to " + std::to_string(kMaxRequestTokens) + " ids below 2^64",
                  "[" + std::to_string(first) + ", " + std::to_string(count) + "]");

@@ -9,60 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "libcache/trace/generator.h"
-#include "libcache/trace/writer.h"
-#include "tests/integration/cairnctl_run.h"
+#include "tests/integration/cairn_sim_fixture.h"
 
 namespace cairn::test {
 namespace {
 
 using nlohmann::json;
-
-class CairnSimTest : public testing::Test {
- protected:
-  Ran Sim(const std::vector<std::string>& args) {
-    std::vector<std::string> command = {std::string(CAIRN_BINARY_DIR) + "/bin/cairn-sim"};
-    command.insert(command.end(), args.begin(), args.end());
-    return shell_.Command(command);
-  }
-  std::string Trace(std::uint32_t requests, const std::string& scenario = "mixed") {
-    std::string path = dir_ / (scenario + ".jsonl.gz");
-    const auto generator = TraceGenerator::Create(*GeneratorScenario(scenario, 1, requests));
-    EXPECT_TRUE(WriteTrace(path, **generator));
-    return path;
-  }
-  static std::vector<std::string> Run(std::vector<std::string> more) {
-    std::vector<std::string> args = {"run", "--json", "--generate", "mixed", "--requests", "200"};
-    args.insert(args.end(), more.begin(), more.end());
-    return args;
-  }
-  /// Solves what stands in `text`.
-  Ran Solve(const std::string& text, std::vector<std::string> more = {}) {
-    WriteFile(dir_ / "instance.json", text);
-    std::vector<std::string> args = {"solve", "--json", "--instance", dir_ / "instance.json"};
-    args.insert(args.end(), more.begin(), more.end());
-    return Sim(args);
-  }
-  void ExpectRefused(const std::vector<std::string>& args, int code, const std::string& part) {
-    const Ran ran = Sim(args);
-    EXPECT_EQ(ran.code, code) << ran.err;
-    EXPECT_EQ(ran.out, "");
-    EXPECT_NE(ran.err.find(part), std::string::npos) << ran.err << "lacks " << part;
-    EXPECT_TRUE(ran.Error().contains("code")) << ran.err;
-  }
-  void ExpectUnsolved(const std::string& text, const std::string& part) {
-    const Ran ran = Solve(text);
-    EXPECT_EQ(ran.code, 1) << text;
-    EXPECT_EQ(ran.out, "");
-    const json error = ran.Error();
-    ASSERT_TRUE(error.is_object()) << ran.err;
-    EXPECT_EQ(error.at("code"), "invalid_argument");
-    EXPECT_NE(error.at("message").get<std::string>().find(part), std::string::npos) << ran.err;
-  }
-
-  TempDir dir_;
-  Cairnctl shell_{dir_, ""};
-};
 
 json WithoutSeconds(json run) {
   for (const char* const field : {"planner_cpu_seconds", "simulated_in_seconds"}) {
@@ -393,10 +345,6 @@ TEST_F(CairnSimTest, BrokenInstancesAreNamed) {
   EXPECT_EQ(Solve(trie("[0, 1]", "[0, 1]"), {"--prices", "nan"}).code, 2);
   EXPECT_EQ(Solve(trie("[0, 1]", "[0, 1]"), {"--budget", "much"}).code, 2);
   ExpectRefused({"solve", "--json", "--instance", dir_ / "none.json"}, 1, "none.json");
-}
-
-TEST_F(CairnSimTest, PublishedRunsThatAreAbsentAreNamed) {
-  ExpectRefused({"published", "--json", "--folder", dir_ / "none"}, 1, "none");
 }
 
 }  // namespace
