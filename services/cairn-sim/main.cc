@@ -144,7 +144,11 @@ void AddSweep(CLI::App& app, SweepOptions& o, Shared& shared, Job& job) {
        "--evictions", o.evictions,
        "For strategies without one (default: value for trie, marconi for marconi, lru for others)")
       ->delimiter(',');
-  c.add_option("--capacities", o.capacities, "For instance 16GB,64GB")->delimiter(',')->required();
+  c.add_option("--capacities", o.capacities, "For instance 16GB,64GB")->delimiter(',');
+  c.add_option("--capacity-checkpoints", o.capacity_checkpoints,
+               "Instead, or besides: so many states in all, and KV for nothing")
+      ->delimiter(',')
+      ->check(CLI::Range(1U, 4'000'000'000U));
   c.add_option("--block-tokens", o.block_tokens, "For instance 64,512 (default 64)")
       ->delimiter(',');
   c.add_option("--jobs", o.jobs, "Runs at a time; 0: one per core")

@@ -14,6 +14,7 @@
 
 namespace cairn::sim {
 
+using terminal::Grouped;
 using terminal::Percent;
 using terminal::Table;
 namespace {
@@ -49,6 +50,28 @@ std::vector<Pair> Pairs(const SweepOptions& options) {
     }
   }
   return pairs;
+}
+
+/// How large the cache is, as it was asked for.
+struct Room {
+  std::string capacity;
+  std::uint64_t checkpoints = 0;
+};
+
+std::vector<Room> Rooms(const SweepOptions& options) {
+  std::vector<Room> rooms;
+  for (const std::string& capacity : options.capacities) {
+    rooms.push_back({.capacity = capacity});
+  }
+  for (const std::uint64_t checkpoints : options.capacity_checkpoints) {
+    rooms.push_back({.capacity = "", .checkpoints = checkpoints});
+  }
+  return rooms;
+}
+
+std::string RoomText(const Run& run) {
+  const std::uint64_t checkpoints = run.options.capacity_checkpoints;
+  return checkpoints == 0 ? SizeText(run.sim.capacity_bytes) : Grouped(checkpoints) + " states";
 }
 
 std::string Column(const Run& run) {
@@ -126,7 +149,7 @@ std::string SweepText(const std::vector<SweepCell>& cells, std::size_t columns) 
   for (std::size_t i = 0; i < cells.size(); i += columns) {
     const Run& run = cells[i].run;
     std::vector<std::string> row = {run.options.trace.Name(), std::to_string(run.sim.block_tokens),
-                                    SizeText(run.sim.capacity_bytes), "-"};
+                                    RoomText(run), "-"};
     for (std::size_t k = i; k < i + columns; ++k) {
       const auto& result = cells[k].result;
       if (!result) {
@@ -148,12 +171,13 @@ Result<std::vector<Run>> Combinations(const SweepOptions& options) {
   std::vector<Run> runs;
   for (const std::string& trace : options.traces) {
     for (const std::uint32_t block_tokens : options.block_tokens) {
-      for (const std::string& capacity : options.capacities) {
+      for (const Room& room : Rooms(options)) {
         for (const Pair& pair : Pairs(options)) {
           RunOptions one = options.base;
           one.trace.path = trace;
           one.sim.block_tokens = block_tokens;
-          one.capacity = capacity;
+          one.capacity = room.capacity;
+          one.capacity_checkpoints = room.checkpoints;
           one.sim.strategy = pair.strategy;
           one.sim.eviction = pair.eviction;
           auto run = Prepare(one);
@@ -185,7 +209,7 @@ int RunSweep(const SweepOptions& options, bool json, terminal::Progress::Show sh
     if (!cell.result) {
       const std::string which = Column(cell.run) + ", block " +
                                 std::to_string(cell.run.sim.block_tokens) + ", " +
-                                SizeText(cell.run.sim.capacity_bytes) + ": ";
+                                RoomText(cell.run) + ": ";
       code = Failed({cell.result.error().code, which + cell.result.error().message}, json);
     }
   }

@@ -222,6 +222,12 @@ TEST_F(CairnSimTest, SweepRunsAllCombinations) {
   EXPECT_EQ(runs[2]["capacity_bytes"], 50'000'000'000);
   const json alone = Sim({"run", "--trace", trace, "--capacity", "5GB", "--json"}).Json();
   EXPECT_EQ(WithoutSeconds(runs[0]), WithoutSeconds(alone));
+  const Ran states = Sim({"sweep", "--traces", trace, "--strategies", "marconi",
+                          "--capacity-checkpoints", "20,200", "--json"});
+  ASSERT_EQ(states.Json().size(), 2U);
+  EXPECT_EQ(states.Json()[1]["capacity_checkpoints"], 200);
+  EXPECT_EQ(states.Json()[1]["eviction"], "marconi");
+  EXPECT_EQ(Sim({"sweep", "--traces", trace, "--strategies", "trie", "--json"}).code, 2);
   const Ran table = Sim(args);
   EXPECT_EQ(table.code, 0);
   EXPECT_NE(table.out.find("turn_end@lru"), std::string::npos) << table.out;
