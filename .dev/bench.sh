@@ -22,7 +22,7 @@ Usage: ./dev bench NAME
   replay   traces through a daemon with SSD: share of prefill saved, latencies, write amplification
   rss      peak memory of a daemon at ten times its cap
   llama    llama.cpp with and without the cache, for each kind of model (ROUNDS=2, MODELS=...)
-  placement  share of the prompts served in equal memory by all strategies (cairn-sim; 5 min)
+  placement  share of the prompts served in equal memory by all strategies (cairn-sim; 8 min)
   union    tokens recomputed per request in a shared number of checkpoints (cairn-sim; 5 min)
   micro    parts of the library (Google Benchmark)
   all      all of these
