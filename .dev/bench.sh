@@ -7,7 +7,7 @@ source .dev/lib.sh
 BIN=${BIN:-build/release/bin}
 OUT=${OUT:-build/bench}
 TRACES=${CAIRN_TRACES:-../shared/traces}
-NAMES=(get put match ssd redis stream replay rss llama placement ablation micro)
+NAMES=(get put match ssd redis stream replay rss llama placement ablation union micro)
 
 list() {
   cat <<'TEXT'
@@ -22,8 +22,9 @@ Usage: ./dev bench NAME
   replay   traces through a daemon with SSD: share of prefill saved, latencies, write amplification
   rss      peak memory of a daemon at ten times its cap
   llama    llama.cpp with and without the cache, for each kind of model (ROUNDS=2, MODELS=...)
-  placement  share of the prompts served in equal memory by all strategies (cairn-sim; 5 min)
+  placement  share of the prompts served in equal memory by all strategies (cairn-sim; 8 min)
   ablation what placement, admission, eviction and statistics contribute to that (3 min)
+  union    tokens recomputed per request in a shared number of checkpoints (cairn-sim; 5 min)
   micro    parts of the library (Google Benchmark)
   all      all of these
 TEXT
@@ -153,7 +154,7 @@ bench_llama() {
 # if all of one were alike.
 PLACEMENT_TRACES=(mooncake-conv mooncake-synth claude-code magentic qmsum narrativeqa-shape
   sysprompt-static sysprompt-rollout miniswe taubench azure-noreuse)
-PLACEMENT_ALL=trie,oracle,turn_end,turn_end_demand,branch_backoff:4,branch_backoff:8,block:2048,block:8192,balanced:1,balanced:4,log,hist_exp_decay:1,hist_exp_decay:4,dense
+PLACEMENT_ALL=trie,oracle,turn_end,turn_end_demand,branch_backoff:4,branch_backoff:8,block:2048,block:8192,balanced:1,balanced:4,log,hist_exp_decay:1,hist_exp_decay:4,two_sided:2,two_sided:4,marconi,marconi@lru,dense
 placement_sweep() {  # placement_sweep NAME BLOCKS STRATEGIES FLAG...: figures to $OUT/NAME.json
   local name=$1 blocks=$2 strategies=$3 list
   shift 3
@@ -182,6 +183,24 @@ bench_ablation() {
   python3 .dev/placement_ablation.py "$OUT" "${PLACEMENT_TRACES[@]}"
 }
 
+# KV is free and so are writes: only where states stand counts. M bounds the states of a request.
+bench_union() {
+  local list most strategies files=()
+  fresh_dir
+  list=$(traces mooncake-conv mooncake-synth claude-code magentic qmsum narrativeqa-shape \
+    sysprompt-static sysprompt-rollout miniswe taubench | paste -sd,)
+  [[ -d $TRACES ]] || note "no traces in $TRACES: one that is made up instead"
+  for most in 1 2 4 8 16; do
+    strategies=trie,branch_backoff:$most,two_sided:$most
+    ((most > 1)) || strategies+=,branch_end
+    "$BIN/cairn-sim" sweep --jobs "${JOBS:-2}" --traces "$list" --strategies "$strategies" \
+      --capacity-checkpoints "${CHECKPOINTS:-200,1000,5000}" --max-plan "$most" --no-write-bound \
+      --write-bandwidth "${WRITES:-1000TB/s}" --json >"$OUT/union-$most.json"
+    files+=("$most=$OUT/union-$most.json")
+  done
+  python3 .dev/union_cells.py "${files[@]}"
+}
+
 bench_micro() {
   local program found=0
   for program in "$BIN"/bench/*; do
@@ -200,7 +219,7 @@ bench_one() {
       echo
       "$BIN/cairn-bench" put --plane stream --save "$OUT/stream-put.json"
       ;;
-    replay | rss | llama | placement | ablation | micro) "bench_$1" ;;
+    replay | rss | llama | placement | ablation | union | micro) "bench_$1" ;;
   esac
 }
 

@@ -2,8 +2,9 @@
 
 Usage: placement_cells.py SWEEP.json [TRACES_WANTED]
 
-b is the best of all online strategies with lru, o the clairvoyant; closure is the share of the way
-from b to o that the learned placement goes, over cells where o exceeds b by more than 5 %.
+b is the best of all online strategies with lru, and of marconi with its own eviction; o is the
+clairvoyant. Closure is the share of the way from b to o that the learned placement goes, over cells
+where o exceeds b by more than 5 %.
 """
 
 import json
@@ -36,7 +37,7 @@ class Cell:
 
     def __init__(self, runs):
         online = {name: run for name, run in runs.items()
-                  if name.endswith("@lru") and not name.startswith("trie@")}
+                  if name.endswith(("@lru", "@marconi")) and not name.startswith("trie@")}
         self.by = max(online, key=lambda name: share(online[name]))
         self.b, self.o = share(online[self.by]), share(runs["oracle@oracle"])
         self.engine_bytes = max(online["turn_end_demand@lru"]["bytes_written"], 1)
@@ -61,6 +62,12 @@ def tell_traces(cells, wanted):
               f"{len(absent)} are absent ({', '.join(absent)}); these are of {', '.join(sorted(seen))}.\n")
 
 
+def short(name):
+    """Without the eviction that the strategy has by default."""
+    strategy, eviction = name.split("@")
+    return strategy if eviction == ("marconi" if strategy == "marconi" else "lru") else name
+
+
 def mean(values):
     return sum(values) / max(len(values), 1)
 
@@ -78,7 +85,7 @@ def main():
             closures.append(closure)
         worse += cell.less(ours)
         more += cell.written(ours) > 1
-        print(f"| {trace} | {block} | {capacity / 1e9:.0f} | {100 * cell.b:.1f} | {cell.by[:-len('@lru')]} | "
+        print(f"| {trace} | {block} | {capacity / 1e9:.0f} | {100 * cell.b:.1f} | {short(cell.by)} | "
               f"{100 * cell.o:.1f} | {100 * share(ours):.1f}{' (less)' if cell.less(ours) else ''} | "
               f"{'-' if closure is None else f'{closure:.2f}'} | {cell.written(ours):.2f} |")
     print(f"\nMean closure {mean(closures):.3f} over {len(closures)} of {len(cells)} cells; "

@@ -20,13 +20,21 @@ void KeptPrefixes::Keep(NodeId id) {
   }
 }
 
+void KeptPrefixes::Gone(Tiers::Object object) {
+  if (tiers_ != nullptr) {
+    tiers_->Remove(object);
+  }
+}
+
 void KeptPrefixes::Drop(NodeId id) {
   tree_[id].state = false;
+  Gone(Tiers::StateOf(id));
   used_bytes_ -= options_.checkpoint_bytes;
   for (NodeId up = id; up != 0; up = tree_[up].parent) {
     Node& above = tree_[up];
     if (--above.kept_below == 0) {
       above.kv = false;
+      Gone(Tiers::KvOf(up));
       used_bytes_ -= KvBytes(above);
     }
   }

@@ -12,7 +12,9 @@ namespace cairn::sim {
 /// there. Marks it in the tree and counts the bytes; who goes is decided elsewhere.
 class KeptPrefixes {
  public:
-  KeptPrefixes(const Options& options, PrefixTree& tree) : options_(options), tree_(tree) {}
+  /// Of `tiers`, which may be null, it removes what is dropped.
+  KeptPrefixes(const Options& options, PrefixTree& tree, Tiers* tiers)
+      : options_(options), tree_(tree), tiers_(tiers) {}
 
   /// The node must not have a state yet, or must have one to Drop.
   void Keep(NodeId id);
@@ -26,9 +28,11 @@ class KeptPrefixes {
 
  private:
   [[nodiscard]] std::uint64_t KvBytes(const Node& node) const;
+  void Gone(Tiers::Object object);
 
   const Options& options_;
   PrefixTree& tree_;
+  Tiers* tiers_;
   std::uint64_t used_bytes_ = 0;
   std::vector<NodeId> fresh_states_;
   std::vector<NodeId> fresh_kv_;

@@ -13,9 +13,12 @@ constexpr std::size_t kRefusals = std::numeric_limits<std::size_t>::max();
 
 class ObjectPool final : public Pool {
  public:
-  ObjectPool(const Options& options, PrefixTree& tree, Report& report,
-             std::unique_ptr<EvictionPolicy> policy)
-      : options_(options), tree_(tree), report_(report), policy_(std::move(policy)) {}
+  ObjectPool(const PoolParts& parts, std::unique_ptr<EvictionPolicy> policy)
+      : options_(parts.options),
+        tree_(parts.tree),
+        report_(parts.report),
+        tiers_(parts.tiers),
+        policy_(std::move(policy)) {}
 
   void OnSplit(NodeId upper, NodeId lower) override {
     if (!tree_[upper].kv) {
@@ -45,8 +48,9 @@ class ObjectPool final : public Pool {
   [[nodiscard]] std::uint64_t used_bytes() const override { return used_bytes_; }
 
  private:
-  static UnitId KvOf(NodeId node) { return 2 * node; }
-  static UnitId StateOf(NodeId node) { return 2 * node + 1; }
+  // Units are numbered as the objects of Tiers are.
+  static UnitId KvOf(NodeId node) { return Tiers::KvOf(node); }
+  static UnitId StateOf(NodeId node) { return Tiers::StateOf(node); }
   static bool IsState(UnitId id) { return (id & 1U) != 0; }
 
   [[nodiscard]] std::uint64_t BytesOf(UnitId id) const {
@@ -91,6 +95,9 @@ class ObjectPool final : public Pool {
   }
   void Drop(UnitId id) {
     policy_->Erase(id);
+    if (tiers_ != nullptr) {
+      tiers_->Remove(id);
+    }
     used_bytes_ -= BytesOf(id);
     Node& node = tree_[id / 2];
     if (IsState(id)) {
@@ -107,19 +114,19 @@ class ObjectPool final : public Pool {
   const Options& options_;
   PrefixTree& tree_;
   Report& report_;
+  Tiers* tiers_;
   std::uint64_t used_bytes_ = 0;
   std::unique_ptr<EvictionPolicy> policy_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Pool>> MakeObjectPool(const Options& options, PrefixTree& tree,
-                                             Report& report) {
-  auto policy = MakeEvictionPolicy(options.eviction);
+Result<std::unique_ptr<Pool>> MakeObjectPool(const PoolParts& parts) {
+  auto policy = MakeEvictionPolicy(parts.options.eviction);
   if (!policy) {
     return Fail(policy.error());
   }
-  return std::make_unique<ObjectPool>(options, tree, report, std::move(*policy));
+  return std::make_unique<ObjectPool>(parts, std::move(*policy));
 }
 
 }  // namespace cairn::sim

@@ -22,7 +22,7 @@ struct Seen {
 
 class Oracle {
  public:
-  explicit Oracle(const Options& options) : options_(options), kept_(options_, tree_) {
+  explicit Oracle(const Options& options) : options_(options), kept_(options_, tree_, nullptr) {
     report_.positions = PositionBins(options.block_tokens);
   }
 
@@ -141,6 +141,10 @@ class Oracle {
 Result<Report> RunOracle(TraceReader& reader, const Options& options) {
   if (options.block_tokens == 0) {
     return Fail(ErrorCode::kInvalidArgument, "block_tokens: must be at least 1");
+  }
+  if (!options.tiers.empty()) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "tiers: the oracle knows one place only; give it a capacity");
   }
   Oracle oracle(options);
   for (;;) {

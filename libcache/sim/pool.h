@@ -11,8 +11,9 @@
 
 namespace cairn::sim {
 
-/// What is resident, and who has to go. Two kinds: "value" evicts checkpoints with the KV that only
-/// they need, all others evict states and stretches of KV one by one, as engines do.
+/// What is resident, and who has to go. Three kinds: "value" evicts checkpoints with the KV that
+/// only they need, "marconi" the nodes of a radix tree, all others states and stretches of KV one
+/// by one, as engines do.
 class Pool {
  public:
   /// Where a request writes: KV of the path down to `kv_depth` nodes, states at `states`.
@@ -32,11 +33,21 @@ class Pool {
   [[nodiscard]] virtual std::uint64_t used_bytes() const = 0;
 };
 
+/// What all pools work on; it outlives them. Of `tiers`, which may be null, a pool removes what it
+/// drops.
+struct PoolParts {
+  const Options& options;
+  PrefixTree& tree;
+  Report& report;
+  Tiers* tiers = nullptr;
+};
+
 /// Errors: kInvalidArgument for an unknown policy.
-Result<std::unique_ptr<Pool>> MakeObjectPool(const Options& options, PrefixTree& tree,
-                                             Report& report);
+Result<std::unique_ptr<Pool>> MakeObjectPool(const PoolParts& parts);
+/// Recency and flops per byte, with the `alpha` that holds when somebody has to go.
+std::unique_ptr<Pool> MakeMarconiPool(const PoolParts& parts, const double& alpha);
 /// Asks `learned` who is worth least.
-std::unique_ptr<Pool> MakeValuePool(const Options& options, PrefixTree& tree,
-                                    LearnedPlacement& learned, const double& now_s, Report& report);
+std::unique_ptr<Pool> MakeValuePool(const PoolParts& parts, LearnedPlacement& learned,
+                                    const double& now_s);
 
 }  // namespace cairn::sim

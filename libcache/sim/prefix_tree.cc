@@ -74,6 +74,17 @@ NodeId PrefixTree::Split(NodeId id, std::uint32_t at) {
   return upper;
 }
 
+std::vector<std::uint64_t> PrefixTree::WordsTo(NodeId id) const {
+  std::vector<std::uint64_t> words(nodes_[id].end);
+  for (; id != 0; id = nodes_[id].parent) {
+    const Node& node = nodes_[id];
+    for (std::uint32_t block = node.begin; block < node.end; ++block) {
+      words[block] = WordOf(node, block);
+    }
+  }
+  return words;
+}
+
 std::uint64_t PrefixTree::memory_bytes() const {
   constexpr std::uint64_t kTableBytesPerNode = 40;  // As libstdc++ keeps an entry and its bucket.
   return nodes_.capacity() * sizeof(Node) + words_.capacity() * sizeof(std::uint64_t) +

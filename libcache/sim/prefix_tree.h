@@ -22,8 +22,8 @@ struct Node {
   std::uint32_t end = 0;
   std::uint32_t kept_below = 0;   ///< Checkpoints at its end and below; with the value policy only.
   std::uint32_t kv_children = 0;  ///< Children whose KV is resident.
-  std::uint32_t uses = 0;
-  SiteRef site;                             ///< On whose edge it lies, where places are tracked.
+  std::uint32_t prompt_end = 0;   ///< Of the latest prompt through it; 0 before that has passed.
+  SiteRef site;                   ///< On whose edge it lies, where places are tracked.
   CheckpointId checkpoint = kNoCheckpoint;  ///< Of the state at its end, with the value policy.
   bool kv = false;
   bool state = false;  ///< At its end.
@@ -49,6 +49,9 @@ class PrefixTree {
   /// Cuts a node at a block inside it. Returns the upper part, which is new; the lower part keeps
   /// the id and the state.
   NodeId Split(NodeId id, std::uint32_t at);
+
+  /// The words of the prefix down to the end of a node.
+  [[nodiscard]] std::vector<std::uint64_t> WordsTo(NodeId id) const;
 
   Node& operator[](NodeId id) { return nodes_[id]; }
   const Node& operator[](NodeId id) const { return nodes_[id]; }

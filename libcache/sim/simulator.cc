@@ -1,10 +1,12 @@
 #include "libcache/sim/simulator.h"
 
 #include <algorithm>
+#include <cmath>
 #include <ctime>
 #include <unordered_map>
 
 #include "libcache/base/check.h"
+#include "libcache/sim/marconi_tuner.h"
 #include "libcache/sim/path.h"
 #include "libcache/sim/pool.h"
 #include "libcache/sim/prefix_tree.h"
@@ -16,6 +18,21 @@ double ThreadCpu_s() {
   timespec now{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+Status CheckTiers(const Options& options) {
+  std::uint64_t sum = 0;
+  for (const TierOptions& tier : options.tiers) {
+    if (!(tier.bytes_per_s > 0) || tier.capacity_bytes > options.capacity_bytes - sum) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "tiers: " + tier.name + " must have a speed, and no more room than there is");
+    }
+    sum += tier.capacity_bytes;
+  }
+  if (!options.tiers.empty() && sum != options.capacity_bytes) {
+    return Fail(ErrorCode::kInvalidArgument, "tiers: their capacities must add up to the capacity");
+  }
+  return {};
 }
 
 class TrieSimulator final : public Simulator {
@@ -41,11 +58,24 @@ class TrieSimulator final : public Simulator {
       }
       strategy_ = std::move(*strategy);
     }
+    if (!options_.tiers.empty()) {
+      tiers_ = std::make_unique<Tiers>(options_.tiers);
+    }
+    const PoolParts parts{
+        .options = options_, .tree = tree_, .report = report_, .tiers = tiers_.get()};
     if (options_.eviction == "value") {
-      pool_ = MakeValuePool(options_, tree_, *learned_, now_s_, report_);
+      pool_ = MakeValuePool(parts, *learned_, now_s_);
       return {};
     }
-    auto pool = MakeObjectPool(options_, tree_, report_);
+    if (options_.eviction == "marconi") {
+      if (!options_.marconi_alpha) {
+        tuner_ = std::make_unique<MarconiTuner>(options_);
+      }
+      report_.marconi_alpha = options_.marconi_alpha.value_or(0);
+      pool_ = MakeMarconiPool(parts, report_.marconi_alpha);
+      return {};
+    }
+    auto pool = MakeObjectPool(parts);
     if (!pool) {
       return Fail(pool.error());
     }
@@ -74,6 +104,10 @@ class TrieSimulator final : public Simulator {
     Path path = Resolve(words, limit);
     Count(path);
     Place(request, path);
+    for (const NodeId id : path.nodes) {
+      tree_[id].prompt_end = tree_[path.nodes.back()].end;
+    }
+    Tune(request, path);
     report_.peak_bytes = std::max(report_.peak_bytes, pool_->used_bytes());
   }
 
@@ -81,6 +115,9 @@ class TrieSimulator final : public Simulator {
     report_.span_s = now_s_;
     report_.prices = pool_->Prices();
     CountKept(tree_, options_.block_tokens, report_.positions);
+    if (tiers_) {
+      report_.tiers = tiers_->reports();
+    }
     report_.memory_bytes = tree_.memory_bytes() + (learned_ ? learned_->memory_bytes() : 0);
     if (learned_) {
       report_.engine_written_bytes = learned_->shadow().written_bytes();
@@ -100,13 +137,35 @@ class TrieSimulator final : public Simulator {
     std::uint32_t resume_blocks = 0;
     LearnedPlacement::Request request;
     LearnedPlacement::Places places;
+
+    /// Of the overlap, what lies in the cache as KV.
+    [[nodiscard]] std::uint32_t ResidentBlocks(const PrefixTree& tree) const {
+      return kv == 0 ? 0 : std::min(tree[nodes[kv - 1]].end, overlap_blocks);
+    }
+    /// How long the latest prompt with that overlap was.
+    [[nodiscard]] std::uint32_t StoredBlocks(const PrefixTree& tree) const {
+      return overlap == 0 ? 0 : tree[nodes[overlap - 1]].prompt_end;
+    }
   };
+
+  void Tune(const TraceRequest& request, const Path& path) {
+    if (!tuner_) {
+      return;
+    }
+    const double start_s = ThreadCpu_s();
+    const auto alpha =
+        tuner_->Add(request, tree_, path.nodes.back(), report_.evicted_checkpoints > 0);
+    if (alpha) {
+      report_.marconi_alpha = *alpha;
+    }
+    report_.planner_cpu_s += ThreadCpu_s() - start_s;
+  }
 
   std::uint32_t Tokens(std::uint32_t blocks) const { return blocks * options_.block_tokens; }
 
   Path Resolve(std::span<const std::uint64_t> words, std::uint32_t limit) {
-    PromptPath prompt = ResolvePrompt(
-        tree_, words, limit, [this](NodeId upper, NodeId lower) { pool_->OnSplit(upper, lower); });
+    PromptPath prompt = ResolvePrompt(tree_, words, limit,
+                                      [this](NodeId upper, NodeId lower) { Cut(upper, lower); });
     Path path;
     path.nodes = std::move(prompt.nodes);
     path.overlap_blocks = prompt.overlap_blocks;
@@ -118,13 +177,71 @@ class TrieSimulator final : public Simulator {
       path.kv = kv ? i + 1 : path.kv;
       if (node.end <= path.overlap_blocks) {
         path.overlap = i + 1;
-        if (kv && node.state) {
+        if (kv && node.state && !tiers_) {
           path.resumed = i + 1;
           path.resume_blocks = node.end;
         }
       }
     }
+    if (tiers_) {
+      ChooseBoundary(path);
+    }
     return path;
+  }
+
+  /// The least of loading and computing again, as the daemon chooses; of equals the deepest.
+  void ChooseBoundary(Path& path) {
+    double kv_s = 0;
+    double most_s = 0;  // Prefill saved less what is loaded.
+    for (std::size_t i = 0; i < std::min(path.kv, path.overlap); ++i) {
+      const NodeId id = path.nodes[i];
+      const Node& node = tree_[id];
+      kv_s += tiers_->LoadSeconds(Tiers::KvOf(id));
+      const double saved_s =
+          options_.cost.Seconds(Tokens(node.end)) - kv_s - tiers_->LoadSeconds(Tiers::StateOf(id));
+      if (node.state && saved_s >= most_s) {
+        most_s = saved_s;
+        path.resumed = i + 1;
+        path.resume_blocks = node.end;
+      }
+    }
+    std::vector<Tiers::Object> loaded;
+    for (std::size_t i = 0; i < path.resumed; ++i) {
+      loaded.push_back(Tiers::KvOf(path.nodes[i]));
+    }
+    if (path.resumed > 0) {
+      loaded.push_back(Tiers::StateOf(path.nodes[path.resumed - 1]));
+    }
+    tiers_->CountLoad(loaded);
+  }
+
+  /// What a request loaded, computed or stored lies in the first tier; the deep end of its path is
+  /// the oldest of it.
+  void BringUp(const Path& path, std::span<const NodeId> states) {
+    for (std::size_t i = path.nodes.size(); i > 0; --i) {
+      const NodeId id = path.nodes[i - 1];
+      const Node& node = tree_[id];
+      const bool used =
+          i == path.resumed || std::find(states.begin(), states.end(), id) != states.end();
+      if (node.state && used) {
+        tiers_->Use(Tiers::StateOf(id), options_.checkpoint_bytes);
+      }
+      if (node.kv) {
+        tiers_->Use(Tiers::KvOf(id), KvBytes(node));
+      }
+    }
+  }
+
+  [[nodiscard]] std::uint64_t KvBytes(const Node& node) const {
+    return std::uint64_t{node.end - node.begin} * options_.block_tokens *
+           options_.kv_bytes_per_token;
+  }
+
+  void Cut(NodeId upper, NodeId lower) {
+    pool_->OnSplit(upper, lower);
+    if (tiers_) {
+      tiers_->Cut(Tiers::KvOf(upper), Tiers::KvOf(lower), KvBytes(tree_[upper]));
+    }
   }
 
   void Count(const Path& path) {
@@ -148,11 +265,14 @@ class TrieSimulator final : public Simulator {
       // Where a block trace is cut finer than its blocks, what follows the last one has no name and
       // nothing can be stored there; without that it would be less than a block.
       const std::uint32_t named = Tokens(tree_[path.nodes.back()].end) + options_.block_tokens - 1;
-      positions = strategy_->Plan({.prompt_tokens = std::min(request.input_tokens, named),
-                                   .overlap_tokens = Tokens(path.overlap_blocks),
-                                   .resume_tokens = Tokens(path.resume_blocks),
-                                   .grid_tokens = options_.block_tokens,
-                                   .block_tokens = options_.block_tokens});
+      positions =
+          strategy_->Plan({.prompt = {.prompt_tokens = std::min(request.input_tokens, named),
+                                      .overlap_tokens = Tokens(path.overlap_blocks),
+                                      .resume_tokens = Tokens(path.resume_blocks),
+                                      .grid_tokens = options_.block_tokens,
+                                      .block_tokens = options_.block_tokens},
+                           .resident_tokens = Tokens(path.ResidentBlocks(tree_)),
+                           .stored_tokens = Tokens(path.StoredBlocks(tree_))});
     } else {
       for (const auto& planned : learned_->Plan(path.request, path.places, pool_->Price())) {
         positions.push_back(planned.position);
@@ -180,7 +300,7 @@ class TrieSimulator final : public Simulator {
       }
       if (tree_[path.nodes[i]].end > block) {
         const NodeId upper = tree_.Split(path.nodes[i], block);
-        pool_->OnSplit(upper, path.nodes[i]);
+        Cut(upper, path.nodes[i]);
         path.nodes.insert(path.nodes.begin() + static_cast<std::ptrdiff_t>(i), upper);
       }
       states.push_back(path.nodes[i]);
@@ -190,6 +310,9 @@ class TrieSimulator final : public Simulator {
     const std::size_t kv_depth = strategy_ ? path.nodes.size() : deepest;
     pool_->Put(
         {.path = path.nodes, .kv_depth = kv_depth, .resumed = path.resumed, .states = states});
+    if (tiers_) {
+      BringUp(path, states);
+    }
   }
 
   /// Tells the learned placement of the request, and the nodes whose edge they are on.
@@ -242,6 +365,8 @@ class TrieSimulator final : public Simulator {
   PrefixTree tree_;
   std::unique_ptr<Strategy> strategy_;
   std::unique_ptr<LearnedPlacement> learned_;
+  std::unique_ptr<MarconiTuner> tuner_;
+  std::unique_ptr<Tiers> tiers_;
   std::unique_ptr<Pool> pool_;
   double now_s_ = 0;
   SiteRef root_;
@@ -253,6 +378,13 @@ class TrieSimulator final : public Simulator {
 Result<std::unique_ptr<Simulator>> Simulator::Create(const Options& options) {
   if (options.block_tokens == 0) {
     return Fail(ErrorCode::kInvalidArgument, "block_tokens: must be at least 1");
+  }
+  const double alpha = options.marconi_alpha.value_or(0);
+  if (!std::isfinite(alpha) || alpha < 0) {
+    return Fail(ErrorCode::kInvalidArgument, "marconi_alpha: must be a finite number, not below 0");
+  }
+  if (auto checked = CheckTiers(options); !checked) {
+    return Fail(checked.error());
   }
   auto simulator = std::make_unique<TrieSimulator>(options);
   if (auto opened = simulator->Open(); !opened) {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "libcache/placement/learned_placement.h"
 #include "libcache/sim/position_bins.h"
 #include "libcache/sim/strategy.h"
+#include "libcache/sim/tiers.h"
 #include "libcache/trace/trace.h"
 
 namespace cairn::sim {
@@ -26,6 +28,10 @@ struct Options {
   std::uint32_t context_tokens = 0;  ///< Longer prompts are refused by the engine; 0: no limit.
   PrefillCost cost{.per_token_s = 1, .per_pair_s = 0};
   LearnedPlacement::Config learned;
+  /// What flops per byte count beside recency, with the eviction "marconi"; unset: MarconiTuner.
+  std::optional<double> marconi_alpha{};
+  /// Where it lies, if loading takes time; capacity_bytes is the sum then. Empty: it takes none.
+  std::vector<TierOptions> tiers{};
 };
 
 /// What a run came to. Token counts are of prompts; shares are left to the reader.
@@ -48,6 +54,8 @@ struct Report {
   std::uint64_t engine_served_tokens = 0;
   double planner_cpu_s = 0;
   double span_s = 0;
+  double marconi_alpha = 0;        ///< At the end, with that eviction.
+  std::vector<TierReport> tiers;   ///< One for each of Options::tiers.
   std::uint64_t memory_bytes = 0;  ///< Of the simulator's own structures at the end.
   /// Price over time, at most a few hundred points; empty unless the eviction is "value".
   struct PricePoint {
@@ -61,8 +69,10 @@ struct Report {
 /// Replays requests through placement and eviction without bytes. Create, Add each, Finish.
 class Simulator {
  public:
-  /// Errors: kInvalidArgument for an unknown strategy or eviction policy, block_tokens of 0, or a
-  /// strategy that needs the whole trace ("oracle": see RunOracle).
+  /// Errors: kInvalidArgument for an unknown strategy or eviction policy, block_tokens of 0, an
+  /// alpha that is negative or not finite, tiers whose capacities do not add up to capacity_bytes
+  /// or that are slower than anything, or a strategy that needs the whole trace ("oracle": see
+  /// RunOracle).
   static Result<std::unique_ptr<Simulator>> Create(const Options& options);
   virtual ~Simulator() = default;
   /// `request` in order of arrival.
@@ -72,6 +82,7 @@ class Simulator {
 
 /// The clairvoyant: places states where later requests of the trace will want them, and evicts what
 /// is wanted last. An upper bound for comparison, not exactly the optimum (sizes differ).
+/// Errors: those of `reader`; kInvalidArgument for block_tokens of 0, and for tiers.
 Result<Report> RunOracle(TraceReader& reader, const Options& options);
 
 /// One word per block of the prompt, each standing for the whole prefix up to its block. Blocks of

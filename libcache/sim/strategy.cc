@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <optional>
 
 #include "libcache/published/published_strategies.h"
+#include "libcache/sim/two_sided.h"
 
 namespace cairn::sim {
 namespace {
@@ -11,31 +14,83 @@ namespace {
 class PlannerStrategy final : public Strategy {
  public:
   explicit PlannerStrategy(std::unique_ptr<Planner> planner) : planner_(std::move(planner)) {}
-  std::vector<std::uint32_t> Plan(const PlanInput& input) override { return planner_->Plan(input); }
+  std::vector<std::uint32_t> Plan(const StrategyInput& input) override {
+    return planner_->Plan(input.prompt);
+  }
 
  private:
   std::unique_ptr<Planner> planner_;
 };
+
+std::vector<std::uint32_t> Beyond(std::vector<std::uint32_t> positions, std::uint32_t resume) {
+  std::erase_if(positions, [resume](std::uint32_t position) { return position <= resume; });
+  return positions;
+}
 
 /// The published placements, in a cache that they were not made for: only positions beyond the
 /// resumed boundary can be had, and the histogram counts what was seen, not what is left of it.
 class HistogramStrategy final : public Strategy {
  public:
   explicit HistogramStrategy(PublishedStrategy strategy) : strategy_(std::move(strategy)) {}
-  std::vector<std::uint32_t> Plan(const PlanInput& input) override {
-    strategy_.Observe(input.overlap_tokens);
-    auto positions = strategy_.Positions(input.prompt_tokens);
+  std::vector<std::uint32_t> Plan(const StrategyInput& input) override {
+    strategy_.Observe(input.prompt.overlap_tokens);
+    auto positions = strategy_.Positions(input.prompt.prompt_tokens);
     if (!positions) {
       return {};  // A prompt longer than any histogram: nothing is known of it.
     }
-    std::erase_if(*positions,
-                  [&input](std::uint32_t position) { return position <= input.resume_tokens; });
-    return *std::move(positions);
+    return Beyond(*std::move(positions), input.prompt.resume_tokens);
   }
 
  private:
   PublishedStrategy strategy_;
 };
+
+class TwoSidedStrategy final : public Strategy {
+ public:
+  TwoSidedStrategy(std::uint32_t most, std::uint32_t block_tokens)
+      : placement_(most), block_tokens_(block_tokens) {}
+  std::vector<std::uint32_t> Plan(const StrategyInput& input) override {
+    if (input.prompt.overlap_tokens > 0) {
+      placement_.Observe(input.prompt.overlap_tokens / block_tokens_,
+                         input.stored_tokens / block_tokens_);
+    }
+    auto positions = placement_.Positions(input.prompt.prompt_tokens / block_tokens_);
+    for (std::uint32_t& position : positions) {
+      position *= block_tokens_;
+    }
+    return Beyond(std::move(positions), input.prompt.resume_tokens);
+  }
+
+ private:
+  TwoSidedPlacement placement_;
+  std::uint32_t block_tokens_;
+};
+
+/// The admission of Marconi: a prompt is put into the tree before it is computed, and gets a state
+/// where it branches off what is there, and one at its end. What was evicted counts as never seen.
+class MarconiStrategy final : public Strategy {
+ public:
+  std::vector<std::uint32_t> Plan(const StrategyInput& input) override {
+    const std::uint32_t grid = input.prompt.grid_tokens;
+    const std::uint32_t branch = input.resident_tokens / grid * grid;
+    const std::uint32_t end = input.prompt.prompt_tokens / grid * grid;
+    std::vector<std::uint32_t> positions;
+    if (branch < end) {
+      positions.push_back(branch);
+    }
+    positions.push_back(end);
+    return Beyond(std::move(positions), input.prompt.resume_tokens);
+  }
+};
+
+std::optional<std::uint32_t> ParseCount(std::string_view text, std::uint32_t most) {
+  std::uint32_t count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error != std::errc() || end != text.data() + text.size() || count == 0 || count > most) {
+    return std::nullopt;
+  }
+  return count;
+}
 
 struct Entry {
   std::string_view name;
@@ -53,12 +108,16 @@ constexpr std::array kEntries = {
     Entry{"sqrt", "multiples of the square root of the prompt's length"},
     Entry{"log", "powers of two from 1,024 on"},
     Entry{"hist_exp_decay:<m>", "the published dynamic program on one decayed depth histogram"},
+    Entry{"two_sided:<m>", "the same program on two histograms: depth, and distance back"},
+    Entry{"marconi", "the end, and where a prompt branches off what is resident"},
     Entry{"trie", "learned: places, distances back and reuse, at one price per byte"},
     Entry{"oracle", "knows the trace's future: an upper bound"},
 };
 
 /// Deeper overlaps count as this deep: the longest prompt of the public traces.
 constexpr std::uint32_t kHistogramTokens = 1U << 20U;
+/// More than that its program has no use for: it looks at the last thousand overlaps.
+constexpr std::uint32_t kMaxTwoSided = 1024;
 
 }  // namespace
 
@@ -82,6 +141,15 @@ std::string_view StrategyMeaning(std::string_view name) {
 Result<std::unique_ptr<Strategy>> MakeStrategy(std::string_view name, std::uint32_t block_tokens) {
   if (auto planner = MakePlanner(name)) {
     return std::make_unique<PlannerStrategy>(std::move(*planner));
+  }
+  if (name == "marconi") {
+    return std::make_unique<MarconiStrategy>();
+  }
+  constexpr std::string_view kTwoSided = "two_sided:";
+  if (name.starts_with(kTwoSided)) {
+    if (const auto most = ParseCount(name.substr(kTwoSided.size()), kMaxTwoSided)) {
+      return std::make_unique<TwoSidedStrategy>(*most, block_tokens);
+    }
   }
   PublishedStrategy::Options options{.grid_tokens = block_tokens};
   options.histogram.max_tokens = kHistogramTokens;

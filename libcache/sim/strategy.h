@@ -11,14 +11,21 @@
 
 namespace cairn::sim {
 
+/// What a strategy may look at. Token counts from the prompt's start.
+struct StrategyInput {
+  PlanInput prompt;                   ///< What planners of the daemon see.
+  std::uint32_t resident_tokens = 0;  ///< Of the overlap, what lies in the cache as KV.
+  std::uint32_t stored_tokens = 0;    ///< Whole blocks of the latest prompt with that overlap.
+};
+
 /// Where a request emits checkpoints, by name. Those that need no history are planners of the
-/// daemon too; "hist_exp_decay:<m>" has a memory; "trie" is the learned placement and "oracle"
-/// knows the future, so neither is made here.
+/// daemon too; "hist_exp_decay:<m>" and "two_sided:<m>" have a memory; "trie" is the learned
+/// placement and "oracle" knows the future, so neither is made here.
 class Strategy {
  public:
   virtual ~Strategy() = default;
   /// Positions in tokens, as Planner::Plan gives them. Called once per request, in order.
-  virtual std::vector<std::uint32_t> Plan(const PlanInput& input) = 0;
+  virtual std::vector<std::uint32_t> Plan(const StrategyInput& input) = 0;
 };
 
 /// Errors: kInvalidArgument, lists the names.

@@ -14,14 +14,13 @@ constexpr double kPriceShare = 0.05;
 
 class ValuePool final : public Pool {
  public:
-  ValuePool(const Options& options, PrefixTree& tree, LearnedPlacement& learned,
-            const double& now_s, Report& report)
-      : options_(options),
-        tree_(tree),
+  ValuePool(const PoolParts& parts, LearnedPlacement& learned, const double& now_s)
+      : options_(parts.options),
+        tree_(parts.tree),
         learned_(learned),
         now_s_(now_s),
-        report_(report),
-        kept_(options, tree) {}
+        report_(parts.report),
+        kept_(parts.options, parts.tree, parts.tiers) {}
 
   void OnSplit(NodeId, NodeId) override {}  // kept_below and kv were copied with the node.
 
@@ -81,10 +80,9 @@ class ValuePool final : public Pool {
 
 }  // namespace
 
-std::unique_ptr<Pool> MakeValuePool(const Options& options, PrefixTree& tree,
-                                    LearnedPlacement& learned, const double& now_s,
-                                    Report& report) {
-  return std::make_unique<ValuePool>(options, tree, learned, now_s, report);
+std::unique_ptr<Pool> MakeValuePool(const PoolParts& parts, LearnedPlacement& learned,
+                                    const double& now_s) {
+  return std::make_unique<ValuePool>(parts, learned, now_s);
 }
 
 }  // namespace cairn::sim

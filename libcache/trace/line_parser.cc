@@ -1,15 +1,20 @@
 #include "libcache/trace/line_parser.h"
 
+#include <algorithm>
 #include <array>
+#include <charconv>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
+
+#include "libcache/trace/mix.h"
 
 namespace cairn {
 namespace {
 
 using nlohmann::json;
 
-constexpr std::array<std::pair<std::string_view, TraceField>, 13> kFieldNames = {{
+constexpr std::array<std::pair<std::string_view, TraceField>, 17> kFieldNames = {{
     {"t", TraceField::kT},
     {"tenant", TraceField::kTenant},
     {"group", TraceField::kGroup},
@@ -23,6 +28,10 @@ constexpr std::array<std::pair<std::string_view, TraceField>, 13> kFieldNames = 
     {"input_length", TraceField::kInputLength},
     {"output_length", TraceField::kOutputLength},
     {"hash_ids", TraceField::kHashIds},
+    {"model_name", TraceField::kModelName},
+    {"chunk_size", TraceField::kChunkSize},
+    {"seq_len", TraceField::kSeqLen},
+    {"chunk_hashes", TraceField::kChunkHashes},
 }};
 
 /// Nothing of a trace is nested deeper than 3; fields that are not ours may be.
@@ -35,6 +44,29 @@ std::string Quote(std::string_view text) {
                                         : std::string(text.substr(0, kMaxQuotedBytes)) + "...";
 }
 
+/// 64 bits of a hash as "0xab12", of any length; Python writes a negative number as "-0xab12".
+/// nullopt if it is not one.
+std::optional<std::uint64_t> IdOfHash(std::string_view text) {
+  std::uint64_t id = text.starts_with('-') ? 1 : 0;
+  text.remove_prefix(id);
+  if (!text.starts_with("0x") || text.size() == 2) {
+    return std::nullopt;
+  }
+  text.remove_prefix(2);
+  constexpr std::size_t kDigits = 16;  // Of 64 bits; the first ones of a longer hash are mixed in.
+  for (; !text.empty(); text.remove_prefix(std::min(kDigits, text.size()))) {
+    const std::string_view digits = text.substr(0, kDigits);
+    std::uint64_t part = 0;
+    const auto [end, error] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), part, 16);
+    if (error != std::errc() || end != digits.data() + digits.size()) {
+      return std::nullopt;
+    }
+    id = id == 0 ? part : Mix(id) ^ part;
+  }
+  return id;
+}
+
 /// Takes the events of the JSON parser. Depth 1 is inside the request's object, 2 inside the list
 /// of a field, 3 inside a pair of the list.
 class LineHandler final : public json::json_sax_t {
@@ -43,11 +75,7 @@ class LineHandler final : public json::json_sax_t {
 
   [[nodiscard]] const std::string& error() const { return error_; }
 
-  bool null() override {
-    // The tenant and the group are labels: none is a value.
-    const bool label = field_ == TraceField::kTenant || field_ == TraceField::kGroup;
-    return Ignored() || (label && depth_ == 1) || Unexpected("null");
-  }
+  bool null() override { return Ignored() || (IsLabel() && depth_ == 1) || Unexpected("null"); }
   bool boolean(bool value) override { return Ignored() || Unexpected(value ? "true" : "false"); }
   bool number_integer(number_integer_t value) override {
     return Ignored() || Unexpected(std::to_string(value));  // Only negative ones come here.
@@ -67,10 +95,16 @@ class LineHandler final : public json::json_sax_t {
     if (Ignored()) {
       return true;
     }
-    if (depth_ != 1 || (field_ != TraceField::kTenant && field_ != TraceField::kGroup)) {
+    if (depth_ == 2 && field_ == TraceField::kChunkHashes) {
+      if (const auto id = IdOfHash(value)) {
+        line_.chunk_hashes.push_back(*id);
+        return true;
+      }
+    }
+    if (depth_ != 1 || !IsLabel()) {
       return Unexpected("\"" + Quote(value) + "\"");
     }
-    (field_ == TraceField::kTenant ? line_.tenant : line_.group) = std::move(value);
+    (field_ == TraceField::kGroup ? line_.group : line_.tenant) = std::move(value);
     return true;
   }
   bool binary(binary_t& /*value*/) override { return Unexpected("binary"); }
@@ -129,7 +163,15 @@ class LineHandler final : public json::json_sax_t {
   [[nodiscard]] bool IsTime() const {
     return field_ == TraceField::kT || field_ == TraceField::kTimestamp;
   }
-  [[nodiscard]] bool List() const { return field_ == TraceField::kHashIds || Pairs() != nullptr; }
+  /// The tenant and the group are labels: none is a value.
+  [[nodiscard]] bool IsLabel() const {
+    return field_ == TraceField::kTenant || field_ == TraceField::kGroup ||
+           field_ == TraceField::kModelName;
+  }
+  [[nodiscard]] bool List() const {
+    return field_ == TraceField::kHashIds || field_ == TraceField::kChunkHashes ||
+           Pairs() != nullptr;
+  }
   [[nodiscard]] std::vector<TraceLine::Pair>* Pairs() const {
     switch (field_) {
       case TraceField::kBlocks: return &line_.blocks;
@@ -145,10 +187,12 @@ class LineHandler final : public json::json_sax_t {
         case TraceField::kT:
         case TraceField::kTimestamp: line_.time = static_cast<double>(value); return true;
         case TraceField::kInputLen:
-        case TraceField::kInputLength: line_.input_len = value; return true;
+        case TraceField::kInputLength:
+        case TraceField::kSeqLen: line_.input_len = value; return true;
         case TraceField::kOutputLen:
         case TraceField::kOutputLength: line_.output_len = value; return true;
-        case TraceField::kBlockTokens: line_.block_tokens = value; return true;
+        case TraceField::kBlockTokens:
+        case TraceField::kChunkSize: line_.block_tokens = value; return true;
         default: return Unexpected(std::to_string(value));
       }
     }
@@ -199,11 +243,13 @@ class LineHandler final : public json::json_sax_t {
       case TraceField::kT:
       case TraceField::kTimestamp: return "a time not below 0";
       case TraceField::kTenant:
-      case TraceField::kGroup: return "a string or null";
+      case TraceField::kGroup:
+      case TraceField::kModelName: return "a string or null";
       case TraceField::kBlocks: return "a list of block ids and [first, count] pairs";
       case TraceField::kSegs:
       case TraceField::kOsegs: return "a list of [id, tokens] pairs";
       case TraceField::kHashIds: return "a list of block ids";
+      case TraceField::kChunkHashes: return "a list of hexadecimal strings";
       default: return "a whole number not below 0";
     }
   }
@@ -234,6 +280,7 @@ Status ParseTraceLine(std::string_view text, TraceLine& line) {
   line.segs.clear();
   line.osegs.clear();
   line.hash_ids.clear();
+  line.chunk_hashes.clear();
   try {
     LineHandler handler(line);
     if (!json::sax_parse(text.begin(), text.end(), &handler)) {

@@ -9,7 +9,7 @@
 
 namespace cairn {
 
-/// The fields of both trace formats (docs/traces.md), by their names in the file.
+/// The fields of all trace formats (docs/traces.md), by their names in the file.
 enum class TraceField : std::uint8_t {
   kT,
   kTenant,
@@ -24,6 +24,10 @@ enum class TraceField : std::uint8_t {
   kInputLength,
   kOutputLength,
   kHashIds,
+  kModelName,
+  kChunkSize,
+  kSeqLen,
+  kChunkHashes,
   kOther,  ///< Not ours: skipped, whatever it holds.
 };
 
@@ -38,7 +42,7 @@ struct TraceLine {
   };
   std::uint32_t fields = 0;  ///< Bit per TraceField that the line has.
   double time = 0;           ///< `t` or `timestamp`, whichever came last.
-  std::string tenant;
+  std::string tenant;        ///< Or `model_name`, whichever came last; so with the lengths below.
   std::string group;
   std::uint64_t input_len = 0;
   std::uint64_t output_len = 0;
@@ -47,6 +51,7 @@ struct TraceLine {
   std::vector<Pair> segs;
   std::vector<Pair> osegs;
   std::vector<std::uint64_t> hash_ids;
+  std::vector<std::uint64_t> chunk_hashes;  ///< 64 bits of each.
 
   [[nodiscard]] bool Has(TraceField field) const {
     return (fields >> static_cast<unsigned>(field) & 1U) != 0;

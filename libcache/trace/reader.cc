@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <initializer_list>
@@ -13,7 +14,10 @@ namespace {
 constexpr std::uint32_t kMooncakeBlockTokens = 512;
 constexpr double kMillisecondsPerSecond = 1000;
 
-enum class Format : std::uint8_t { kUnknown, kCairn, kMooncake };
+/// LMCache's threads stamp a lookup before they queue for the log.
+constexpr double kLookupDisorder_s = 1;
+
+enum class Format : std::uint8_t { kUnknown, kCairn, kMooncake, kLookups };
 
 tl::unexpected<Error> Bad(TraceField field, const std::string& expected, const std::string& found) {
   return Fail(ErrorCode::kInvalidArgument,
@@ -69,7 +73,7 @@ Status CheckBlocks(const TraceLine& line) {
   const std::uint64_t expected = line.input_len / line.block_tokens;
   std::uint64_t blocks = 0;
   for (const auto& [first, count] : line.blocks) {
-    if (count == 0 || count > kMaxRequestTokens || first + count < first) {
+    if (count == 0 || count > kMaxRequestTokens || first + (count - 1) < first) {
       return Bad(TraceField::kBlocks,
                  "counts of 1 to " + std::to_string(kMaxRequestTokens) + " ids below 2^64",
                  "[" + std::to_string(first) + ", " + std::to_string(count) + "]");
@@ -165,17 +169,61 @@ Status ConvertMooncake(const TraceLine& line, TraceRequest& request) {
   return {};
 }
 
+/// What LMCache logs of a lookup. Its chunks are whole ones; there is no answer in it.
+Status ConvertLookup(const TraceLine& line, TraceRequest& request) {
+  using enum TraceField;
+  if (auto status = Require(line, {kTimestamp, kChunkSize, kSeqLen, kChunkHashes}); !status) {
+    return status;
+  }
+  for (const auto& [field, tokens] :
+       {std::pair{kSeqLen, line.input_len}, {kChunkSize, line.block_tokens}}) {
+    if (auto status = CheckLength(field, tokens); !status) {
+      return status;
+    }
+  }
+  if (line.block_tokens == 0) {
+    return Bad(kChunkSize, "at least 1", "0");
+  }
+  const std::uint64_t whole = line.input_len / line.block_tokens;
+  if (line.chunk_hashes.size() > whole) {
+    return Bad(kChunkHashes,
+               "at most " + std::to_string(whole) + " whole chunks of " +
+                   std::to_string(line.block_tokens) + " in " + std::to_string(line.input_len) +
+                   " tokens",
+               std::to_string(line.chunk_hashes.size()));
+  }
+  request.tenant = line.tenant;
+  request.input_tokens = static_cast<std::uint32_t>(line.input_len);
+  request.block_tokens = static_cast<std::uint32_t>(line.block_tokens);
+  request.path.reserve(line.chunk_hashes.size());
+  for (const std::uint64_t id : line.chunk_hashes) {
+    request.path.push_back({.id = id, .tokens = request.block_tokens});
+  }
+  return {};
+}
+
 Result<Format> Detect(const TraceLine& line) {
   using enum TraceField;
   const bool cairn = line.Has(kT) || line.Has(kInputLen) || line.Has(kBlocks);
-  const bool mooncake = line.Has(kTimestamp) || line.Has(kInputLength) || line.Has(kHashIds);
-  if (cairn == mooncake) {
+  const bool lookup = line.Has(kChunkSize) || line.Has(kSeqLen) || line.Has(kChunkHashes);
+  const bool mooncake =
+      line.Has(kInputLength) || line.Has(kHashIds) || (line.Has(kTimestamp) && !lookup);
+  if (cairn + lookup + mooncake != 1) {
     return Fail(ErrorCode::kInvalidArgument,
                 std::string("fields: expected those of one format (t, input_len, blocks, ... or "
-                            "timestamp, input_length, hash_ids, ...), found ") +
-                    (cairn ? "both" : "none"));
+                            "timestamp, input_length, hash_ids, ... or timestamp, chunk_size, "
+                            "seq_len, chunk_hashes, ...), found ") +
+                    (cairn || lookup || mooncake ? "those of several" : "none"));
   }
-  return cairn ? Format::kCairn : Format::kMooncake;
+  return cairn ? Format::kCairn : lookup ? Format::kLookups : Format::kMooncake;
+}
+
+Status ConvertAs(Format format, const TraceLine& line, TraceRequest& request) {
+  switch (format) {
+    case Format::kMooncake: return ConvertMooncake(line, request);
+    case Format::kLookups: return ConvertLookup(line, request);
+    default: return ConvertCairn(line, request);
+  }
 }
 
 class FileReader final : public TraceReader {
@@ -229,10 +277,12 @@ class FileReader final : public TraceReader {
       }
       format_ = *format;
     }
-    const bool cairn = format_ == Format::kCairn;
-    if (auto status = cairn ? ConvertCairn(line_, request) : ConvertMooncake(line_, request);
-        !status) {
+    if (auto status = ConvertAs(format_, line_, request); !status) {
       return status;
+    }
+    const bool cairn = format_ == Format::kCairn;
+    if (format_ == Format::kLookups && line_.time >= last_time_ - kLookupDisorder_s) {
+      line_.time = std::max(line_.time, last_time_);
     }
     if (last_line_ > 0 && line_.time < last_time_) {
       return Bad(
@@ -241,9 +291,10 @@ class FileReader final : public TraceReader {
           Text(line_.time));
     }
     if (!cairn) {
-      // Mooncake's clock need not start at 0.
+      // Other clocks need not start at 0.
       first_time_ = last_line_ > 0 ? first_time_ : line_.time;
-      request.arrival_s = (line_.time - first_time_) / kMillisecondsPerSecond;
+      const double unit = format_ == Format::kMooncake ? kMillisecondsPerSecond : 1;
+      request.arrival_s = (line_.time - first_time_) / unit;
     }
     last_time_ = line_.time;
     last_line_ = lines_->line();

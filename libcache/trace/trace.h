@@ -44,9 +44,10 @@ struct TraceRequest {
 /// from TraceGenerator (generator.h). Not thread-safe.
 class TraceReader {
  public:
-  /// Opens a file, .gz or plain (told apart by content), in one of the two formats of
-  /// docs/traces.md, told apart by the fields of its first line: ours (t, input_len, blocks, segs)
-  /// and Mooncake's (timestamp, input_length, output_length, hash_ids).
+  /// Opens a file, .gz or plain (told apart by content), in one of the three formats of
+  /// docs/traces.md, told apart by the fields of its first line: ours (t, input_len, blocks, segs),
+  /// Mooncake's (timestamp, input_length, output_length, hash_ids) and LMCache's log of lookups
+  /// (timestamp, chunk_size, seq_len, chunk_hashes).
   /// Errors: kNotFound, kPermissionDenied or kIo, naming the file.
   static Result<std::unique_ptr<TraceReader>> Open(const std::string& path);
   virtual ~TraceReader() = default;

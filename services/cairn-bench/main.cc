@@ -38,7 +38,9 @@ using Job = std::function<int()>;
 void AddReplay(CLI::App& app, ReplayOptions& o, Job& job) {
   CLI::App& c =
       *app.add_subcommand("replay", "Replay a trace against a daemon or a cache of its own");
-  c.add_option("--trace", o.trace, "Trace to replay, ours or Mooncake's, .gz or plain")->required();
+  c.add_option("--trace", o.trace,
+               "Trace to replay: ours, Mooncake's or LMCache's lookups, .gz or plain")
+      ->required();
   c.add_option("--connect", o.connect, "unix:/path or host:port; without it: an embedded cache");
   c.add_option("--admin", o.admin, "unix:/path for the daemon's status, when --connect is TCP");
   c.add_option("--plane", o.plane, "How bytes travel")

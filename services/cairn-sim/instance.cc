@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string_view>
 
 namespace cairn::sim {
@@ -18,7 +19,7 @@ constexpr std::array<std::string_view, 13> kFields = {
     "name",  "parent", "potential", "weight", "kv_bytes", "state_bytes",      "allowed",
     "fetch", "hist",   "priced",    "prices", "budget",   "min_cost_by_count"};
 
-constexpr std::string_view kSolversName = "checkpoint_bytes: ";  // Of state_bytes.
+constexpr std::string_view kSolversName = "checkpoint_bytes";  // Of state_bytes.
 
 tl::unexpected<Error> Wrong(const std::string& field, const std::string& what) {
   return Fail(ErrorCode::kInvalidArgument, field + ": " + what);
@@ -140,7 +141,9 @@ Status TakeTrie(const Json& object, Instance& to) {
   }
   taken = taken ? Validate(to.View()) : taken;
   if (!taken && taken.error().message.starts_with(kSolversName)) {
-    return Wrong("state_bytes", taken.error().message.substr(kSolversName.size()));
+    // With the number of the node, if there is one.
+    return Fail(ErrorCode::kInvalidArgument,
+                "state_bytes" + taken.error().message.substr(kSolversName.size()));
   }
   return taken;
 }
@@ -162,6 +165,29 @@ Status TakeInstance(const Json& object, Instance& to) {
   }
   return taken;
 }
+
+/// Finds a field that one object has twice, of which the parser would keep the last.
+class KeyWatch {
+ public:
+  bool See(Json::parse_event_t event, const Json& value) {
+    if (event == Json::parse_event_t::object_start) {
+      open_.emplace_back();
+    } else if (event == Json::parse_event_t::object_end) {
+      open_.pop_back();
+    } else if (event == Json::parse_event_t::key) {
+      const auto& name = value.get_ref<const std::string&>();
+      if (!open_.back().insert(name).second && twice_.empty()) {
+        twice_ = name;
+      }
+    }
+    return true;
+  }
+  [[nodiscard]] const std::string& twice() const { return twice_; }
+
+ private:
+  std::vector<std::set<std::string>> open_;
+  std::string twice_;
+};
 
 Result<std::string> ReadAll(const std::string& path) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
@@ -199,12 +225,21 @@ Result<InstanceFile> ReadInstances(const std::string& path) {
   if (!text) {
     return Fail(text.error());
   }
+  if (text->find_first_not_of(" \t\r\n") == std::string::npos) {
+    return Wrong(path, "is empty; write an instance, or a list of instances");
+  }
   Json json;
+  KeyWatch keys;
   try {
-    json = Json::parse(*text);
+    json = Json::parse(*text, [&keys](int, Json::parse_event_t event, const Json& value) {
+      return keys.See(event, value);
+    });
   } catch (const Json::exception& error) {
     return Wrong(path,
                  std::string("is not JSON, which has no NaN or infinity either: ") + error.what());
+  }
+  if (!keys.twice().empty()) {
+    return Wrong(path, keys.twice() + ": is given twice in one object");
   }
   InstanceFile file;
   file.alone = json.is_object();

@@ -51,6 +51,23 @@ Json ToJson(const PositionBins& positions) {
   return json;
 }
 
+Json TiersJson(const RunResult& result) {
+  Json json = Json::array();
+  for (std::size_t i = 0; i < result.report.tiers.size(); ++i) {
+    const TierOptions& tier = result.run.sim.tiers[i];
+    const TierReport& report = result.report.tiers[i];
+    json.push_back({{"name", tier.name},
+                    {"capacity_bytes", tier.capacity_bytes},
+                    {"bytes_per_second", tier.bytes_per_s},
+                    {"hits", report.hits},
+                    {"loaded_bytes", report.loaded_bytes},
+                    {"load_seconds", report.load_s},
+                    {"written_bytes", report.written_bytes},
+                    {"peak_bytes", report.peak_bytes}});
+  }
+  return json;
+}
+
 Json ToJson(const RunResult& result) {
   const Report& r = result.report;
   Json json = Question(result.run);
@@ -72,6 +89,12 @@ Json ToJson(const RunResult& result) {
   json["planner_cpu_seconds"] = r.planner_cpu_s;
   json["simulated_in_seconds"] = result.simulated_in_s;
   json["simulator_bytes"] = r.memory_bytes;
+  if (result.run.sim.eviction == "marconi") {
+    json["marconi_alpha"] = r.marconi_alpha;
+  }
+  if (!r.tiers.empty()) {
+    json["tiers"] = TiersJson(result);
+  }
   json["prices"] = Json::array();
   for (const Report::PricePoint& point : r.prices) {
     json["prices"].push_back({point.at_s, point.price});

@@ -95,6 +95,11 @@ void AddLearned(CLI::App& c, RunOptions& o) {
       ->group(group);
 }
 
+void AddMarconi(CLI::App& c, RunOptions& o) {
+  c.add_option("--marconi-alpha", o.sim.marconi_alpha,
+               "Weight of flops per byte beside recency, with eviction marconi (default: tuned)");
+}
+
 void AddScope(CLI::App& c, RunOptions& o) {
   c.add_option("--context", o.context_tokens,
                "Longer prompts are refused; 0: none (default: the model's)");
@@ -103,7 +108,8 @@ void AddScope(CLI::App& c, RunOptions& o) {
 
 void AddRun(CLI::App& app, RunOptions& o, Shared& shared, Job& job) {
   CLI::App& c = AddCommand(app, "run", "Simulate one cache on one trace", shared);
-  c.add_option("--trace", o.trace.path, "Trace to replay, ours or Mooncake's, .gz or plain");
+  c.add_option("--trace", o.trace.path,
+               "Trace to replay: ours, Mooncake's or LMCache's lookups, .gz or plain");
   CLI::Option* const generate = c.add_option("--generate", o.trace.scenario,
                                              "Instead: agent, chat, documents, templates or mixed");
   c.add_option("--requests", o.trace.requests, "To make up")
@@ -119,6 +125,11 @@ void AddRun(CLI::App& app, RunOptions& o, Shared& shared, Job& job) {
       ->capture_default_str();
   c.add_option("--capacity", o.capacity, "Of the cache: 500GB, 64GiB or unlimited")
       ->type_name("SIZE");
+  c.add_option("--tiers", o.tiers,
+               "Instead: places of several speeds, the fastest first: "
+               "host=64GB:25GB/s,ssd=1TB:3GB/s")
+      ->delimiter(',')
+      ->type_name("TIERS");
   c.add_option("--capacity-checkpoints", o.capacity_checkpoints,
                "Instead: so many states in all, and KV for nothing")
       ->check(CLI::Range(1U, 4'000'000'000U));
@@ -127,6 +138,7 @@ void AddRun(CLI::App& app, RunOptions& o, Shared& shared, Job& job) {
   AddProgress(c, shared);
   AddModel(c, o);
   AddLearned(c, o);
+  AddMarconi(c, o);
   c.callback([&] { job = [&] { return RunOne(o, shared.html, shared.json, shared.Show()); }; });
 }
 
@@ -136,10 +148,15 @@ void AddSweep(CLI::App& app, SweepOptions& o, Shared& shared, Job& job) {
   c.add_option("--strategies", o.strategies, "For instance trie,turn_end,trie@lru")
       ->delimiter(',')
       ->required();
-  c.add_option("--evictions", o.evictions,
-               "For strategies without one (default: value for trie, lru for others)")
+  c.add_option(
+       "--evictions", o.evictions,
+       "For strategies without one (default: value for trie, marconi for marconi, lru for others)")
       ->delimiter(',');
-  c.add_option("--capacities", o.capacities, "For instance 16GB,64GB")->delimiter(',')->required();
+  c.add_option("--capacities", o.capacities, "For instance 16GB,64GB")->delimiter(',');
+  c.add_option("--capacity-checkpoints", o.capacity_checkpoints,
+               "Instead, or besides: so many states in all, and KV for nothing")
+      ->delimiter(',')
+      ->check(CLI::Range(1U, 4'000'000'000U));
   c.add_option("--block-tokens", o.block_tokens, "For instance 64,512 (default 64)")
       ->delimiter(',');
   c.add_option("--jobs", o.jobs, "Runs at a time; 0: one per core")
@@ -150,6 +167,7 @@ void AddSweep(CLI::App& app, SweepOptions& o, Shared& shared, Job& job) {
   AddProgress(c, shared);
   AddModel(c, o.base);
   AddLearned(c, o.base);
+  AddMarconi(c, o.base);
   c.callback([&] { job = [&] { return RunSweep(o, shared.html, shared.json, shared.Show()); }; });
 }
 

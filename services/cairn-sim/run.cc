@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <limits>
 #include <memory>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "services/cairn-sim/report.h"
 #include "services/cairn-sim/run_text.h"
 #include "services/cairn-sim/strategies.h"
+#include "services/cairn-sim/tiers.h"
 
 namespace cairn::sim {
 namespace {
@@ -94,8 +96,31 @@ tl::unexpected<Error> Wrong(std::string text) {
   return Fail(ErrorCode::kInvalidArgument, std::move(text));
 }
 
+Status SetTiers(Run& run) {
+  const RunOptions& options = run.options;
+  if (!options.capacity.empty() || options.capacity_checkpoints != 0) {
+    return Wrong("--tiers says how large the cache is; leave --capacity out");
+  }
+  if (options.sim.strategy == "oracle") {
+    return Wrong("--tiers: the oracle knows one place only; give --capacity");
+  }
+  auto tiers = ParseTiers(options.tiers);
+  if (!tiers) {
+    return Fail(tiers.error());
+  }
+  run.sim.tiers = *std::move(tiers);
+  run.sim.capacity_bytes = 0;
+  for (const TierOptions& tier : run.sim.tiers) {
+    run.sim.capacity_bytes += tier.capacity_bytes;
+  }
+  return {};
+}
+
 Status SetCapacity(Run& run) {
   const RunOptions& options = run.options;
+  if (!options.tiers.empty()) {
+    return SetTiers(run);
+  }
   if (options.capacity_checkpoints != 0) {
     const std::uint64_t state = run.sim.checkpoint_bytes;
     if (!options.capacity.empty()) {
@@ -114,7 +139,8 @@ Status SetCapacity(Run& run) {
   }
   if (options.capacity.empty()) {
     return Wrong(
-        "give the cache a size: --capacity 500GB, --capacity unlimited or --capacity-checkpoints");
+        "give the cache a size: --capacity 500GB, --capacity unlimited, --tiers or "
+        "--capacity-checkpoints");
   }
   run.sim.capacity_bytes = kUnlimited;
   if (options.capacity != "unlimited") {
@@ -131,19 +157,14 @@ Status SetCapacity(Run& run) {
 }
 
 Status SetBandwidth(Run& run) {
-  std::string text = run.options.write_bandwidth;
-  if (text.empty()) {
+  if (run.options.write_bandwidth.empty()) {
     return {};
   }
-  if (text.ends_with("/s")) {
-    text.resize(text.size() - 2);
+  const auto speed = ParseSpeed(run.options.write_bandwidth);
+  if (!speed) {
+    return Wrong("--write-bandwidth: " + speed.error().message);
   }
-  const auto bytes = ParseBytes(text);
-  if (!bytes || *bytes == 0) {
-    return Wrong("--write-bandwidth: '" + run.options.write_bandwidth +
-                 "' is not a speed above 0, as 25GB/s");
-  }
-  run.sim.learned.write_bytes_per_s = static_cast<double>(*bytes);
+  run.sim.learned.write_bytes_per_s = *speed;
   return {};
 }
 
@@ -196,6 +217,10 @@ Result<Run> Prepare(const RunOptions& options) {
   }
   if (options.sim.block_tokens == 0 || options.sim.block_tokens > kMaxRequestTokens) {
     return Wrong("--block-tokens: must be from 1 to " + std::to_string(kMaxRequestTokens));
+  }
+  const double alpha = options.sim.marconi_alpha.value_or(0);
+  if (!std::isfinite(alpha) || alpha < 0) {
+    return Wrong("--marconi-alpha: must be a finite number, not below 0");
   }
   const auto model = LoadModelSpec(options.model);
   if (!model) {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "libcache/base/result.h"
 #include "libcache/sim/cost.h"
@@ -32,6 +33,7 @@ struct RunOptions {
   /// Strategy, eviction, block_tokens and learned; the rest follows from what is below.
   Options sim;
   std::string capacity;                    ///< A size, or "unlimited".
+  std::vector<std::string> tiers;          ///< Instead: "host=64GB:25GB/s", the fastest first.
   std::uint64_t capacity_checkpoints = 0;  ///< Instead: so many states in all, KV for nothing.
   std::optional<std::uint32_t> context_tokens;
   std::string write_bandwidth;  ///< "25GB/s"; empty: the default.

@@ -68,6 +68,13 @@ std::vector<std::vector<std::string>> RunRows(const RunResult& result) {
   rows.push_back({"gap", Grouped(r.gap_tokens), share(r.gap_tokens, r.prompt_tokens)});
   rows.push_back(
       {"prefill time saved", Fixed(r.saved_s, 1) + " s", Percent(r.saved_s, r.prefill_s)});
+  for (std::size_t i = 0; i < r.tiers.size(); ++i) {
+    const TierReport& tier = r.tiers[i];
+    const std::string& name = o.tiers[i].name;
+    rows.push_back({name + " hits", Grouped(tier.hits), share(tier.hits, r.requests)});
+    rows.push_back({name + " loaded", SizeText(tier.loaded_bytes), Fixed(tier.load_s, 1) + " s"});
+    rows.push_back({name + " written", SizeText(tier.written_bytes)});
+  }
   rows.push_back({"checkpoints written", Grouped(r.checkpoints_written)});
   rows.push_back({"checkpoints evicted", Grouped(r.evicted_checkpoints)});
   rows.push_back({"written", SizeText(r.bytes_written)});

@@ -16,7 +16,7 @@ constexpr std::string_view kLearned = "trie";
 constexpr std::string_view kClairvoyant = "oracle";
 constexpr std::uint32_t kAnyBlock = 64;  // Names do not depend on it.
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kEvictions = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kEvictions = {{
     {"value",
      "what saves least prefill time per byte and second goes first, with the KV that only "
      "it needs"},
@@ -24,6 +24,8 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kEviction
     {"lfu", "the least often used one"},
     {"w_tinylfu", "a small window, then by frequency"},
     {"gdsf", "uses x saved prefill / bytes, with ageing"},
+    {"marconi",
+     "recency + alpha x flops saved per byte over the parent; leaves and single children"},
 }};
 
 std::string Names(const std::vector<NamedChoice>& choices) {
@@ -68,7 +70,7 @@ Status CheckStrategy(std::string_view name) {
 }
 
 Status CheckEviction(std::string_view name) {
-  if (MakeEvictionPolicy(name)) {
+  if (name == "marconi" || MakeEvictionPolicy(name)) {
     return {};
   }
   return Unknown("eviction", name, Evictions());

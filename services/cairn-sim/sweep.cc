@@ -15,6 +15,7 @@
 
 namespace cairn::sim {
 
+using terminal::Grouped;
 using terminal::Percent;
 using terminal::Table;
 namespace {
@@ -26,6 +27,14 @@ struct Pair {
   std::string eviction;
 };
 
+/// What a strategy is known with; engines have lru.
+std::string OwnEviction(const std::string& strategy) {
+  if (strategy == "marconi") {
+    return strategy;
+  }
+  return strategy == "trie" ? "value" : "lru";
+}
+
 std::vector<Pair> Pairs(const SweepOptions& options) {
   std::vector<Pair> pairs;
   for (const std::string& strategy : options.strategies) {
@@ -34,7 +43,7 @@ std::vector<Pair> Pairs(const SweepOptions& options) {
     } else if (strategy == "oracle") {  // It evicts in a way of its own.
       pairs.push_back({strategy, "value"});
     } else if (options.evictions.empty()) {
-      pairs.push_back({strategy, strategy == "trie" ? "value" : "lru"});
+      pairs.push_back({strategy, OwnEviction(strategy)});
     } else {
       for (const std::string& eviction : options.evictions) {
         pairs.push_back({strategy, eviction});
@@ -42,6 +51,28 @@ std::vector<Pair> Pairs(const SweepOptions& options) {
     }
   }
   return pairs;
+}
+
+/// How large the cache is, as it was asked for.
+struct Room {
+  std::string capacity;
+  std::uint64_t checkpoints = 0;
+};
+
+std::vector<Room> Rooms(const SweepOptions& options) {
+  std::vector<Room> rooms;
+  for (const std::string& capacity : options.capacities) {
+    rooms.push_back({.capacity = capacity});
+  }
+  for (const std::uint64_t checkpoints : options.capacity_checkpoints) {
+    rooms.push_back({.capacity = "", .checkpoints = checkpoints});
+  }
+  return rooms;
+}
+
+std::string RoomText(const Run& run) {
+  const std::uint64_t checkpoints = run.options.capacity_checkpoints;
+  return checkpoints == 0 ? SizeText(run.sim.capacity_bytes) : Grouped(checkpoints) + " states";
 }
 
 /// Runs one after another, on as many threads as call Work. No exception leaves a thread.
@@ -114,7 +145,7 @@ std::string SweepText(const std::vector<SweepCell>& cells, std::size_t columns) 
   for (std::size_t i = 0; i < cells.size(); i += columns) {
     const Run& run = cells[i].run;
     std::vector<std::string> row = {run.options.trace.Name(), std::to_string(run.sim.block_tokens),
-                                    SizeText(run.sim.capacity_bytes), "-"};
+                                    RoomText(run), "-"};
     for (std::size_t k = i; k < i + columns; ++k) {
       const auto& result = cells[k].result;
       if (!result) {
@@ -136,12 +167,13 @@ Result<std::vector<Run>> Combinations(const SweepOptions& options) {
   std::vector<Run> runs;
   for (const std::string& trace : options.traces) {
     for (const std::uint32_t block_tokens : options.block_tokens) {
-      for (const std::string& capacity : options.capacities) {
+      for (const Room& room : Rooms(options)) {
         for (const Pair& pair : Pairs(options)) {
           RunOptions one = options.base;
           one.trace.path = trace;
           one.sim.block_tokens = block_tokens;
-          one.capacity = capacity;
+          one.capacity = room.capacity;
+          one.capacity_checkpoints = room.checkpoints;
           one.sim.strategy = pair.strategy;
           one.sim.eviction = pair.eviction;
           auto run = Prepare(one);
@@ -178,7 +210,7 @@ int RunSweep(const SweepOptions& options, const HtmlTarget& html, bool json,
     if (!cell.result) {
       const std::string which = PairName(cell.run.sim) + ", block " +
                                 std::to_string(cell.run.sim.block_tokens) + ", " +
-                                SizeText(cell.run.sim.capacity_bytes) + ": ";
+                                RoomText(cell.run) + ": ";
       code = Failed({cell.result.error().code, which + cell.result.error().message}, json);
     }
   }

@@ -15,8 +15,9 @@ struct SweepOptions {
   RunOptions base;  ///< What all runs have in common.
   std::vector<std::string> traces;
   std::vector<std::string> strategies;  ///< "trie", or with its eviction "trie@lru".
-  std::vector<std::string> evictions;   ///< Empty: value for trie, lru for all others.
+  std::vector<std::string> evictions;   ///< Empty: value for trie, marconi for marconi, else lru.
   std::vector<std::string> capacities;
+  std::vector<std::uint64_t> capacity_checkpoints;  ///< Instead, as in RunOptions.
   std::vector<std::uint32_t> block_tokens = {64};
   unsigned jobs = 0;  ///< Threads; 0: one per core.
 };

@@ -1,4 +1,4 @@
-// Trace files: single lines, and whole files of either format, plain or gzip.
+// Trace files: single lines, and whole files of any format, plain or gzip.
 #include <sys/mman.h>
 #include <unistd.h>
 

@@ -9,60 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "libcache/trace/generator.h"
-#include "libcache/trace/writer.h"
-#include "tests/integration/cairnctl_run.h"
+#include "tests/integration/cairn_sim_fixture.h"
 
 namespace cairn::test {
 namespace {
 
 using nlohmann::json;
-
-class CairnSimTest : public testing::Test {
- protected:
-  Ran Sim(const std::vector<std::string>& args) {
-    std::vector<std::string> command = {std::string(CAIRN_BINARY_DIR) + "/bin/cairn-sim"};
-    command.insert(command.end(), args.begin(), args.end());
-    return shell_.Command(command);
-  }
-  std::string Trace(std::uint32_t requests, const std::string& scenario = "mixed") {
-    std::string path = dir_ / (scenario + ".jsonl.gz");
-    const auto generator = TraceGenerator::Create(*GeneratorScenario(scenario, 1, requests));
-    EXPECT_TRUE(WriteTrace(path, **generator));
-    return path;
-  }
-  static std::vector<std::string> Run(std::vector<std::string> more) {
-    std::vector<std::string> args = {"run", "--json", "--generate", "mixed", "--requests", "200"};
-    args.insert(args.end(), more.begin(), more.end());
-    return args;
-  }
-  /// Solves what stands in `text`.
-  Ran Solve(const std::string& text, std::vector<std::string> more = {}) {
-    WriteFile(dir_ / "instance.json", text);
-    std::vector<std::string> args = {"solve", "--json", "--instance", dir_ / "instance.json"};
-    args.insert(args.end(), more.begin(), more.end());
-    return Sim(args);
-  }
-  void ExpectRefused(const std::vector<std::string>& args, int code, const std::string& part) {
-    const Ran ran = Sim(args);
-    EXPECT_EQ(ran.code, code) << ran.err;
-    EXPECT_EQ(ran.out, "");
-    EXPECT_NE(ran.err.find(part), std::string::npos) << ran.err << "lacks " << part;
-    EXPECT_TRUE(ran.Error().contains("code")) << ran.err;
-  }
-  void ExpectUnsolved(const std::string& text, const std::string& part) {
-    const Ran ran = Solve(text);
-    EXPECT_EQ(ran.code, 1) << text;
-    EXPECT_EQ(ran.out, "");
-    const json error = ran.Error();
-    ASSERT_TRUE(error.is_object()) << ran.err;
-    EXPECT_EQ(error.at("code"), "invalid_argument");
-    EXPECT_NE(error.at("message").get<std::string>().find(part), std::string::npos) << ran.err;
-  }
-
-  TempDir dir_;
-  Cairnctl shell_{dir_, ""};
-};
 
 json WithoutSeconds(json run) {
   for (const char* const field : {"planner_cpu_seconds", "simulated_in_seconds"}) {
@@ -133,6 +85,38 @@ TEST_F(CairnSimTest, CapacityMayBeCountedInStates) {
   EXPECT_LE(run["peak_bytes"], run["capacity_bytes"]);
 }
 
+TEST_F(CairnSimTest, TiersSayWhatLoadingTook) {
+  const json whole = Sim(Run({"--capacity", "40GB"})).Json();
+  EXPECT_FALSE(whole.contains("tiers"));
+  const json run = Sim(Run({"--tiers", "host=10GB:25GB/s,ssd=30GB:3GB/s"})).Json();
+  EXPECT_EQ(run["capacity_bytes"], 40'000'000'000);
+  ASSERT_EQ(run.at("tiers").size(), 2U);
+  const json& ssd = run["tiers"][1];
+  EXPECT_EQ(ssd.at("name"), "ssd");
+  EXPECT_EQ(ssd.at("capacity_bytes"), 30'000'000'000);
+  EXPECT_EQ(ssd.at("bytes_per_second"), 3e9);
+  EXPECT_GT(ssd.at("hits"), 0);
+  EXPECT_GT(ssd.at("written_bytes"), 0);
+  EXPECT_NEAR(ssd.at("load_seconds"), ssd.at("loaded_bytes").get<double>() / 3e9, 1e-6);
+  EXPECT_EQ(run["tiers"][0]["hits"].get<int>() + ssd["hits"].get<int>(), run["hits"]);
+  const Ran text = Sim({"run", "--generate", "chat", "--requests", "50", "--tiers", "ram=1GB:9GB"});
+  EXPECT_NE(text.out.find("ram hits"), std::string::npos) << text.out;
+  for (const auto& [tiers, part] : std::vector<std::pair<std::string, std::string>>{
+           {"host", "host=64GB:25GB/s"},
+           {"host=1GB", "host=64GB:25GB/s"},
+           {"=1GB:1GB", "host=64GB:25GB/s"},
+           {"host=much:1GB", "much"},
+           {"host=0:1GB", "room"},
+           {"host=1GB:0/s", "speed above 0"},
+           {"host=1GB:fast", "fast"},
+           {"a=1GB:1GB,a=1GB:1GB", "name of a tier before it"},
+           {"a=9000000TB:1GB,b=9000000TB:1GB,c=9000000TB:1GB", "counted"}}) {
+    ExpectRefused(Run({"--tiers", tiers}), 2, part);
+  }
+  ExpectRefused(Run({"--tiers", "host=1GB:1GB", "--capacity", "1GB"}), 2, "--capacity");
+  ExpectRefused(Run({"--tiers", "host=1GB:1GB", "--strategy", "oracle"}), 2, "oracle");
+}
+
 TEST_F(CairnSimTest, LimitsAndAblationsAndCosts) {
   const json limited = Sim(Run({"--capacity", "20GB", "--limit", "50"})).Json();
   EXPECT_EQ(limited["requests"], 50);
@@ -151,6 +135,11 @@ TEST_F(CairnSimTest, LimitsAndAblationsAndCosts) {
   const json flops =
       Sim(Run({"--capacity", "20GB", "--cost", "flops", "--query-heads", "24"})).Json();
   EXPECT_GT(flops["per_pair_seconds"], 0);
+  const json marconi = Sim(Run({"--capacity", "20GB", "--strategy", "marconi", "--eviction",
+                                "marconi", "--marconi-alpha", "0.5"}))
+                           .Json();
+  EXPECT_EQ(marconi["marconi_alpha"], 0.5);
+  EXPECT_GT(marconi["served_tokens"], 0);
 }
 
 TEST_F(CairnSimTest, TablesForPeople) {
@@ -178,6 +167,8 @@ TEST_F(CairnSimTest, WrongUsageIsNamed) {
   ExpectRefused(Run({"--capacity", "1GB", "--write-bandwidth", "0"}), 2, "--write-bandwidth");
   ExpectRefused(Run({"--capacity", "1GB", "--cost", "flops"}), 2, "--query-heads");
   ExpectRefused(Run({"--capacity", "1GB", "--flops-per-second", "nan"}), 2, "--flops-per-second");
+  ExpectRefused(Run({"--capacity", "1GB", "--marconi-alpha", "nan"}), 2, "--marconi-alpha");
+  ExpectRefused(Run({"--capacity", "1GB", "--strategy", "two_sided:0"}), 2, "two_sided:<m>");
   ExpectRefused(Run({"--capacity", "1GB", "--trace", "x"}), 2, "one of them");
   ExpectRefused(Run({"--capacity", "1GB", "--colour"}), 2, "--colour");
   ExpectRefused({"run", "--capacity", "1GB", "--json"}, 2, "--trace");
@@ -231,6 +222,12 @@ TEST_F(CairnSimTest, SweepRunsAllCombinations) {
   EXPECT_EQ(runs[2]["capacity_bytes"], 50'000'000'000);
   const json alone = Sim({"run", "--trace", trace, "--capacity", "5GB", "--json"}).Json();
   EXPECT_EQ(WithoutSeconds(runs[0]), WithoutSeconds(alone));
+  const Ran states = Sim({"sweep", "--traces", trace, "--strategies", "marconi",
+                          "--capacity-checkpoints", "20,200", "--json"});
+  ASSERT_EQ(states.Json().size(), 2U);
+  EXPECT_EQ(states.Json()[1]["capacity_checkpoints"], 200);
+  EXPECT_EQ(states.Json()[1]["eviction"], "marconi");
+  EXPECT_EQ(Sim({"sweep", "--traces", trace, "--strategies", "trie", "--json"}).code, 2);
   const Ran table = Sim(args);
   EXPECT_EQ(table.code, 0);
   EXPECT_NE(table.out.find("turn_end@lru"), std::string::npos) << table.out;
@@ -414,10 +411,6 @@ TEST_F(CairnSimTest, BrokenInstancesAreNamed) {
   EXPECT_EQ(Solve(trie("[0, 1]", "[0, 1]"), {"--prices", "nan"}).code, 2);
   EXPECT_EQ(Solve(trie("[0, 1]", "[0, 1]"), {"--budget", "much"}).code, 2);
   ExpectRefused({"solve", "--json", "--instance", dir_ / "none.json"}, 1, "none.json");
-}
-
-TEST_F(CairnSimTest, PublishedRunsThatAreAbsentAreNamed) {
-  ExpectRefused({"published", "--json", "--folder", dir_ / "none"}, 1, "none");
 }
 
 }  // namespace

@@ -182,7 +182,7 @@ RC_GTEST_PROP(SimulatorProperty, WithRoomForEverythingDenseServesTheOverlap, ())
   std::mt19937_64 random(seed);
   Options options = AnyOptions(random);
   options.strategy = "dense";
-  options.eviction = *rc::gen::element<std::string>("lru", "lfu", "w_tinylfu", "value");
+  options.eviction = *rc::gen::element<std::string>("lru", "lfu", "w_tinylfu", "value", "marconi");
   options.capacity_bytes = std::numeric_limits<std::uint64_t>::max();
   options.learned.max_sites = 1000;
   const Report report = Run(options, AnyTrace(random, 100));
@@ -196,8 +196,8 @@ RC_GTEST_PROP(SimulatorProperty, WhateverTheStrategyTheBooksBalance, ()) {
   std::mt19937_64 random(seed);
   Options options = AnyOptions(random);
   options.strategy = *rc::gen::element<std::string>("trie", "none", "turn_end", "turn_end_demand",
-                                                    "dense", "block:16");
-  options.eviction = *rc::gen::element<std::string>("lru", "lfu", "w_tinylfu", "value");
+                                                    "dense", "block:16", "marconi", "two_sided:3");
+  options.eviction = *rc::gen::element<std::string>("lru", "lfu", "w_tinylfu", "value", "marconi");
   options.context_tokens = random() % 2 == 0 ? 0 : 60;
   const auto trace = AnyTrace(random, 120);
   const Report report = Run(options, trace);
@@ -218,6 +218,32 @@ RC_GTEST_PROP(SimulatorProperty, WhateverTheStrategyTheBooksBalance, ()) {
   RC_ASSERT(again.bytes_written == report.bytes_written);
   RC_ASSERT(again.peak_bytes == report.peak_bytes);
   RC_ASSERT(again.evicted_checkpoints == report.evicted_checkpoints);
+}
+
+RC_GTEST_PROP(SimulatorProperty, TiersThatCostNothingChangeNothing, ()) {
+  const auto seed = *rc::gen::arbitrary<std::uint32_t>();
+  std::mt19937_64 random(seed);
+  Options options = AnyOptions(random);
+  options.strategy = *rc::gen::element<std::string>("trie", "turn_end_demand", "dense", "marconi");
+  options.eviction = *rc::gen::element<std::string>("lru", "gdsf", "value", "marconi");
+  const auto trace = AnyTrace(random, 120);
+  const Report one = Run(options, trace);
+  const std::uint64_t host = random() % (options.capacity_bytes + 1);
+  options.tiers = {
+      {.name = "host", .capacity_bytes = host, .bytes_per_s = 1e30},
+      {.name = "ssd", .capacity_bytes = options.capacity_bytes - host, .bytes_per_s = 1e30}};
+  const Report two = Run(options, trace);
+  RC_ASSERT(two.served_tokens == one.served_tokens);
+  RC_ASSERT(two.bytes_written == one.bytes_written);
+  RC_ASSERT(two.peak_bytes == one.peak_bytes);
+  RC_ASSERT(two.tiers[0].hits + two.tiers[1].hits == two.hits);
+  RC_ASSERT(two.tiers[0].peak_bytes <= host);
+  // With speeds that matter, loading never costs more than the prefill it saves.
+  options.tiers[0].bytes_per_s = 1e4;
+  options.tiers[1].bytes_per_s = 1e3;
+  const Report slow = Run(options, trace);
+  RC_ASSERT(slow.tiers[0].load_s + slow.tiers[1].load_s <= slow.saved_s * (1 + 1e-9));
+  RC_ASSERT(slow.served_tokens + slow.gap_tokens == slow.overlap_tokens);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
+#include <set>
+
 #include "libcache/trace/trace.h"
 #include "tests/unit/libcache/trace/temp_file.h"
 
@@ -193,6 +195,109 @@ TEST(TraceReaderTest, SaysWhatIsMalformedInMooncake) {
        "input_length: expected a whole number not below 0, found 4e9"},
       {R"({"timestamp":1,"t":1})", "fields: expected those of one format (t, input_len, blocks"},
       {R"({"who":"me"})", "fields: expected those of one format (t, input_len, blocks"},
+  };
+  for (const auto& [text, error] : cases) {
+    const TempFile file(".jsonl", text);
+    const auto requests = ReadFile(file.path());
+    ASSERT_FALSE(requests.has_value()) << text;
+    EXPECT_EQ(requests.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_TRUE(requests.error().message.starts_with(file.path() + ":1: " + error))
+        << requests.error().message << "\nnot: " << error;
+  }
+}
+
+std::string Lookup(const std::string& time, const std::string& rest) {
+  return R"({"timestamp": )" + time + R"(, "request_id": "r", "model_name": "m", )" + rest +
+         R"(, "dtypes": ["bfloat16"], "shapes": [[2, 32, 256, 128]]})" + "\n";
+}
+
+// As docs/traces.md shows it: whole chunks, what follows them is hidden.
+TEST(TraceReaderTest, ReadsLookupsOfLmcache) {
+  const auto requests = ReadText(
+      Lookup("1711929600.5",
+             R"("chunk_size": 256, "seq_len": 700, "chunk_hashes": ["0xabcd", "0xEF01"])") +
+      Lookup("1711929602", R"("chunk_size": 256, "seq_len": 700, "chunk_hashes": ["0xabcd"])") +
+      Lookup("1711929602", R"("chunk_size": 16, "seq_len": 0, "chunk_hashes": [])"));
+  ASSERT_TRUE(requests.has_value()) << requests.error().message;
+  ASSERT_EQ(requests->size(), 3U);
+  const TraceRequest expected = {.arrival_s = 0,
+                                 .tenant = "m",
+                                 .input_tokens = 700,
+                                 .block_tokens = 256,
+                                 .path = {{0xABCD, 256}, {0xEF01, 256}}};
+  EXPECT_EQ(requests->front(), expected);
+  EXPECT_DOUBLE_EQ((*requests)[1].arrival_s, 1.5);
+  EXPECT_EQ((*requests)[1].path.size(), 1U) << "fewer chunks than tokens are no fault";
+  EXPECT_EQ((*requests)[2].block_tokens, 16U);
+}
+
+TEST(TraceReaderTest, HashesOfAnyLengthAreKeptApart) {
+  const std::string digest(62, '7');
+  const std::vector<std::string> hashes = {"0x" + digest + "00",
+                                           "0x" + digest + "01",
+                                           "0x00" + digest,
+                                           "0x0000000000000000" + digest,
+                                           "0x7",
+                                           "-0x7",
+                                           "0xffffffffffffffff",
+                                           "0x1ffffffffffffffff"};
+  std::string list;
+  for (const std::string& hash : hashes) {
+    list += (list.empty() ? "\"" : ", \"") + hash + "\"";
+  }
+  const auto requests =
+      ReadText(Lookup("1", R"("chunk_size": 1, "seq_len": 8, "chunk_hashes": [)" + list + "]"));
+  ASSERT_TRUE(requests.has_value()) << requests.error().message;
+  std::set<std::uint64_t> ids;
+  for (const TraceSegment& segment : requests->front().path) {
+    ids.insert(segment.id);
+  }
+  EXPECT_EQ(ids.size(), hashes.size());
+}
+
+// Threads stamp a lookup before they queue for the log.
+TEST(TraceReaderTest, LookupsMayBeLoggedALittleLate) {
+  const std::string rest = R"("chunk_size": 1, "seq_len": 1, "chunk_hashes": [])";
+  const auto late = ReadText(Lookup("20", rest) + Lookup("19.25", rest) + Lookup("20.5", rest));
+  ASSERT_TRUE(late.has_value()) << late.error().message;
+  EXPECT_DOUBLE_EQ((*late)[1].arrival_s, 0);
+  EXPECT_DOUBLE_EQ((*late)[2].arrival_s, 0.5);
+  const auto backwards = ReadText(Lookup("20", rest) + Lookup("18.5", rest));
+  ASSERT_FALSE(backwards.has_value());
+  EXPECT_NE(
+      backwards.error().message.find(":2: timestamp: expected at least 20, the time of line 1"),
+      std::string::npos)
+      << backwards.error().message;
+}
+
+TEST(TraceReaderTest, SaysWhatIsMalformedInLookups) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {R"({"timestamp":1,"chunk_size":4,"seq_len":4})",
+       "chunk_hashes: expected the field, found none"},
+      {R"({"chunk_size":4,"seq_len":4,"chunk_hashes":[]})",
+       "timestamp: expected the field, found none"},
+      {R"({"timestamp":1,"chunk_size":0,"seq_len":4,"chunk_hashes":[]})",
+       "chunk_size: expected at least 1, found 0"},
+      {R"({"timestamp":1,"chunk_size":4,"seq_len":16777217,"chunk_hashes":[]})",
+       "seq_len: expected at most 16777216 tokens, found 16777217"},
+      {R"({"timestamp":1,"chunk_size":4,"seq_len":7,"chunk_hashes":["0x1","0x2"]})",
+       "chunk_hashes: expected at most 1 whole chunks of 4 in 7 tokens, found 2"},
+      {R"({"timestamp":1,"chunk_hashes":["1f"]})",
+       "chunk_hashes: expected a list of hexadecimal strings, found \"1f\""},
+      {R"({"timestamp":1,"chunk_hashes":["0x"]})",
+       "chunk_hashes: expected a list of hexadecimal strings, found \"0x\""},
+      {R"({"timestamp":1,"chunk_hashes":["0x12345678901234567g"]})",
+       "chunk_hashes: expected a list of hexadecimal strings, found \"0x12345678901234567g\""},
+      {R"({"timestamp":1,"chunk_hashes":[17]})",
+       "chunk_hashes: expected a list of hexadecimal strings, found 17"},
+      {R"({"timestamp":1,"chunk_hashes":[["0x1"]]})",
+       "chunk_hashes: expected a list of hexadecimal strings, found a list"},
+      {R"({"timestamp":1,"chunk_hashes":"0x1"})",
+       "chunk_hashes: expected a list of hexadecimal strings, found \"0x1\""},
+      {R"({"timestamp":1,"model_name":7})", "model_name: expected a string or null, found 7"},
+      {R"({"timestamp":1,"chunk_size":4,"hash_ids":[]})",
+       "fields: expected those of one format (t, input_len, blocks"},
+      {R"({"t":1,"chunk_size":4})", "fields: expected those of one format (t, input_len, blocks"},
   };
   for (const auto& [text, error] : cases) {
     const TempFile file(".jsonl", text);
