@@ -542,12 +542,15 @@ TEST_F(CairnctlTest, CompletionKnowsEveryCommand) {
   const Ran help = ctl({"--help"});
   EXPECT_EQ(help.code, 0);
   const std::set<std::string> commands = CommandsInHelp(help.out);
-  EXPECT_EQ(commands.size(), 13U) << help.out;
+  EXPECT_EQ(commands.size(), 14U) << help.out;
   for (const std::string shell : {"bash", "zsh", "fish"}) {
     const Ran script = ctl({"completion", shell});
     EXPECT_EQ(script.code, 0);
     for (const std::string& command : commands) {
       EXPECT_TRUE(Contains(script.out, command)) << shell << ": " << command;
+    }
+    for (const std::string action : {"show", "explain", "export", "import"}) {
+      EXPECT_TRUE(Contains(script.out, action)) << shell << ": placement " << action;
     }
     for (const std::string option : {"host-only", "prefix", "connect", "json", "yes", "wait"}) {
       EXPECT_TRUE(Contains(script.out, option)) << shell << ": " << option;
@@ -576,6 +579,7 @@ TEST_F(CairnctlTest, BashCompletes) {
   };
   EXPECT_EQ(completed("cairnctl st"), "status\n");
   EXPECT_EQ(completed("cairnctl --json tr"), "tree\n");
+  EXPECT_EQ(completed("cairnctl placement ex"), "explain export\n");
   EXPECT_EQ(completed("cairnctl evict ab --h"), "--host-only --help\n");
   EXPECT_EQ(completed("cairnctl completion ''"),
             "bash zsh fish --connect --timeout --json --help\n");

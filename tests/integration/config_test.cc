@@ -40,6 +40,8 @@ class ConfigTest : public DaemonTest {
             {"allow-insecure-tcp", "true"},
             {"planner", "block:64"},
             {"eviction", "lru"},
+            {"placement-memory", "8388608"},
+            {"placement-file", dir_ / "learned"},
             {"members", "unix:" + (dir_ / "cairn.sock") + ",10.0.0.1:7411"},
             {"threads", "2"},
             {"workers", "3"},
