@@ -145,11 +145,16 @@ class LearnedPlacement {
   void Refresh(CheckpointId id);
   void RefreshEdge(SiteId id);
   void RefreshAround(SiteId site);
-  [[nodiscard]] ChainCandidate CandidateAt(SiteId site, std::uint32_t position, double share,
-                                           double price, double write_price) const;
-  [[nodiscard]] std::vector<ChainCandidate> CandidatesOf(const Request& request,
-                                                         const Places& places, double price,
-                                                         double write_price) const;
+  /// What is expected of a place.
+  struct Outlook {
+    double returns = 0;  ///< Probability that it is used again.
+    double held_s = 0;   ///< How long it is held until then, or until it is given up.
+  };
+  [[nodiscard]] Outlook OutlookOf(SiteId id) const;
+  void AddCandidate(const Outlook& outlook, SiteId id, std::uint32_t position, double share);
+  void FindCandidates(const Request& request, const Places& places);
+  void PriceCandidates(double price, double write_price);
+  [[nodiscard]] std::size_t MostStates(double bytes) const;
 
   Config config_;
   std::vector<Owner> owners_;
@@ -164,6 +169,10 @@ class LearnedPlacement {
   std::array<std::deque<Waiting>, AgeBins::kCount> waiting_;  // By age bin, oldest first.
   std::vector<double> values_;                                // By checkpoint, as of its refresh.
   IndexedHeap<Order> heap_{Order{&values_}};
+  // Of the plan at hand; kept for their memory.
+  std::vector<ChainCandidate> candidates_;
+  std::vector<double> held_s_;  // Of each candidate: how long its bytes are paid for.
+  ChainChoice chain_choice_;
 };
 
 }  // namespace cairn
