@@ -72,7 +72,10 @@ void LearnedPlacement::Restart(SiteId id, double now_s) {
 }
 
 void LearnedPlacement::AdvanceTo(double now_s) {
-  now_s_ = std::max(now_s_, now_s);
+  if (!(now_s > now_s_)) {
+    return;  // Everything that was due at this moment has been seen to.
+  }
+  now_s_ = now_s;
   for (std::size_t bin = 0; bin + 1 < waiting_.size(); ++bin) {
     const double end_s = AgeBins::End_s(bin);
     while (!waiting_[bin].empty() && waiting_[bin].front().since_s + end_s <= now_s_) {

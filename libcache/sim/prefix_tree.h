@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <limits>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
 #include "libcache/placement/site_tree.h"
@@ -30,8 +29,8 @@ struct Node {
 
 /// Every prefix that was ever seen, resident or not, with stretches that nothing distinguishes in
 /// one node. Node 0 is the root, which covers nothing. A prompt is a list of words, one per block,
-/// each of which stands for the whole prefix up to its block (ChainWords). 48 bytes per node, about
-/// 40 to find it, and 8 per block. Not thread-safe.
+/// each of which stands for the whole prefix up to its block (ChainWords). 48 bytes per node, 24 to
+/// 48 to find it, and 8 per block. Not thread-safe.
 class PrefixTree {
  public:
   PrefixTree();
@@ -59,9 +58,19 @@ class PrefixTree {
     return words_[node.words + block];
   }
 
+  /// The entry of a word, or the free one where it would go. Words are as good as random.
+  struct Entry {
+    std::uint64_t word = 0;
+    NodeId node = kNoNode;
+  };
+  [[nodiscard]] std::size_t EntryOf(std::uint64_t word) const;
+  void SetByFirstWord(std::uint64_t word, NodeId id);
+
   std::vector<Node> nodes_;
   std::vector<std::uint64_t> words_;
-  std::unordered_map<std::uint64_t, NodeId> by_first_word_;
+  // Open addressing: a lookup is one cache miss, and a walk down a path waits for each.
+  std::vector<Entry> by_first_word_;
+  std::size_t entries_ = 0;
 };
 
 }  // namespace cairn::sim
