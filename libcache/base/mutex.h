@@ -11,6 +11,7 @@
 #define CAIRN_CAPABILITY(x) CAIRN_ANNOTATE(capability(x))
 #define CAIRN_SCOPED_CAPABILITY CAIRN_ANNOTATE(scoped_lockable)
 #define CAIRN_GUARDED_BY(x) CAIRN_ANNOTATE(guarded_by(x))
+#define CAIRN_PT_GUARDED_BY(x) CAIRN_ANNOTATE(pt_guarded_by(x))
 #define CAIRN_REQUIRES(...) CAIRN_ANNOTATE(requires_capability(__VA_ARGS__))
 #define CAIRN_EXCLUDES(...) CAIRN_ANNOTATE(locks_excluded(__VA_ARGS__))
 #define CAIRN_ACQUIRE(...) CAIRN_ANNOTATE(acquire_capability(__VA_ARGS__))

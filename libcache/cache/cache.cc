@@ -47,11 +47,18 @@ Result<std::unique_ptr<Cache>> Cache::Open(const Config& config, std::unique_ptr
   if (const Status valid = config.Validate(); !valid) {
     return Fail(valid.error());
   }
-  auto planner = MakePlanner(config.planner);
+  const bool learned = config.planner == kLearnedPlanner;
+  Result<std::unique_ptr<Planner>> planner = nullptr;
+  if (!learned) {
+    planner = MakePlanner(config.planner);
+  }
   if (!planner) {
     return Fail(planner.error());
   }
-  auto policy = MakeEvictionPolicy(config.eviction);
+  Result<std::unique_ptr<EvictionPolicy>> policy = nullptr;
+  if (!learned || config.eviction != kLearnedEviction) {
+    policy = MakeEvictionPolicy(config.eviction);
+  }
   if (!policy) {
     return Fail(policy.error());
   }
@@ -89,10 +96,11 @@ Cache::Cache(const Config& config, std::unique_ptr<ColdTier> cold, std::unique_p
       planner_(std::move(planner)),
       index_(static_cast<std::uint32_t>(
           std::min<std::uint64_t>(config.index_bytes / kBytesPerNode, UINT32_MAX / 2))),
+      trie_(MakeTrie(config, &index_, arena_.get(), cold_.get())),
       policy_(std::move(policy)),
       host_({.index = &index_,
              .arena = arena_.get(),
-             .policy = policy_.get(),
+             .policy = policy_ != nullptr ? policy_.get() : trie_.get(),
              .stats = &stats_,
              .shape =
                  [this](std::uint16_t id) CAIRN_REQUIRES(mu_) {
@@ -103,6 +111,28 @@ Cache::Cache(const Config& config, std::unique_ptr<ColdTier> cold, std::unique_p
       cold_bytes_per_us_(kFirstColdBytesPerUs) {}
 
 Cache::~Cache() { Shutdown(); }
+
+std::unique_ptr<TriePlacement> Cache::MakeTrie(const Config& config, const PrefixIndex* index,
+                                               const Arena* arena, const ColdTier* cold) {
+  if (config.planner != kLearnedPlanner) {
+    return nullptr;
+  }
+  return std::make_unique<TriePlacement>(TriePlacement::Config{
+      .index = index,
+      .arena = arena,
+      .clock = config.clock,
+      .memory_bytes = config.placement_bytes,
+      .capacity_bytes =
+          arena->capacity_bytes() + (cold == nullptr ? 0 : cold->Stats().capacity_bytes)});
+}
+
+NodeId Cache::InsertNode(NodeId parent, const PrefixKey& key, std::uint32_t position, bool tail) {
+  const NodeId id = index_.Insert(parent, key, position, tail);
+  if (id != kNoId && trie_ != nullptr) {
+    trie_->OnNewNode(id);
+  }
+  return id;
+}
 
 void Cache::Shutdown() {
   if (writer_ != nullptr) {
@@ -227,6 +257,9 @@ NamespaceId Cache::AddNamespace(const NamespaceSpec& spec, const PrefixKey& seed
   state.root = index_.InsertRoot(seed, static_cast<std::uint16_t>(id));
   namespaces_.push_back(std::move(state));
   namespace_by_seed_.emplace(seed, id);
+  if (trie_ != nullptr) {
+    trie_->AddNamespace(namespaces_.back().root, spec);
+  }
   return id;
 }
 
@@ -266,6 +299,9 @@ void Cache::SweepExpired() {
     stats_.aborted += 1;
     EndReservation(token);
   }
+  if (trie_ != nullptr) {
+    trie_->CatchUp();
+  }
 }
 
 bool Cache::FlushCold(TimePoint deadline) {
@@ -294,7 +330,7 @@ NodeId Cache::ParentOfRecovered(const ObjectRecord& record) {
   if (spec.kv_bytes_per_token != 0 || position == 0) {
     return kNoId;
   }
-  return index_.Insert(root, record.parent, position, false);
+  return InsertNode(root, record.parent, position, false);
 }
 
 Status Cache::RecoverCold() {

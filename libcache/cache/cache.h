@@ -17,6 +17,7 @@
 #include "libcache/base/thread_pool.h"
 #include "libcache/cache/cold_writer.h"
 #include "libcache/cache/host_tier.h"
+#include "libcache/cache/trie_placement.h"
 #include "libcache/cache/types.h"
 #include "libcache/index/prefix_index.h"
 #include "libcache/model/prefix_key.h"
@@ -40,8 +41,11 @@ class Cache {
     std::uint64_t host_bytes = 0;  ///< The arena; a hard cap.
     bool huge_pages = true;
     std::uint64_t index_bytes = 64 * kMiB;  ///< Trie memory; the longest unused ghosts go first.
+    /// A name of MakePlanner, or "trie": learned.
     std::string planner = "turn_end_demand";
+    /// A name of MakeEvictionPolicy. "value" is learned too where the planner is.
     std::string eviction = "value";
+    std::uint64_t placement_bytes = 32 * kMiB;  ///< Statistics of the planner "trie".
     std::chrono::milliseconds lease_time{30'000};
     std::uint32_t max_leases_per_session = 1024;
     std::uint32_t max_reservations_per_session = 16384;
@@ -188,7 +192,26 @@ class Cache {
 
   [[nodiscard]] const Arena& arena() const { return *arena_; }
   [[nodiscard]] const Config& config() const { return config_; }
-  [[nodiscard]] std::string_view planner_name() const { return planner_->Name(); }
+  [[nodiscard]] std::string_view planner_name() const { return config_.planner; }
+
+  // The learned placement. All fail with kUnsupported where the planner is another.
+
+  [[nodiscard]] Result<PlacementSummary> Placement(std::size_t most_places) const
+      CAIRN_EXCLUDES(mu_);
+  /// Errors: those of Lookup.
+  Result<PathPlacement> ExplainPlacement(const std::string& key_hex) const CAIRN_EXCLUDES(mu_);
+  [[nodiscard]] Result<PlacementModels> LearnedModels() const CAIRN_EXCLUDES(mu_);
+  struct PlacePage {
+    std::vector<PlaceRecord> places;
+    std::uint32_t next = 0;  ///< Where the next page begins; 0 after the last.
+  };
+  /// A bounded piece of what is known of places, in no order.
+  Result<PlacePage> LearnedPlaces(std::uint32_t from) const CAIRN_EXCLUDES(mu_);
+  /// Adds what was learned before a restart, or elsewhere. Errors: kCorrupt.
+  Status MergeLearnedModels(const PlacementModels& models) CAIRN_EXCLUDES(mu_);
+  /// A place must come after the one above it. Returns how many were taken: what hangs from unknown
+  /// places is left out, and what comes when statistics are full.
+  Result<std::size_t> MergeLearnedPlaces(std::span<const PlaceRecord> places) CAIRN_EXCLUDES(mu_);
 
  private:
   static constexpr double kAverageWeight = 0.1;  // Of the newest sample in a moving average.
@@ -242,6 +265,17 @@ class Cache {
   Cache(const Config& config, std::unique_ptr<ColdTier> cold, std::unique_ptr<Arena> arena,
         std::unique_ptr<EvictionPolicy> policy, std::unique_ptr<Planner> planner);
 
+  [[nodiscard]] static std::unique_ptr<TriePlacement> MakeTrie(const Config& config,
+                                                               const PrefixIndex* index,
+                                                               const Arena* arena,
+                                                               const ColdTier* cold);
+  /// Into the index, and into what is known of places.
+  NodeId InsertNode(NodeId parent, const PrefixKey& key, std::uint32_t position, bool tail)
+      CAIRN_REQUIRES(mu_);
+  /// Where a request should emit whose prompt's walk ended at `deepest`, with KV down to
+  /// `kv_tokens`; the learned placement learns from it.
+  std::vector<std::uint32_t> PlanFor(NodeId deepest, std::uint32_t kv_tokens,
+                                     const PlanInput& input) CAIRN_REQUIRES(mu_);
   Status RecoverCold() CAIRN_EXCLUDES(mu_);
   NodeId ParentOfRecovered(const ObjectRecord& record) CAIRN_REQUIRES(mu_);
   Status StoreNamespace(NamespaceId id) CAIRN_EXCLUDES(mu_);
@@ -318,12 +352,13 @@ class Cache {
   const Config config_;
   const std::unique_ptr<ColdTier> cold_;
   const std::unique_ptr<Arena> arena_;
-  const std::unique_ptr<Planner> planner_;
+  const std::unique_ptr<Planner> planner_;  // Null where trie_ plans.
   std::atomic<bool> draining_{false};
 
   mutable Mutex mu_;
   PrefixIndex index_ CAIRN_GUARDED_BY(mu_);
-  const std::unique_ptr<EvictionPolicy> policy_ CAIRN_GUARDED_BY(mu_);
+  const std::unique_ptr<TriePlacement> trie_ CAIRN_PT_GUARDED_BY(mu_);  // Null: not learned.
+  const std::unique_ptr<EvictionPolicy> policy_ CAIRN_GUARDED_BY(mu_);  // Null where trie_ is it.
   std::vector<NamespaceState> namespaces_ CAIRN_GUARDED_BY(mu_);
   std::unordered_map<PrefixKey, NamespaceId, PrefixKeyHash> namespace_by_seed_
       CAIRN_GUARDED_BY(mu_);

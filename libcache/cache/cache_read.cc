@@ -95,9 +95,12 @@ void Cache::WalkPath(Path& path, std::span<const PrefixKey> keys) {
     NodeId next = known || may_skip ? index_.Find(keys[i]) : kNoId;
     known = next != kNoId;
     if (!known) {
-      next = index_.Insert(path.node, keys[i], position, false);
+      next = InsertNode(path.node, keys[i], position, false);
       if (next == kNoId) {
         return;  // The trie is full of prefixes in use: this one is not remembered.
+      }
+      if (trie_ != nullptr && trie_->Known(next)) {
+        path.seen_tokens = position;  // Before a restart, or by another daemon.
       }
     }
     const Node& n = index_.node(next);
@@ -209,15 +212,13 @@ Result<MatchResult> Cache::Match(SessionId session, std::uint64_t request, Names
     AddReadyObjects(lease, wish.want_objects, result);
     result.state = best.tier == TierKind::kHost ? MatchState::kReady : MatchState::kPending;
   }
-  result.plan = planner_->Plan(
-      {.prompt_tokens = prompt_tokens,
-       .overlap_tokens = path.seen_tokens,
-       .resume_tokens = resume,
-       .grid_tokens = wish.grid_tokens != 0 ? wish.grid_tokens : space.spec.grid_tokens,
-       .block_tokens = space.spec.block_tokens});
-  if (space.spec.checkpoint_bytes == 0) {
-    result.plan.clear();
-  }
+  result.plan =
+      PlanFor(path.node, path.kv_tokens,
+              {.prompt_tokens = prompt_tokens,
+               .overlap_tokens = path.seen_tokens,
+               .resume_tokens = resume,
+               .grid_tokens = wish.grid_tokens != 0 ? wish.grid_tokens : space.spec.grid_tokens,
+               .block_tokens = space.spec.block_tokens});
   stats_.matches += 1;
   stats_.match_hits += result.lease != 0 ? 1 : 0;
   stats_.boundaries_returned += result.boundaries.size();
@@ -539,6 +540,9 @@ Status Cache::Observe(NamespaceId name_space, const Observation& observation) {
     double& average = namespaces_[name_space].recompute_us_per_token;
     const double now = static_cast<double>(observation.recompute_us) / observation.gap_tokens;
     average = average == 0 ? now : average + kAverageWeight * (now - average);
+    if (trie_ != nullptr) {
+      trie_->SetRecomputeCost(name_space, average);
+    }
   }
   return {};
 }

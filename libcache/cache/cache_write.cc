@@ -55,7 +55,7 @@ Result<NodeId> Cache::NodeForWrite(const NamespaceState& name_space, const Reser
   }
   NodeId node = index_.Find(item.key);
   if (node == kNoId) {
-    node = index_.Insert(parent, item.key, item.position, tail);
+    node = InsertNode(parent, item.key, item.position, tail);
     if (node == kNoId) {
       return Fail(ErrorCode::kOverloaded, "the index is full; raise index_bytes");
     }

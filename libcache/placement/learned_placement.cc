@@ -30,6 +30,10 @@ SiteRef LearnedPlacement::AddOwner(const Owner& owner, double now_s) {
   return tree_.RefOf(tree_.AddRoot(now_s, static_cast<std::uint16_t>(owners_.size() - 1)));
 }
 
+void LearnedPlacement::SetCost(SiteRef root, const PrefillCost& cost) {
+  owners_[tree_.site(root.id).owner].cost = cost;
+}
+
 SiteTraits LearnedPlacement::TraitsOf(SiteId id) const {
   const Site& site = tree_.site(id);
   SiteTraits traits;
@@ -71,14 +75,20 @@ void LearnedPlacement::Restart(SiteId id, double now_s) {
   RefreshEdge(id);
 }
 
-void LearnedPlacement::AdvanceTo(double now_s) {
-  if (!(now_s > now_s_)) {
-    return;  // Everything that was due at this moment has been seen to.
+void LearnedPlacement::AdvanceTo(double now_s) { CatchUp(now_s, config_.aged_per_call); }
+
+bool LearnedPlacement::CatchUp(double now_s, std::size_t most) {
+  now_s_ = std::max(now_s_, now_s);
+  if (now_s_ == caught_up_s_) {
+    return true;
   }
-  now_s_ = now_s;
   for (std::size_t bin = 0; bin + 1 < waiting_.size(); ++bin) {
     const double end_s = AgeBins::End_s(bin);
     while (!waiting_[bin].empty() && waiting_[bin].front().since_s + end_s <= now_s_) {
+      if (most == 0) {
+        return false;
+      }
+      --most;
       const Waiting due = waiting_[bin].front();
       waiting_[bin].pop_front();
       if (!tree_.Valid({due.site, due.generation})) {
@@ -95,6 +105,8 @@ void LearnedPlacement::AdvanceTo(double now_s) {
       RefreshEdge(due.site);
     }
   }
+  caught_up_s_ = now_s_;
+  return true;
 }
 
 void LearnedPlacement::Use(SiteId id, std::uint32_t overlap, double now_s) {
@@ -250,10 +262,26 @@ double LearnedPlacement::BytesFreed(CheckpointId id) const {
          static_cast<double>(owner.kv_bytes_per_token) * kv_tokens;
 }
 
-double LearnedPlacement::Value(CheckpointId id) const {
+LearnedPlacement::Appraisal LearnedPlacement::Appraise(CheckpointId id) const {
   const ResidentCheckpoint& c = tree_.checkpoint(id);
-  const double saved_s = OwnerOf(c.site).cost.Between(tree_.PositionAbove(id), c.position);
-  return RateServed(id) * saved_s / std::max(BytesFreed(id), 1.0);
+  return {.uses_per_s = RateServed(id),
+          .saved_s = OwnerOf(c.site).cost.Between(tree_.PositionAbove(id), c.position),
+          .bytes = BytesFreed(id)};
+}
+
+double LearnedPlacement::Value(CheckpointId id) const { return Appraise(id).value(); }
+
+LearnedPlacement::Appraisal LearnedPlacement::AppraiseNew(const Planned& at) {
+  // As if it were there; nobody looks at the tree meanwhile.
+  const CheckpointId id = tree_.AddCheckpoint(at.site, at.position, 0);
+  const Appraisal appraisal = Appraise(id);
+  tree_.RemoveCheckpoint(id);
+  return appraisal;
+}
+
+double LearnedPlacement::RateFrom(const Planned& at) const {
+  int budget = kPlacesSeen;
+  return Density(at.site) * ShareFrom(at.site, at.position) + RateBelow(at.site, budget);
 }
 
 void LearnedPlacement::Refresh(CheckpointId id) {
@@ -297,14 +325,16 @@ void LearnedPlacement::Remove(CheckpointId id) {
 }
 
 std::optional<CheckpointId> LearnedPlacement::Victim(double now_s) {
+  return Victim(
+      now_s, [](CheckpointId) { return true; }, 0);
+}
+
+std::optional<CheckpointId> LearnedPlacement::Victim(
+    double now_s, const std::function<bool(CheckpointId)>& accept, std::size_t max_refused) {
   AdvanceTo(now_s);
   std::optional<CheckpointId> victim;
   for (int probe = 0; probe < kVictimProbes; ++probe) {
-    victim.reset();
-    heap_.VisitInOrder([&victim](UnitId id) {
-      victim = id;
-      return false;
-    });
+    victim = FirstAccepted(heap_, accept, max_refused);
     if (!victim) {
       break;
     }

@@ -3,8 +3,10 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <limits>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "libcache/placement/chain_choice.h"
@@ -38,6 +40,8 @@ class LearnedPlacement {
     std::uint64_t capacity_bytes = std::numeric_limits<std::uint64_t>::max();
     double mass_half_life_s = 3600;  ///< Of the counts that Site::mass shows.
     std::size_t max_plan = std::numeric_limits<std::size_t>::max();  ///< Positions per request.
+    /// Places whose age one call brings up to date; CatchUp does the rest.
+    std::size_t aged_per_call = std::numeric_limits<std::size_t>::max();
     // Each switched off for an ablation.
     bool learn_reuse = true;     ///< Else all places are alike: only ages and sizes differ.
     bool learn_distance = true;  ///< Else overlaps are expected at known places only.
@@ -57,6 +61,8 @@ class LearnedPlacement {
 
   /// The root of a new trie.
   SiteRef AddOwner(const Owner& owner, double now_s);
+  /// The prefill of the owner of this root was measured anew.
+  void SetCost(SiteRef root, const PrefillCost& cost);
 
   /// A request as it arrives. Positions in tokens, multiples of the owner's grain.
   struct Request {
@@ -104,16 +110,59 @@ class LearnedPlacement {
   void Remove(CheckpointId id);
   /// The least valuable one, or none.
   [[nodiscard]] std::optional<CheckpointId> Victim(double now_s);
+  /// The least valuable one that `accept` takes, at most `max_refused` refusals deep.
+  [[nodiscard]] std::optional<CheckpointId> Victim(double now_s,
+                                                   const std::function<bool(CheckpointId)>& accept,
+                                                   std::size_t max_refused);
+  /// Ages of at most `most` places are brought up to date; true when all are. For a quiet moment:
+  /// what is due by age comes to rest then and not with the next request.
+  bool CatchUp(double now_s, std::size_t most);
   /// What keeping it is worth: prefill seconds saved per byte and second.
   [[nodiscard]] double Value(CheckpointId id) const;
+  /// Value as of the last look at it; cheap.
+  [[nodiscard]] double LastValue(CheckpointId id) const { return values_[id]; }
   /// What goes when it goes: its state and the KV that only it needs.
   [[nodiscard]] double BytesFreed(CheckpointId id) const;
+
+  /// What a checkpoint does, or would do.
+  struct Appraisal {
+    double uses_per_s = 0;
+    double saved_s = 0;  ///< Prefill that one use saves, over the next checkpoint above.
+    double bytes = 0;    ///< Its state and the KV that only it needs.
+    /// Prefill seconds saved per byte and second.
+    [[nodiscard]] double value() const { return uses_per_s * saved_s / (bytes < 1 ? 1 : bytes); }
+  };
+  [[nodiscard]] Appraisal Appraise(CheckpointId id) const;
+  /// Of one at a place where none is.
+  [[nodiscard]] Appraisal AppraiseNew(const Planned& at);
+  /// Overlaps per second that are expected to end at this position of its edge or deeper.
+  [[nodiscard]] double RateFrom(const Planned& at) const;
+
+  /// A place as it is written down, for a restart or for another daemon.
+  struct Remembered {
+    double mass = 0;
+    double age_s = 0;  ///< Since its last use.
+    std::uint32_t uses = 0;
+    std::uint8_t turns = 0;
+    std::uint8_t gap_bin = SiteTraits::kNoGap;
+    bool is_tip = false;
+  };
+  [[nodiscard]] Remembered Remember(SiteId id, double now_s) const;
+  /// A place below `parent`, which may not have this very place yet. No place when there is no
+  /// room.
+  SiteRef Recall(SiteId parent, std::uint32_t position, const Remembered& what, double now_s);
+  /// Adds what another daemon knows of this place: masses and uses add up, the later use counts.
+  void Merge(SiteId id, const Remembered& what, double now_s);
+  /// Adds what another daemon has learned. Errors: kCorrupt; then nothing has changed.
+  Status MergeModels(std::span<const double> reuse, std::span<const double> distance);
 
   [[nodiscard]] const SiteTree& tree() const { return tree_; }
   [[nodiscard]] const ReuseModel& reuse() const { return reuse_; }
   [[nodiscard]] const DistanceModel& distance() const { return distance_; }
   /// What an engine of today would have served and written.
   [[nodiscard]] const EngineShadow& shadow() const { return shadow_; }
+  /// What all plans together asked for.
+  [[nodiscard]] double planned_bytes() const { return planned_bytes_; }
   /// Uses per second that are expected to end on the edge of a place.
   [[nodiscard]] double Density(SiteId id) const;
   [[nodiscard]] std::uint64_t memory_bytes() const;
@@ -162,6 +211,7 @@ class LearnedPlacement {
   ReuseModel reuse_;
   DistanceModel distance_;
   double now_s_ = 0;
+  double caught_up_s_ = -1;  // All ages are as of this moment, if it is not over.
   EngineShadow shadow_;
   double planned_bytes_ = 0;  // Asked for so far.
   // What the engine wrote for the request that was observed last.

@@ -106,6 +106,7 @@ class SiteTree {
   [[nodiscard]] SiteKind KindOf(SiteId id) const;
 
   [[nodiscard]] std::uint32_t sites() const { return live_sites_; }
+  [[nodiscard]] std::uint32_t max_sites() const { return max_sites_; }
   [[nodiscard]] std::uint32_t checkpoints() const { return live_checkpoints_; }
   /// One past the largest id in use, for walking over all.
   [[nodiscard]] std::uint32_t end() const { return static_cast<std::uint32_t>(sites_.size()); }
