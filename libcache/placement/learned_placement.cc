@@ -101,7 +101,9 @@ bool LearnedPlacement::CatchUp(double now_s, std::size_t most) {
       reuse_.Survived(site.traits, bin);
       site.age_bin = static_cast<std::uint8_t>(bin + 1);
       site.density = -1;
-      waiting_[bin + 1].push_back(due);
+      if (bin + 2 < waiting_.size()) {  // Nothing ends the last bin.
+        waiting_[bin + 1].push_back(due);
+      }
       RefreshEdge(due.site);
     }
   }
@@ -226,13 +228,10 @@ double LearnedPlacement::RateBelow(SiteId id, int& budget) const {
     if (--budget < 0) {
       break;
     }
-    CheckpointId shallowest = tree_.site(child).deepest;
+    const CheckpointId shallowest = tree_.site(child).shallowest;
     if (shallowest == kNoCheckpoint) {
       rate += Density(child) + RateBelow(child, budget);
       continue;
-    }
-    while (tree_.checkpoint(shallowest).above != kNoCheckpoint) {
-      shallowest = tree_.checkpoint(shallowest).above;
     }
     rate += Density(child) * (1 - ShareFrom(child, tree_.checkpoint(shallowest).position));
   }
@@ -242,12 +241,8 @@ double LearnedPlacement::RateBelow(SiteId id, int& budget) const {
 double LearnedPlacement::RateServed(CheckpointId id) const {
   const ResidentCheckpoint& c = tree_.checkpoint(id);
   const double from_here = ShareFrom(c.site, c.position);
-  CheckpointId below = kNoCheckpoint;
-  for (CheckpointId i = tree_.site(c.site).deepest; i != id; i = tree_.checkpoint(i).above) {
-    below = i;
-  }
-  if (below != kNoCheckpoint) {
-    const double from_below = ShareFrom(c.site, tree_.checkpoint(below).position);
+  if (c.below != kNoCheckpoint) {
+    const double from_below = ShareFrom(c.site, tree_.checkpoint(c.below).position);
     return Density(c.site) * std::max(0.0, from_here - from_below);
   }
   int budget = kPlacesSeen;
@@ -297,10 +292,16 @@ void LearnedPlacement::RefreshEdge(SiteId id) {
   }
 }
 
-/// Those on the edge and the next one above: what they serve or free has changed.
-void LearnedPlacement::RefreshAround(SiteId site) {
-  RefreshEdge(site);
-  if (const CheckpointId above = tree_.NearestAbove(site); above != kNoCheckpoint) {
+/// What stands above and below on the path: what they serve or free has changed. Those on other
+/// edges below are seen to when their time comes; there may be thousands.
+void LearnedPlacement::RefreshNeighbours(SiteId site, CheckpointId above, CheckpointId below) {
+  if (below != kNoCheckpoint) {
+    Refresh(below);
+  }
+  if (above == kNoCheckpoint) {
+    above = tree_.NearestAbove(site);
+  }
+  if (above != kNoCheckpoint) {
     Refresh(above);
   }
 }
@@ -313,15 +314,15 @@ CheckpointId LearnedPlacement::Add(const Planned& at, std::uint32_t user, double
   }
   values_[id] = Value(id);
   heap_.Push(id);
-  RefreshAround(at.site);
+  RefreshNeighbours(at.site, tree_.checkpoint(id).above, tree_.checkpoint(id).below);
   return id;
 }
 
 void LearnedPlacement::Remove(CheckpointId id) {
   heap_.Erase(id);
-  const SiteId site = tree_.checkpoint(id).site;
+  const ResidentCheckpoint gone = tree_.checkpoint(id);
   tree_.RemoveCheckpoint(id);
-  RefreshAround(site);
+  RefreshNeighbours(gone.site, gone.above, gone.below);
 }
 
 std::optional<CheckpointId> LearnedPlacement::Victim(double now_s) {

@@ -193,7 +193,7 @@ class LearnedPlacement {
   [[nodiscard]] double RateBelow(SiteId id, int& budget) const;
   void Refresh(CheckpointId id);
   void RefreshEdge(SiteId id);
-  void RefreshAround(SiteId site);
+  void RefreshNeighbours(SiteId site, CheckpointId above, CheckpointId below);
   /// What is expected of a place.
   struct Outlook {
     double returns = 0;  ///< Probability that it is used again.

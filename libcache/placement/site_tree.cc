@@ -156,13 +156,19 @@ SiteId SiteTree::Split(SiteId below, std::uint32_t position, double now_s) {
   upper.position = position;
   upper.owner = lower.owner;
   upper.checkpoints_below = lower.checkpoints_below;
-  // The checkpoints hang together from the deepest up: cut the chain at the position.
-  CheckpointId* link = &lower.deepest;
-  while (*link != kNoCheckpoint && checkpoints_[*link].position > position) {
-    link = &checkpoints_[*link].above;
+  // The checkpoints hang together: cut the chain at the position.
+  upper.deepest = AtOrAbove(below, position);
+  if (upper.deepest != kNoCheckpoint) {
+    CheckpointId& first_below = checkpoints_[upper.deepest].below;
+    upper.shallowest = lower.shallowest;
+    lower.shallowest = first_below;
+    if (first_below == kNoCheckpoint) {
+      lower.deepest = kNoCheckpoint;
+    } else {
+      checkpoints_[first_below].above = kNoCheckpoint;
+      first_below = kNoCheckpoint;
+    }
   }
-  upper.deepest = *link;
-  *link = kNoCheckpoint;
   for (CheckpointId c = upper.deepest; c != kNoCheckpoint; c = checkpoints_[c].above) {
     checkpoints_[c].site = id;
     --lower.checkpoints_below;
@@ -171,11 +177,16 @@ SiteId SiteTree::Split(SiteId below, std::uint32_t position, double now_s) {
   return id;
 }
 
-CheckpointId SiteTree::CheckpointAt(SiteId site, std::uint32_t position) const {
+CheckpointId SiteTree::AtOrAbove(SiteId site, std::uint32_t position) const {
   CheckpointId c = sites_[site].deepest;
   while (c != kNoCheckpoint && checkpoints_[c].position > position) {
     c = checkpoints_[c].above;
   }
+  return c;
+}
+
+CheckpointId SiteTree::CheckpointAt(SiteId site, std::uint32_t position) const {
+  const CheckpointId c = AtOrAbove(site, position);
   return c != kNoCheckpoint && checkpoints_[c].position == position ? c : kNoCheckpoint;
 }
 
@@ -190,14 +201,18 @@ CheckpointId SiteTree::AddCheckpoint(SiteId site, std::uint32_t position, std::u
     id = static_cast<CheckpointId>(checkpoints_.size());
     checkpoints_.emplace_back();
   }
-  CheckpointId* link = &sites_[site].deepest;
-  while (*link != kNoCheckpoint && checkpoints_[*link].position > position) {
-    link = &checkpoints_[*link].above;
-  }
-  CAIRN_CHECK(*link == kNoCheckpoint || checkpoints_[*link].position < position);
-  checkpoints_[id] = {
-      .site = site, .position = position, .above = *link, .user = user, .live = true};
-  *link = id;
+  const CheckpointId above = AtOrAbove(site, position);
+  CAIRN_CHECK(above == kNoCheckpoint || checkpoints_[above].position < position);
+  const CheckpointId below =
+      above == kNoCheckpoint ? sites_[site].shallowest : checkpoints_[above].below;
+  checkpoints_[id] = {.site = site,
+                      .position = position,
+                      .above = above,
+                      .below = below,
+                      .user = user,
+                      .live = true};
+  (above == kNoCheckpoint ? sites_[site].shallowest : checkpoints_[above].below) = id;
+  (below == kNoCheckpoint ? sites_[site].deepest : checkpoints_[below].above) = id;
   for (SiteId up = site; up != kNoSite; up = sites_[up].parent) {
     ++sites_[up].checkpoints_below;
   }
@@ -208,12 +223,9 @@ CheckpointId SiteTree::AddCheckpoint(SiteId site, std::uint32_t position, std::u
 void SiteTree::RemoveCheckpoint(CheckpointId id) {
   ResidentCheckpoint& gone = checkpoints_[id];
   CAIRN_CHECK(gone.live);
-  CheckpointId* link = &sites_[gone.site].deepest;
-  while (*link != id) {
-    CAIRN_CHECK(*link != kNoCheckpoint);
-    link = &checkpoints_[*link].above;
-  }
-  *link = gone.above;
+  Site& at = sites_[gone.site];
+  (gone.above == kNoCheckpoint ? at.shallowest : checkpoints_[gone.above].below) = gone.below;
+  (gone.below == kNoCheckpoint ? at.deepest : checkpoints_[gone.below].above) = gone.above;
   for (SiteId up = gone.site; up != kNoSite; up = sites_[up].parent) {
     --sites_[up].checkpoints_below;
   }

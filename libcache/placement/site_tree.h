@@ -31,7 +31,8 @@ struct Site {
   std::uint32_t children = 0;
   std::uint32_t continued = 0;           ///< Children whose edge was used again.
   std::uint32_t checkpoints_below = 0;   ///< On its edge and in all edges below.
-  CheckpointId deepest = kNoCheckpoint;  ///< Resident on its edge; they hang together by `above`.
+  CheckpointId deepest = kNoCheckpoint;  ///< Resident on its edge; they hang together.
+  CheckpointId shallowest = kNoCheckpoint;
   std::uint32_t uses = 0;
   SiteTraits traits;  ///< As of the last use.
   std::uint8_t age_bin = 0;
@@ -49,6 +50,7 @@ struct ResidentCheckpoint {
   SiteId site = kNoSite;
   std::uint32_t position = 0;
   CheckpointId above = kNoCheckpoint;  ///< The next shallower one on the same edge.
+  CheckpointId below = kNoCheckpoint;  ///< The next deeper one there.
   std::uint32_t user = 0;              ///< Whatever the owner wants to find it by.
   bool live = false;
 };
@@ -60,7 +62,7 @@ struct SiteRef {
 };
 
 /// The trie of places, and which checkpoints are resident on it. Structure only: it counts nothing
-/// but what hangs where. At most 112 bytes per site and 20 per checkpoint; when there are
+/// but what hangs where. At most 112 bytes per site and 24 per checkpoint; when there are
 /// `max_sites`, the leaf that was unused for longest is forgotten and its mass goes to its parent.
 ///
 /// Not thread-safe. Ids and references to sites are valid until the next call that makes a site.
@@ -115,6 +117,8 @@ class SiteTree {
  private:
   SiteId Allocate(double now_s);
   bool ForgetOldest(SiteId keep);
+  /// The deepest one on the edge that stands at the position or above it.
+  [[nodiscard]] CheckpointId AtOrAbove(SiteId site, std::uint32_t position) const;
   void LinkChild(SiteId parent, SiteId child);
   void UnlinkChild(SiteId child);
   void PushNewest(SiteId id);

@@ -90,6 +90,7 @@ NodeId PrefixTree::Split(NodeId id, std::uint32_t at) {
   top.state = false;
   top.checkpoint = kNoCheckpoint;
   top.kv_children = low.kv ? 1 : 0;
+  top.kept_for = low.kept_for > 0 ? 1 : 0;
   low.parent = upper;
   low.begin = at;
   SetByFirstWord(WordOf(top, top.begin), upper);

@@ -18,7 +18,7 @@ struct Node {
   NodeId parent = kNoNode;
   std::uint32_t begin = 0;  ///< Blocks from the prompt's start.
   std::uint32_t end = 0;
-  std::uint32_t kept_below = 0;   ///< Checkpoints at its end and below; with the value policy only.
+  std::uint32_t kept_for = 0;     ///< Its state and children whose KV is kept; value policy only.
   std::uint32_t kv_children = 0;  ///< Children whose KV is resident.
   std::uint32_t uses = 0;
   SiteRef site;                             ///< On whose edge it lies, where places are tracked.
