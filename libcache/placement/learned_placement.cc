@@ -15,6 +15,9 @@ constexpr int kPlacesSeen = 64;
 /// An overlap that ends this close before a prompt's end still continues that prompt: the last
 /// tokens of a turn are often written differently when it comes back.
 constexpr std::uint32_t kTurnSlackGrains = 2;
+/// Places are aged in the order of their last use, which is none in memory: each would be waited
+/// for.
+constexpr std::size_t kLookAhead = 8;
 /// Victims whose value turns out to have risen since it was computed, before one is taken anyway.
 constexpr int kVictimProbes = 32;
 
@@ -91,6 +94,9 @@ bool LearnedPlacement::CatchUp(double now_s, std::size_t most) {
       --most;
       const Waiting due = waiting_[bin].front();
       waiting_[bin].pop_front();
+      if (waiting_[bin].size() > kLookAhead) {
+        tree_.Prefetch(waiting_[bin][kLookAhead].site);
+      }
       if (!tree_.Valid({due.site, due.generation})) {
         continue;
       }

@@ -44,25 +44,29 @@ ReuseModel::ReuseModel() : terms_(kSiteKinds * kPerKind) {
   DeriveAll();
 }
 
-void ReuseModel::Derive(std::size_t place) {
-  Term& term = terms_[place];
+void ReuseModel::Derive(Term& term) {
   term.factor = (term.used + kFactorShrinkage) / (term.expected + kFactorShrinkage);
-  const std::size_t kind = place / kPerKind;
-  const std::size_t i = place % kPerKind - AgeBins::kCount;
-  if (i < kRatios) {  // Not for a base: that is below 0, which is a great number here.
-    auto& ratios = ratios_[kind];
-    ratios[kRatioMargin + i] = term.factor;
-    if (i == 0) {
-      std::fill_n(ratios.begin(), kRatioMargin, term.factor);
-    } else if (i + 1 == kRatios) {
-      std::fill_n(ratios.end() - kRatioMargin, kRatioMargin, term.factor);
-    }
+}
+
+void ReuseModel::CopyRatio(std::size_t kind, std::size_t ratio) {
+  const double factor = terms_[kind * kPerKind + AgeBins::kCount + ratio].factor;
+  auto& ratios = ratios_[kind];
+  ratios[kRatioMargin + ratio] = factor;
+  if (ratio == 0) {
+    std::fill_n(ratios.begin(), kRatioMargin, factor);
+  } else if (ratio + 1 == kRatios) {
+    std::fill_n(ratios.end() - kRatioMargin, kRatioMargin, factor);
   }
 }
 
 void ReuseModel::DeriveAll() {
-  for (std::size_t place = 0; place < terms_.size(); ++place) {
-    Derive(place);
+  for (Term& term : terms_) {
+    Derive(term);
+  }
+  for (std::size_t kind = 0; kind < kSiteKinds; ++kind) {
+    for (std::size_t ratio = 0; ratio < kRatios; ++ratio) {
+      CopyRatio(kind, ratio);
+    }
   }
   unseen_.fill(kSmoothEvery);
 }
@@ -94,7 +98,7 @@ std::size_t ReuseModel::RatioOf(const SiteTraits& traits, std::size_t age_bin) {
   const auto gap = std::min<int>(traits.gap_bin, AgeBins::kCount - 1);
   const int steps = static_cast<int>(age_bin) - gap;
   const int ratio = std::clamp(steps + static_cast<int>(kRatios / 2), 0, int{kRatios - 1});
-  return IndexOf(traits.kind) * kPerKind + AgeBins::kCount + static_cast<std::size_t>(ratio);
+  return static_cast<std::size_t>(ratio);
 }
 
 double ReuseModel::Factors(const Places& places) const {
@@ -135,7 +139,9 @@ void ReuseModel::Recompute(std::size_t kind) const {
   double prior = kFirstHazard;
   for (std::size_t bin = 0; bin < AgeBins::kCount; ++bin) {
     const Term& term = terms_[kind * kPerKind + bin];
-    prior = (term.used + kBaseShrinkage * kFalling * prior) / (term.expected + kBaseShrinkage);
+    // The division does not wait for the bin before.
+    const double share = 1 / (term.expected + kBaseShrinkage);
+    prior = term.used * share + kBaseShrinkage * kFalling * share * prior;
     prior = std::max(prior, kLeastHazard);
     base_[kind][bin] = prior;
   }
@@ -148,11 +154,11 @@ void ReuseModel::Observe(const SiteTraits& traits, std::size_t age_bin, double u
   const std::size_t kind = IndexOf(traits.kind);
   const bool has_gap = traits.gap_bin != SiteTraits::kNoGap;
   const std::size_t ratio = has_gap ? RatioOf(traits, age_bin) : 0;
+  Term* const ratio_term = &terms_[kind * kPerKind + AgeBins::kCount + ratio];
   const double base = Base(kind)[age_bin];
-  const double hazard = Factors(places) * base * (has_gap ? terms_[ratio].factor : 1);
+  const double hazard = Factors(places) * base * (has_gap ? ratio_term->factor : 1);
   const double expected = std::min(hazard, kGreatestHazard) * exposure;
-  const auto update = [this, used, expected](std::size_t place, double factor) {
-    Term& term = terms_[place];
+  const auto update = [used, expected](Term& term, double factor) {
     term.used += used;
     // Where the term itself is next to nothing, so is what divides by it.
     term.expected += std::min(expected / factor, kMemory / 10);
@@ -160,15 +166,16 @@ void ReuseModel::Observe(const SiteTraits& traits, std::size_t age_bin, double u
       term.used /= 2;
       term.expected /= 2;
     }
-    Derive(place);
+    Derive(term);
   };
   for (const std::size_t place : places) {
-    update(place, terms_[place].factor);
+    update(terms_[place], terms_[place].factor);
   }
   if (has_gap) {
-    update(ratio, terms_[ratio].factor);
+    update(*ratio_term, ratio_term->factor);
+    CopyRatio(kind, ratio);
   }
-  update(kind * kPerKind + age_bin, base);
+  update(terms_[kind * kPerKind + age_bin], base);
   ++unseen_[kind];
 }
 

@@ -101,8 +101,8 @@ class ReuseModel {
   void HazardsFrom(const SiteTraits& traits, std::size_t age_bin, Bins& hazards) const;
   void Observe(const SiteTraits& traits, std::size_t age_bin, double used, double exposure);
   void Recompute(std::size_t kind) const;
-  /// Sets what is derived of a term that changed: its factor and its place in ratios_.
-  void Derive(std::size_t place);
+  static void Derive(Term& term);
+  void CopyRatio(std::size_t kind, std::size_t ratio);
   void DeriveAll();
 
   // Per kind: bases, ratios, factors; flat, so that a snapshot is a copy.

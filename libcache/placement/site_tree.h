@@ -98,6 +98,13 @@ class SiteTree {
   [[nodiscard]] const ResidentCheckpoint& checkpoint(CheckpointId id) const {
     return checkpoints_[id];
   }
+  /// Somebody is going to look at the place soon, if it is one.
+  void Prefetch(SiteId id) const {
+    if (id < sites_.size()) {
+      __builtin_prefetch(&sites_[id]);
+      __builtin_prefetch(&sites_[id].traits);
+    }
+  }
   [[nodiscard]] bool Valid(SiteRef ref) const {
     return ref.id < sites_.size() && sites_[ref.id].live &&
            sites_[ref.id].generation == ref.generation;
