@@ -24,7 +24,9 @@ constexpr int kVictimProbes = 32;
 }  // namespace
 
 LearnedPlacement::LearnedPlacement(const Config& config)
-    : config_(config), tree_(config.max_sites), shadow_(config.capacity_bytes) {}
+    : config_(config),
+      tree_(config.max_sites, config.mass_half_life_s),
+      shadow_(config.capacity_bytes) {}
 
 SiteRef LearnedPlacement::AddOwner(const Owner& owner, double now_s) {
   CAIRN_CHECK(owners_.size() < std::numeric_limits<std::uint16_t>::max());
@@ -117,16 +119,11 @@ bool LearnedPlacement::CatchUp(double now_s, std::size_t most) {
   return true;
 }
 
-void LearnedPlacement::Use(SiteId id, std::uint32_t overlap, double now_s) {
-  Site& site = tree_.site(id);
+void LearnedPlacement::Use(SiteId id, std::uint32_t overlap) {
+  const Site& site = tree_.site(id);
   const SiteKind kind = tree_.KindOf(id);
   reuse_.Used(site.traits, site.age_bin);
   distance_.Observe(kind, OwnerOf(id).tenant, site.position - overlap);
-  if (site.uses == 0 && site.parent != kNoSite) {
-    ++tree_.site(site.parent).continued;
-  }
-  const double decay = std::exp2(-(now_s - site.last_use_s) / config_.mass_half_life_s);
-  site.mass = site.mass * decay + 1;
 }
 
 LearnedPlacement::Places LearnedPlacement::Observe(const Request& request) {
@@ -146,23 +143,20 @@ LearnedPlacement::Places LearnedPlacement::Observe(const Request& request) {
     } else if (back <= kTurnSlackGrains * OwnerOf(at).grain_tokens) {
       turns = static_cast<std::uint8_t>(std::min(used.turns + 1, 255));
     }
-    const double mass = used.mass;
-    Use(at, request.overlap, now_s);
+    Use(at, request.overlap);
     SiteId upper = at;
     if (back > 0) {
       upper = tree_.Split(at, request.overlap, now_s);
       if (upper != kNoSite) {
         places.junction_is_new = true;
-        tree_.site(upper).mass = 1;
-        tree_.site(at).mass = mass;  // Of its own end; this use was the junction's.
       }
     }
     if (upper == kNoSite) {
       upper = tree_.site(at).parent;  // No room for a new place: the one above has to do.
     }
-    Site& site = tree_.site(upper);
-    ++site.uses;
-    site.gap_bin = gap_bin;
+    tree_.CountUses(upper);
+    tree_.AddMass(upper, 1, now_s);
+    tree_.site(upper).gap_bin = gap_bin;
     at = upper;
   }
   const EngineShadow::Sizes sizes{.checkpoint_bytes = OwnerOf(at).checkpoint_bytes,

@@ -184,7 +184,7 @@ class LearnedPlacement {
 
   void AdvanceTo(double now_s);
   void Restart(SiteId id, double now_s);
-  void Use(SiteId id, std::uint32_t overlap, double now_s);
+  void Use(SiteId id, std::uint32_t overlap);
   [[nodiscard]] SiteTraits TraitsOf(SiteId id) const;
   [[nodiscard]] const Owner& OwnerOf(SiteId id) const { return owners_[tree_.site(id).owner]; }
   /// Share of the overlaps on its edge that end at `position` or deeper.

@@ -1,5 +1,8 @@
 #include "libcache/placement/site_tree.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "libcache/base/check.h"
 
 namespace cairn {
@@ -10,7 +13,30 @@ constexpr int kForgetProbes = 64;
 
 }  // namespace
 
-SiteTree::SiteTree(std::uint32_t max_sites) : max_sites_(max_sites) { CAIRN_CHECK(max_sites > 1); }
+SiteTree::SiteTree(std::uint32_t max_sites, double mass_half_life_s)
+    : max_sites_(max_sites), mass_half_life_s_(mass_half_life_s) {
+  CAIRN_CHECK(max_sites > 1);
+}
+
+void SiteTree::CountUses(SiteId id, std::uint32_t uses) {
+  Site& s = sites_[id];
+  if (s.uses == 0 && uses != 0 && s.parent != kNoSite) {
+    ++sites_[s.parent].continued;
+  }
+  s.uses += uses;
+}
+
+double SiteTree::MassAt(SiteId id, double now_s) const {
+  const Site& s = sites_[id];
+  return s.mass * std::exp2(-std::max(now_s - s.mass_as_of_s, 0.0) / mass_half_life_s_);
+}
+
+void SiteTree::AddMass(SiteId id, double mass, double at_s) {
+  Site& s = sites_[id];
+  const double as_of_s = std::max(s.mass_as_of_s, at_s);
+  s.mass = MassAt(id, as_of_s) + mass * std::exp2(-(as_of_s - at_s) / mass_half_life_s_);
+  s.mass_as_of_s = as_of_s;
+}
 
 std::uint32_t SiteTree::EdgeTokens(SiteId id) const {
   const Site& s = sites_[id];
@@ -83,7 +109,8 @@ bool SiteTree::ForgetOldest(SiteId keep) {
     if (s.first_child == kNoSite && s.checkpoints_below == 0 && id != keep) {
       // What is known of a forgotten place is known of the one above it: an overlap that ends on
       // its edge will end there as far as we can tell.
-      sites_[s.parent].mass += s.mass;
+      AddMass(s.parent, s.mass, s.mass_as_of_s);
+      sites_[s.parent].continued -= s.uses != 0 ? 1 : 0;
       UnlinkChild(id);
       RemoveFromList(id);
       s.live = false;
@@ -113,6 +140,7 @@ SiteId SiteTree::Allocate(double now_s) {
   }
   Site& s = sites_[id];
   s.last_use_s = now_s;
+  s.mass_as_of_s = now_s;
   s.live = true;
   ++live_sites_;
   return id;
@@ -156,6 +184,10 @@ SiteId SiteTree::Split(SiteId below, std::uint32_t position, double now_s) {
   upper.position = position;
   upper.owner = lower.owner;
   upper.checkpoints_below = lower.checkpoints_below;
+  if (lower.uses != 0) {
+    upper.continued = 1;
+    --sites_[parent].continued;  // Until the upper part has uses of its own.
+  }
   // The checkpoints hang together: cut the chain at the position.
   upper.deepest = AtOrAbove(below, position);
   if (upper.deepest != kNoCheckpoint) {

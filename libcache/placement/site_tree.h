@@ -17,8 +17,9 @@ inline constexpr std::uint32_t kNoCheckpoint = std::numeric_limits<std::uint32_t
 /// edge is what lies between the place above it (exclusive) and itself (inclusive); an overlap ends
 /// on exactly one edge.
 struct Site {
-  double last_use_s = 0;        ///< When an overlap last ended on its edge, or when it was made.
-  double mass = 0;              ///< Decayed count of such overlaps, as of last_use_s.
+  double last_use_s = 0;  ///< When an overlap last ended on its edge, or when it was made.
+  double mass = 0;        ///< Decayed count of such overlaps: see SiteTree::MassAt.
+  double mass_as_of_s = 0;
   mutable double density = -1;  ///< Cached by LearnedPlacement; negative: not computed.
   SiteId parent = kNoSite;
   SiteId first_child = kNoSite;  ///< Latest made first.
@@ -29,7 +30,7 @@ struct Site {
   std::uint32_t generation = 0;
   std::uint32_t position = 0;  ///< Tokens from the prompt's start.
   std::uint32_t children = 0;
-  std::uint32_t continued = 0;           ///< Children whose edge was used again.
+  std::uint32_t continued = 0;           ///< Children that have uses.
   std::uint32_t checkpoints_below = 0;   ///< On its edge and in all edges below.
   CheckpointId deepest = kNoCheckpoint;  ///< Resident on its edge; they hang together.
   CheckpointId shallowest = kNoCheckpoint;
@@ -68,7 +69,9 @@ struct SiteRef {
 /// Not thread-safe. Ids and references to sites are valid until the next call that makes a site.
 class SiteTree {
  public:
-  explicit SiteTree(std::uint32_t max_sites);
+  /// Masses lose half in `mass_half_life_s`.
+  explicit SiteTree(std::uint32_t max_sites,
+                    double mass_half_life_s = std::numeric_limits<double>::infinity());
 
   SiteId AddRoot(double now_s, std::uint16_t owner);
   /// A new place at the end of an edge below `parent`. kNoSite when all places are roots, junctions
@@ -79,6 +82,12 @@ class SiteTree {
   SiteId Split(SiteId below, std::uint32_t position, double now_s);
   /// The place was used: it is the last to be forgotten.
   void Touch(SiteId id);
+
+  /// Overlaps ended at the place.
+  void CountUses(SiteId id, std::uint32_t uses = 1);
+  /// Both what is there and what is added decay to the later moment.
+  void AddMass(SiteId id, double mass, double at_s);
+  [[nodiscard]] double MassAt(SiteId id, double now_s) const;
 
   /// Nothing may be resident at this position of this edge yet.
   CheckpointId AddCheckpoint(SiteId site, std::uint32_t position, std::uint32_t user);
@@ -132,6 +141,7 @@ class SiteTree {
   void RemoveFromList(SiteId id);
 
   std::uint32_t max_sites_;
+  double mass_half_life_s_;
   std::vector<Site> sites_;
   std::vector<SiteId> free_sites_;
   std::vector<ResidentCheckpoint> checkpoints_;
