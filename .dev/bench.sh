@@ -7,7 +7,7 @@ source .dev/lib.sh
 BIN=${BIN:-build/release/bin}
 OUT=${OUT:-build/bench}
 TRACES=${CAIRN_TRACES:-../shared/traces}
-NAMES=(get put match ssd redis stream replay rss llama placement micro)
+NAMES=(get put match ssd redis stream replay rss llama placement sim micro)
 
 list() {
   cat <<'TEXT'
@@ -23,6 +23,7 @@ Usage: ./dev bench NAME
   rss      peak memory of a daemon at ten times its cap
   llama    llama.cpp with and without the cache, for each kind of model (ROUNDS=2, MODELS=...)
   placement  share of the prompts served in equal memory by all strategies (cairn-sim; 5 min)
+  sim      a million made-up requests through cairn-sim on one core: time and memory
   micro    parts of the library (Google Benchmark)
   all      all of these
 TEXT
@@ -163,6 +164,15 @@ bench_placement() {
   python3 .dev/placement_cells.py "$OUT/placement.json"
 }
 
+# The limits are those of the design: 60 s of one core and 2 GiB.
+bench_sim() {
+  local user peak
+  /usr/bin/time -f '%U %M' -o "$OUT/sim.time" "$BIN/cairn-sim" run --generate mixed \
+    --requests "${REQUESTS:-1000000}" --capacity 250GB --quiet --json >"$OUT/sim.json"
+  read -r user peak <"$OUT/sim.time"
+  printf '%d requests: %.1f s of CPU, peak %d MiB\n' "${REQUESTS:-1000000}" "$user" $((peak >> 10))
+}
+
 bench_micro() {
   local program found=0
   for program in "$BIN"/bench/*; do
@@ -181,7 +191,7 @@ bench_one() {
       echo
       "$BIN/cairn-bench" put --plane stream --save "$OUT/stream-put.json"
       ;;
-    replay | rss | llama | placement | micro) "bench_$1" ;;
+    replay | rss | llama | placement | sim | micro) "bench_$1" ;;
   esac
 }
 

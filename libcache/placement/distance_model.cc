@@ -104,27 +104,17 @@ double DistanceModel::ShareWithin(SiteKind kind, std::uint8_t tenant, std::uint3
     return 1;
   }
   const auto& before = SumsOf(kind, tenant).before;
-  const std::uint64_t multiple = std::max(grain, 1U);
-  if (edge_tokens <= multiple) {
-    return 1;  // Only the place itself lies on it.
-  }
-  // What is farther back than the edge is long ends above it: the bin where the edge ends counts
-  // for its part inside.
-  const std::size_t last = BinOf(edge_tokens - 1);
-  double all = before[last + 1];
-  if (const std::uint64_t last_end = std::uint64_t{1} << last; edge_tokens < last_end) {
-    all = before[last] + ShareOfMultiples(last_end / 2, last_end, edge_tokens - 1, multiple) *
-                             (all - before[last]);
-  }
+  // Bins that begin beyond the edge: such overlaps end above it.
+  const double all = before[std::min(kBins, 1 + BinOf(edge_tokens - 1))];
   const std::size_t bin = BinOf(distance);
   const std::uint64_t begin = bin == 0 ? 0 : std::uint64_t{1} << (bin - 1);
   const std::uint64_t end = std::uint64_t{1} << bin;
   double within = before[bin + 1];
   if (std::uint64_t{distance} + 1 < end) {
-    const double share = ShareOfMultiples(begin, end, distance, multiple);
+    const double share = ShareOfMultiples(begin, end, distance, std::max(grain, 1U));
     within = std::min(within, before[bin] + share * (within - before[bin]));
   }
-  return all > 0 ? std::min(within / all, 1.0) : 1;
+  return all > 0 ? within / all : 1;
 }
 
 void DistanceModel::Merge(const DistanceModel& other) {

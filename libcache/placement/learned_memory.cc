@@ -28,7 +28,10 @@ SiteRef LearnedPlacement::Recall(SiteId parent, std::uint32_t position, const Re
   tree_.site(parent).is_tip = parent_is_tip;  // As it was written down itself.
   Site& site = tree_.site(id);
   tree_.AddMass(id, what.mass, now_s_);
-  tree_.CountUses(id, what.uses);
+  if (what.uses != 0) {
+    tree_.CountReturn(id);
+  }
+  site.uses += what.uses;
   site.turns = what.turns;
   site.gap_bin = what.gap_bin;
   site.is_tip = what.is_tip;
@@ -55,7 +58,10 @@ void LearnedPlacement::Merge(SiteId id, const Remembered& what, double now_s) {
     caught_up_s_ = -1;
   }
   tree_.AddMass(id, what.mass, now_s_);
-  tree_.CountUses(id, what.uses);
+  if (what.uses != 0) {
+    tree_.CountReturn(id);
+  }
+  site.uses += what.uses;
   site.traits = TraitsOf(id);
   site.density = -1;
   RefreshEdge(id);

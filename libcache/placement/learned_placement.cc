@@ -144,6 +144,7 @@ LearnedPlacement::Places LearnedPlacement::Observe(const Request& request) {
       turns = static_cast<std::uint8_t>(std::min(used.turns + 1, 255));
     }
     Use(at, request.overlap);
+    tree_.CountReturn(at);
     SiteId upper = at;
     if (back > 0) {
       upper = tree_.Split(at, request.overlap, now_s);
@@ -154,7 +155,7 @@ LearnedPlacement::Places LearnedPlacement::Observe(const Request& request) {
     if (upper == kNoSite) {
       upper = tree_.site(at).parent;  // No room for a new place: the one above has to do.
     }
-    tree_.CountUses(upper);
+    ++tree_.site(upper).uses;
     tree_.AddMass(upper, 1, now_s);
     tree_.site(upper).gap_bin = gap_bin;
     at = upper;

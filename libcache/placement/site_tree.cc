@@ -18,12 +18,12 @@ SiteTree::SiteTree(std::uint32_t max_sites, double mass_half_life_s)
   CAIRN_CHECK(max_sites > 1);
 }
 
-void SiteTree::CountUses(SiteId id, std::uint32_t uses) {
+void SiteTree::CountReturn(SiteId id) {
   Site& s = sites_[id];
-  if (s.uses == 0 && uses != 0 && s.parent != kNoSite) {
+  if (s.uses == 0 && !s.came_back && s.parent != kNoSite) {
+    s.came_back = true;
     ++sites_[s.parent].continued;
   }
-  s.uses += uses;
 }
 
 double SiteTree::MassAt(SiteId id, double now_s) const {
@@ -110,7 +110,7 @@ bool SiteTree::ForgetOldest(SiteId keep) {
       // What is known of a forgotten place is known of the one above it: an overlap that ends on
       // its edge will end there as far as we can tell.
       AddMass(s.parent, s.mass, s.mass_as_of_s);
-      sites_[s.parent].continued -= s.uses != 0 ? 1 : 0;
+      sites_[s.parent].continued -= s.came_back ? 1 : 0;
       UnlinkChild(id);
       RemoveFromList(id);
       s.live = false;
@@ -184,10 +184,9 @@ SiteId SiteTree::Split(SiteId below, std::uint32_t position, double now_s) {
   upper.position = position;
   upper.owner = lower.owner;
   upper.checkpoints_below = lower.checkpoints_below;
-  if (lower.uses != 0) {
-    upper.continued = 1;
-    --sites_[parent].continued;  // Until the upper part has uses of its own.
-  }
+  // The lower part came back to the place above, which no longer has it as a child.
+  upper.came_back = lower.came_back;
+  lower.came_back = false;
   // The checkpoints hang together: cut the chain at the position.
   upper.deepest = AtOrAbove(below, position);
   if (upper.deepest != kNoCheckpoint) {

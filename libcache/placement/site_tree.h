@@ -30,7 +30,7 @@ struct Site {
   std::uint32_t generation = 0;
   std::uint32_t position = 0;  ///< Tokens from the prompt's start.
   std::uint32_t children = 0;
-  std::uint32_t continued = 0;           ///< Children that have uses.
+  std::uint32_t continued = 0;           ///< Children whose first use was seen from here.
   std::uint32_t checkpoints_below = 0;   ///< On its edge and in all edges below.
   CheckpointId deepest = kNoCheckpoint;  ///< Resident on its edge; they hang together.
   CheckpointId shallowest = kNoCheckpoint;
@@ -41,7 +41,8 @@ struct Site {
   std::uint8_t turns = 0;
   std::uint8_t gap_bin = SiteTraits::kNoGap;
   bool is_tip = false;
-  bool waits = false;  ///< Queued for the end of its first age bin since last_use_s.
+  bool waits = false;      ///< Queued for the end of its first age bin since last_use_s.
+  bool came_back = false;  ///< Its parent counts it as continued.
   bool live = false;
 };
 static_assert(sizeof(Site) <= 112);
@@ -83,8 +84,9 @@ class SiteTree {
   /// The place was used: it is the last to be forgotten.
   void Touch(SiteId id);
 
-  /// Overlaps ended at the place.
-  void CountUses(SiteId id, std::uint32_t uses = 1);
+  /// An overlap ended on its edge: the place above has a child that came back, if this is its
+  /// first.
+  void CountReturn(SiteId id);
   /// Both what is there and what is added decay to the later moment.
   void AddMass(SiteId id, double mass, double at_s);
   [[nodiscard]] double MassAt(SiteId id, double now_s) const;

@@ -19,6 +19,7 @@ struct Model {
     std::uint32_t generation = 0;
     double mass = 0;
     std::uint32_t uses = 0;
+    bool came_back = false;  ///< For the first time, to its present parent.
   };
   struct Kept {
     SiteId site = kNoSite;
@@ -57,7 +58,7 @@ struct Model {
   [[nodiscard]] std::uint32_t Continued(SiteId id) const {
     std::uint32_t count = 0;
     for (const auto& [other, place] : places) {
-      count += place.parent == id && place.uses != 0 ? 1 : 0;
+      count += place.parent == id && place.came_back ? 1 : 0;
     }
     return count;
   }
@@ -138,8 +139,10 @@ class Driver {
         model_.places[id].mass += 1;
         tree_.AddMass(id, 1, 0);
         if (random_() % 2 == 0) {
-          ++model_.places[id].uses;
-          tree_.CountUses(id);
+          model_.places[id].came_back |=
+              model_.places[id].uses++ == 0 && model_.places[id].parent != kNoSite;
+          tree_.CountReturn(id);
+          ++tree_.site(id).uses;
         }
     }
   }
@@ -225,6 +228,7 @@ class Driver {
     }
     Adopt(upper, model_.places[id].parent, position);
     model_.places[id].parent = upper;
+    std::swap(model_.places[upper].came_back, model_.places[id].came_back);
     for (auto& [checkpoint, at] : model_.kept) {
       if (at.site == id && at.position <= position) {
         at.site = upper;

@@ -38,19 +38,6 @@ TEST(DistanceModelTest, DistancesBeyondTheEdgeDoNotCountOnIt) {
   EXPECT_GT(model.ShareWithin(kTip, 1, 0, 1000, 1), 0.95);
 }
 
-// An edge of 300 tokens holds a sixth of the bin [256, 512); the rest of it ends above.
-TEST(DistanceModelTest, TheBinWhereTheEdgeEndsCountsForItsPartInside) {
-  DistanceModel model;
-  for (std::uint32_t i = 0; i < 400; ++i) {
-    model.Observe(kTip, 1, i % 2 == 0 ? 0 : 256 + i % 256);
-  }
-  const double inside = 44.0 / 256;
-  EXPECT_NEAR(model.ShareWithin(kTip, 1, 0, 300, 1), 1 / (1 + inside), 0.03);
-  EXPECT_NEAR(model.ShareWithin(kTip, 1, 0, 512, 1), 0.5, 0.03);
-  EXPECT_EQ(model.ShareWithin(kTip, 1, 299, 300, 1), 1.0);
-  EXPECT_EQ(model.ShareWithin(kTip, 1, 0, 64, 64), 1.0) << "nothing else lies on a single block";
-}
-
 TEST(DistanceModelTest, AThinTenantTakesAfterAllTenants) {
   DistanceModel model;
   for (int i = 0; i < 500; ++i) {
