@@ -7,7 +7,7 @@ source .dev/lib.sh
 BIN=${BIN:-build/release/bin}
 OUT=${OUT:-build/bench}
 TRACES=${CAIRN_TRACES:-../shared/traces}
-NAMES=(get put match ssd redis stream replay rss llama placement ablation union micro)
+NAMES=(get put match ssd redis stream replay rss llama placement ablation union sim micro)
 
 list() {
   cat <<'TEXT'
@@ -25,6 +25,7 @@ Usage: ./dev bench NAME
   placement  share of the prompts served in equal memory by all strategies (cairn-sim; 8 min)
   ablation what placement, admission, eviction and statistics contribute to that (3 min)
   union    tokens recomputed per request in a shared number of checkpoints (cairn-sim; 5 min)
+  sim      a million made-up requests through cairn-sim on one core: time and memory
   micro    parts of the library (Google Benchmark)
   all      all of these
 TEXT
@@ -201,6 +202,15 @@ bench_union() {
   python3 .dev/union_cells.py "${files[@]}"
 }
 
+# The limits are those of the design: 60 s of one core and 2 GiB.
+bench_sim() {
+  local user peak
+  /usr/bin/time -f '%U %M' -o "$OUT/sim.time" "$BIN/cairn-sim" run --generate mixed \
+    --requests "${REQUESTS:-1000000}" --capacity 250GB --quiet --json >"$OUT/sim.json"
+  read -r user peak <"$OUT/sim.time"
+  printf '%d requests: %.1f s of CPU, peak %d MiB\n' "${REQUESTS:-1000000}" "$user" $((peak >> 10))
+}
+
 bench_micro() {
   local program found=0
   for program in "$BIN"/bench/*; do
@@ -219,7 +229,7 @@ bench_one() {
       echo
       "$BIN/cairn-bench" put --plane stream --save "$OUT/stream-put.json"
       ;;
-    replay | rss | llama | placement | ablation | union | micro) "bench_$1" ;;
+    replay | rss | llama | placement | ablation | union | sim | micro) "bench_$1" ;;
   esac
 }
 

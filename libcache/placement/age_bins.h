@@ -1,8 +1,10 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
+#include <numbers>
 
 namespace cairn {
 
@@ -21,9 +23,21 @@ struct AgeBins {
     return std::min(kCount - 1, static_cast<std::size_t>(std::min(steps, 1e6)) + 1);
   }
   static double Begin_s(std::size_t bin) { return bin == 0 ? 0.0 : End_s(bin - 1); }
-  static double End_s(std::size_t bin) {
-    return kFirstEnd_s * std::exp2(static_cast<double>(bin) / 2.0);
-  }
+  static double End_s(std::size_t bin) { return kEnds_s[bin]; }
+  static double Width_s(std::size_t bin) { return End_s(bin) - Begin_s(bin); }
+
+ private:
+  static constexpr std::array<double, kCount> kEnds_s = [] {
+    std::array<double, kCount> ends{};
+    double end_s = kFirstEnd_s;
+    for (std::size_t bin = 0; bin < kCount; bin += 2, end_s *= 2) {
+      ends[bin] = end_s;
+      if (bin + 1 < kCount) {
+        ends[bin + 1] = end_s * std::numbers::sqrt2;
+      }
+    }
+    return ends;
+  }();
 };
 
 }  // namespace cairn

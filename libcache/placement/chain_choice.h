@@ -35,4 +35,36 @@ struct ChainCosts {
 std::vector<std::size_t> BestChain(std::span<const ChainCandidate> candidates,
                                    const ChainCosts& costs, std::size_t limit);
 
+/// The same for several limits at once, with memory that is kept from call to call.
+class ChainChoice {
+ public:
+  /// Prepares the best sets of up to `limit` candidates.
+  void Solve(std::span<const ChainCandidate> candidates, const ChainCosts& costs,
+             std::size_t limit);
+  /// The best set of at most `limit`, which may not be above that of Solve. Valid until the next
+  /// call.
+  const std::vector<std::size_t>& Best(std::size_t limit);
+
+ private:
+  struct Choice {
+    double gain = 0;
+    std::uint32_t above = 0;  // Index of the choice above plus one; 0 for the resumed boundary.
+  };
+  struct End {
+    double gain = 0;
+    std::uint32_t at = 0;  // Index of the deepest choice plus one; 0: nothing pays.
+  };
+
+  std::size_t candidates_ = 0;
+  bool unlimited_ = true;
+  // Row m, place i: the best with m + 1 checkpoints of which the deepest is i. Without a limit one
+  // row does, which looks back at itself.
+  std::vector<Choice> choices_;
+  std::vector<End> ends_;          // By row: the best of it and of those before.
+  std::vector<double> potential_;  // Of each candidate: seconds of prefill down to it.
+  std::vector<double> from_;       // Probability of overlaps that end at it or deeper.
+  std::vector<double> kv_cost_;    // When it is the deepest.
+  std::vector<std::size_t> chosen_;
+};
+
 }  // namespace cairn

@@ -30,24 +30,33 @@ void Halve(DistanceModel::Histogram& histogram) {
   }
 }
 
-/// How many of the multiples of `grain` in [begin, end) are at most `limit`, as a share.
+/// Multiples of `grain` below x, 0 included.
+std::uint64_t MultiplesBelow(std::uint64_t x, std::uint64_t grain) {
+  return (x + grain - 1) / grain;
+}
+
+/// How many of the multiples of `grain` in [begin, end) are at most `limit`, which lies there.
+/// Where there are none, a bin between two multiples, what was counted belongs to the next one.
 double ShareOfMultiples(std::uint64_t begin, std::uint64_t end, std::uint64_t limit,
                         std::uint64_t grain) {
-  const auto below = [grain](std::uint64_t x) { return (x + grain - 1) / grain; };
-  const std::uint64_t all = below(end) - below(begin);
-  if (limit + 1 >= end) {
-    return 1;
-  }
-  if (all == 0 || limit < begin) {
-    // A bin between two multiples: what was counted there belongs to the next one.
-    return limit >= below(begin) * grain ? 1 : 0;
-  }
-  return static_cast<double>(below(limit + 1) - below(begin)) / static_cast<double>(all);
+  const std::uint64_t first = MultiplesBelow(begin, grain);
+  const std::uint64_t all = MultiplesBelow(end, grain) - first;
+  const std::uint64_t within = MultiplesBelow(limit + 1, grain) - first;
+  return all == 0 ? 0 : static_cast<double>(within) / static_cast<double>(all);
 }
 
 }  // namespace
 
-DistanceModel::DistanceModel() : histograms_(kSiteKinds * (1 + kTenants)) {}
+DistanceModel::DistanceModel()
+    : histograms_(kSiteKinds * (1 + kTenants)), sums_(histograms_.size()) {
+  Changed();
+}
+
+void DistanceModel::Changed() {
+  for (std::uint64_t& version : versions_) {
+    ++version;
+  }
+}
 
 std::size_t DistanceModel::PlaceOf(SiteKind kind, std::uint8_t tenant) {
   return static_cast<std::size_t>(kind) * (1 + kTenants) + 1 +
@@ -55,6 +64,7 @@ std::size_t DistanceModel::PlaceOf(SiteKind kind, std::uint8_t tenant) {
 }
 
 void DistanceModel::Observe(SiteKind kind, std::uint8_t tenant, std::uint32_t distance_tokens) {
+  ++versions_[static_cast<std::size_t>(kind)];
   for (const std::size_t place : {PlaceOf(kind, tenant), PlaceOf(kind, 0) - 1}) {
     Histogram& histogram = histograms_[place];
     histogram[BinOf(distance_tokens)] += 1;
@@ -77,22 +87,32 @@ DistanceModel::Histogram DistanceModel::WeightsOf(SiteKind kind, std::uint8_t te
   return own;
 }
 
+const DistanceModel::Sums& DistanceModel::SumsOf(SiteKind kind, std::uint8_t tenant) const {
+  const std::uint64_t version = versions_[static_cast<std::size_t>(kind)];
+  Sums& sums = sums_[PlaceOf(kind, tenant)];
+  if (sums.version != version) {
+    const Histogram weights = WeightsOf(kind, tenant);
+    std::partial_sum(weights.begin(), weights.end(), sums.before.begin() + 1);
+    sums.version = version;
+  }
+  return sums;
+}
+
 double DistanceModel::ShareWithin(SiteKind kind, std::uint8_t tenant, std::uint32_t distance,
                                   std::uint32_t edge_tokens, std::uint32_t grain) const {
   if (distance >= edge_tokens) {
     return 1;
   }
-  const Histogram weights = WeightsOf(kind, tenant);
-  double within = 0;
-  double all = 0;
-  for (std::size_t bin = 0; bin < kBins; ++bin) {
-    const std::uint64_t begin = bin == 0 ? 0 : std::uint64_t{1} << (bin - 1);
-    const std::uint64_t end = std::uint64_t{1} << bin;
-    if (begin >= edge_tokens) {
-      break;  // Such overlaps end above this edge.
-    }
-    all += weights[bin];
-    within += weights[bin] * ShareOfMultiples(begin, end, distance, std::max(grain, 1U));
+  const auto& before = SumsOf(kind, tenant).before;
+  // Bins that begin beyond the edge: such overlaps end above it.
+  const double all = before[std::min(kBins, 1 + BinOf(edge_tokens - 1))];
+  const std::size_t bin = BinOf(distance);
+  const std::uint64_t begin = bin == 0 ? 0 : std::uint64_t{1} << (bin - 1);
+  const std::uint64_t end = std::uint64_t{1} << bin;
+  double within = before[bin + 1];
+  if (std::uint64_t{distance} + 1 < end) {
+    const double share = ShareOfMultiples(begin, end, distance, std::max(grain, 1U));
+    within = std::min(within, before[bin] + share * (within - before[bin]));
   }
   return all > 0 ? within / all : 1;
 }
@@ -107,6 +127,7 @@ void DistanceModel::Merge(const DistanceModel& other) {
       Halve(mine);
     }
   }
+  Changed();
 }
 
 std::vector<double> DistanceModel::Snapshot() const {
@@ -129,6 +150,7 @@ Status DistanceModel::Restore(std::span<const double> snapshot) {
     std::copy_n(snapshot.begin() + 1 + static_cast<std::ptrdiff_t>(i * kBins), kBins,
                 histograms_[i].begin());
   }
+  Changed();
   return {};
 }
 

@@ -17,7 +17,7 @@ namespace cairn {
 /// junction. So what is counted is the distance back from the place at whose edge the overlap
 /// ended, in tokens, by doubling bins, per kind of place and tenant; a tenant with thin history
 /// takes after all tenants. That is all a planner knows about a prompt that nobody has branched
-/// off yet, and it is the same for prompts of any length. Not thread-safe; 50 KB.
+/// off yet, and it is the same for prompts of any length. Not thread-safe; 85 KB.
 class DistanceModel {
  public:
   /// Overlaps per histogram after which its history counts half.
@@ -47,8 +47,19 @@ class DistanceModel {
   static constexpr std::size_t kTenants = 64;
   static std::size_t PlaceOf(SiteKind kind, std::uint8_t tenant);
 
+  /// [i] is the weight of the bins before i, as of a version of the kind.
+  struct Sums {
+    std::uint64_t version = 0;
+    std::array<double, kBins + 1> before{};
+  };
+  [[nodiscard]] const Sums& SumsOf(SiteKind kind, std::uint8_t tenant) const;
+  void Changed();
+
   // Per kind: all tenants together, then each.
   std::vector<Histogram> histograms_;
+  // A history that grows changes those that take after it: every event of a kind is a version.
+  std::array<std::uint64_t, kSiteKinds> versions_{};
+  mutable std::vector<Sums> sums_;  // In the order of histograms_; made when somebody asks.
 };
 
 }  // namespace cairn

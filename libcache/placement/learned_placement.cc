@@ -15,13 +15,18 @@ constexpr int kPlacesSeen = 64;
 /// An overlap that ends this close before a prompt's end still continues that prompt: the last
 /// tokens of a turn are often written differently when it comes back.
 constexpr std::uint32_t kTurnSlackGrains = 2;
+/// Places are aged in the order of their last use, which is none in memory: each would be waited
+/// for.
+constexpr std::size_t kLookAhead = 8;
 /// Victims whose value turns out to have risen since it was computed, before one is taken anyway.
 constexpr int kVictimProbes = 32;
 
 }  // namespace
 
 LearnedPlacement::LearnedPlacement(const Config& config)
-    : config_(config), tree_(config.max_sites), shadow_(config.capacity_bytes) {}
+    : config_(config),
+      tree_(config.max_sites, config.mass_half_life_s),
+      shadow_(config.capacity_bytes) {}
 
 SiteRef LearnedPlacement::AddOwner(const Owner& owner, double now_s) {
   CAIRN_CHECK(owners_.size() < std::numeric_limits<std::uint16_t>::max());
@@ -79,6 +84,9 @@ void LearnedPlacement::AdvanceTo(double now_s) { CatchUp(now_s, config_.aged_per
 
 bool LearnedPlacement::CatchUp(double now_s, std::size_t most) {
   now_s_ = std::max(now_s_, now_s);
+  if (now_s_ == caught_up_s_) {
+    return true;
+  }
   for (std::size_t bin = 0; bin + 1 < waiting_.size(); ++bin) {
     const double end_s = AgeBins::End_s(bin);
     while (!waiting_[bin].empty() && waiting_[bin].front().since_s + end_s <= now_s_) {
@@ -88,6 +96,9 @@ bool LearnedPlacement::CatchUp(double now_s, std::size_t most) {
       --most;
       const Waiting due = waiting_[bin].front();
       waiting_[bin].pop_front();
+      if (waiting_[bin].size() > kLookAhead) {
+        tree_.Prefetch(waiting_[bin][kLookAhead].site);
+      }
       if (!tree_.Valid({due.site, due.generation})) {
         continue;
       }
@@ -98,23 +109,21 @@ bool LearnedPlacement::CatchUp(double now_s, std::size_t most) {
       reuse_.Survived(site.traits, bin);
       site.age_bin = static_cast<std::uint8_t>(bin + 1);
       site.density = -1;
-      waiting_[bin + 1].push_back(due);
+      if (bin + 2 < waiting_.size()) {  // Nothing ends the last bin.
+        waiting_[bin + 1].push_back(due);
+      }
       RefreshEdge(due.site);
     }
   }
+  caught_up_s_ = now_s_;
   return true;
 }
 
-void LearnedPlacement::Use(SiteId id, std::uint32_t overlap, double now_s) {
-  Site& site = tree_.site(id);
+void LearnedPlacement::Use(SiteId id, std::uint32_t overlap) {
+  const Site& site = tree_.site(id);
   const SiteKind kind = tree_.KindOf(id);
   reuse_.Used(site.traits, site.age_bin);
   distance_.Observe(kind, OwnerOf(id).tenant, site.position - overlap);
-  if (site.uses == 0 && site.parent != kNoSite) {
-    ++tree_.site(site.parent).continued;
-  }
-  const double decay = std::exp2(-(now_s - site.last_use_s) / config_.mass_half_life_s);
-  site.mass = site.mass * decay + 1;
 }
 
 LearnedPlacement::Places LearnedPlacement::Observe(const Request& request) {
@@ -134,23 +143,21 @@ LearnedPlacement::Places LearnedPlacement::Observe(const Request& request) {
     } else if (back <= kTurnSlackGrains * OwnerOf(at).grain_tokens) {
       turns = static_cast<std::uint8_t>(std::min(used.turns + 1, 255));
     }
-    const double mass = used.mass;
-    Use(at, request.overlap, now_s);
+    Use(at, request.overlap);
+    tree_.CountReturn(at);
     SiteId upper = at;
     if (back > 0) {
       upper = tree_.Split(at, request.overlap, now_s);
       if (upper != kNoSite) {
         places.junction_is_new = true;
-        tree_.site(upper).mass = 1;
-        tree_.site(at).mass = mass;  // Of its own end; this use was the junction's.
       }
     }
     if (upper == kNoSite) {
       upper = tree_.site(at).parent;  // No room for a new place: the one above has to do.
     }
-    Site& site = tree_.site(upper);
-    ++site.uses;
-    site.gap_bin = gap_bin;
+    ++tree_.site(upper).uses;
+    tree_.AddMass(upper, 1, now_s);
+    tree_.site(upper).gap_bin = gap_bin;
     at = upper;
   }
   const EngineShadow::Sizes sizes{.checkpoint_bytes = OwnerOf(at).checkpoint_bytes,
@@ -222,13 +229,10 @@ double LearnedPlacement::RateBelow(SiteId id, int& budget) const {
     if (--budget < 0) {
       break;
     }
-    CheckpointId shallowest = tree_.site(child).deepest;
+    const CheckpointId shallowest = tree_.site(child).shallowest;
     if (shallowest == kNoCheckpoint) {
       rate += Density(child) + RateBelow(child, budget);
       continue;
-    }
-    while (tree_.checkpoint(shallowest).above != kNoCheckpoint) {
-      shallowest = tree_.checkpoint(shallowest).above;
     }
     rate += Density(child) * (1 - ShareFrom(child, tree_.checkpoint(shallowest).position));
   }
@@ -238,12 +242,8 @@ double LearnedPlacement::RateBelow(SiteId id, int& budget) const {
 double LearnedPlacement::RateServed(CheckpointId id) const {
   const ResidentCheckpoint& c = tree_.checkpoint(id);
   const double from_here = ShareFrom(c.site, c.position);
-  CheckpointId below = kNoCheckpoint;
-  for (CheckpointId i = tree_.site(c.site).deepest; i != id; i = tree_.checkpoint(i).above) {
-    below = i;
-  }
-  if (below != kNoCheckpoint) {
-    const double from_below = ShareFrom(c.site, tree_.checkpoint(below).position);
+  if (c.below != kNoCheckpoint) {
+    const double from_below = ShareFrom(c.site, tree_.checkpoint(c.below).position);
     return Density(c.site) * std::max(0.0, from_here - from_below);
   }
   int budget = kPlacesSeen;
@@ -293,10 +293,16 @@ void LearnedPlacement::RefreshEdge(SiteId id) {
   }
 }
 
-/// Those on the edge and the next one above: what they serve or free has changed.
-void LearnedPlacement::RefreshAround(SiteId site) {
-  RefreshEdge(site);
-  if (const CheckpointId above = tree_.NearestAbove(site); above != kNoCheckpoint) {
+/// What stands above and below on the path: what they serve or free has changed. Those on other
+/// edges below are seen to when their time comes; there may be thousands.
+void LearnedPlacement::RefreshNeighbours(SiteId site, CheckpointId above, CheckpointId below) {
+  if (below != kNoCheckpoint) {
+    Refresh(below);
+  }
+  if (above == kNoCheckpoint) {
+    above = tree_.NearestAbove(site);
+  }
+  if (above != kNoCheckpoint) {
     Refresh(above);
   }
 }
@@ -309,15 +315,15 @@ CheckpointId LearnedPlacement::Add(const Planned& at, std::uint32_t user, double
   }
   values_[id] = Value(id);
   heap_.Push(id);
-  RefreshAround(at.site);
+  RefreshNeighbours(at.site, tree_.checkpoint(id).above, tree_.checkpoint(id).below);
   return id;
 }
 
 void LearnedPlacement::Remove(CheckpointId id) {
   heap_.Erase(id);
-  const SiteId site = tree_.checkpoint(id).site;
+  const ResidentCheckpoint gone = tree_.checkpoint(id);
   tree_.RemoveCheckpoint(id);
-  RefreshAround(site);
+  RefreshNeighbours(gone.site, gone.above, gone.below);
 }
 
 std::optional<CheckpointId> LearnedPlacement::Victim(double now_s) {

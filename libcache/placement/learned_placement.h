@@ -184,7 +184,7 @@ class LearnedPlacement {
 
   void AdvanceTo(double now_s);
   void Restart(SiteId id, double now_s);
-  void Use(SiteId id, std::uint32_t overlap, double now_s);
+  void Use(SiteId id, std::uint32_t overlap);
   [[nodiscard]] SiteTraits TraitsOf(SiteId id) const;
   [[nodiscard]] const Owner& OwnerOf(SiteId id) const { return owners_[tree_.site(id).owner]; }
   /// Share of the overlaps on its edge that end at `position` or deeper.
@@ -193,12 +193,17 @@ class LearnedPlacement {
   [[nodiscard]] double RateBelow(SiteId id, int& budget) const;
   void Refresh(CheckpointId id);
   void RefreshEdge(SiteId id);
-  void RefreshAround(SiteId site);
-  [[nodiscard]] ChainCandidate CandidateAt(SiteId site, std::uint32_t position, double share,
-                                           double price, double write_price) const;
-  [[nodiscard]] std::vector<ChainCandidate> CandidatesOf(const Request& request,
-                                                         const Places& places, double price,
-                                                         double write_price) const;
+  void RefreshNeighbours(SiteId site, CheckpointId above, CheckpointId below);
+  /// What is expected of a place.
+  struct Outlook {
+    double returns = 0;  ///< Probability that it is used again.
+    double held_s = 0;   ///< How long it is held until then, or until it is given up.
+  };
+  [[nodiscard]] Outlook OutlookOf(SiteId id) const;
+  void AddCandidate(const Outlook& outlook, SiteId id, std::uint32_t position, double share);
+  void FindCandidates(const Request& request, const Places& places);
+  void PriceCandidates(double price, double write_price);
+  [[nodiscard]] std::size_t MostStates(double bytes) const;
 
   Config config_;
   std::vector<Owner> owners_;
@@ -206,6 +211,7 @@ class LearnedPlacement {
   ReuseModel reuse_;
   DistanceModel distance_;
   double now_s_ = 0;
+  double caught_up_s_ = -1;  // All ages are as of this moment, if it is not over.
   EngineShadow shadow_;
   double planned_bytes_ = 0;  // Asked for so far.
   // What the engine wrote for the request that was observed last.
@@ -213,6 +219,10 @@ class LearnedPlacement {
   std::array<std::deque<Waiting>, AgeBins::kCount> waiting_;  // By age bin, oldest first.
   std::vector<double> values_;                                // By checkpoint, as of its refresh.
   IndexedHeap<Order> heap_{Order{&values_}};
+  // Of the plan at hand; kept for their memory.
+  std::vector<ChainCandidate> candidates_;
+  std::vector<double> held_s_;  // Of each candidate: how long its bytes are paid for.
+  ChainChoice chain_choice_;
 };
 
 }  // namespace cairn

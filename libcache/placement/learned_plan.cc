@@ -19,60 +19,85 @@ constexpr double kMostScarce = 1000;
 
 }  // namespace
 
-ChainCandidate LearnedPlacement::CandidateAt(SiteId id, std::uint32_t position, double share,
-                                             double price, double write_price) const {
+void LearnedPlacement::AddCandidate(const Outlook& outlook, SiteId id, std::uint32_t position,
+                                    double share) {
+  candidates_.push_back(
+      {.site = id, .position = position, .returns = outlook.returns * share, .cost_per_byte = 0});
+  held_s_.push_back(outlook.held_s);
+}
+
+LearnedPlacement::Outlook LearnedPlacement::OutlookOf(SiteId id) const {
   const Site& site = tree_.site(id);
-  ChainCandidate candidate{.site = id, .position = position};
-  const double returns =
-      config_.learn_reuse ? reuse_.ReturnProbability(site.traits, site.age_bin) : 0.5;
-  candidate.returns = returns * share;
+  Outlook outlook;
+  outlook.returns = config_.learn_reuse ? reuse_.ReturnProbability(site.traits, site.age_bin) : 0.5;
   if (config_.admission) {
     // What is held costs its price until it is used or given up: the probability of a use over the
     // uses per second is how long that takes.
     const double density = Density(id);
-    const double held_s = density > 0 ? returns / density : 0;
-    candidate.cost_per_byte = write_price + price * held_s;
+    outlook.held_s = density > 0 ? outlook.returns / density : 0;
   }
-  return candidate;
+  return outlook;
 }
 
 /// Ascending. `returns` of each is the probability of overlaps that end between it and the next.
-std::vector<ChainCandidate> LearnedPlacement::CandidatesOf(const Request& request,
-                                                           const Places& places, double price,
-                                                           double write_price) const {
-  std::vector<ChainCandidate> candidates;
+void LearnedPlacement::FindCandidates(const Request& request, const Places& places) {
+  candidates_.clear();
+  held_s_.clear();
+  // Deepest first. What ends before a place, on its edge, can use the place above.
+  double returns_above = 0;
   for (SiteId id = places.junction.id;
        tree_.site(id).parent != kNoSite && tree_.site(id).position > request.resume &&
-       candidates.size() < kPathCandidates;
+       candidates_.size() < kPathCandidates;
        id = tree_.site(id).parent) {
     const std::uint32_t position = tree_.site(id).position;
-    candidates.push_back(CandidateAt(id, position, ShareFrom(id, position), price, write_price));
+    const double share = ShareFrom(id, position);
+    const Outlook outlook = OutlookOf(id);
+    AddCandidate(outlook, id, position, share);
+    candidates_.back().returns += returns_above;
+    returns_above = outlook.returns * (1 - share);
   }
-  std::reverse(candidates.begin(), candidates.end());
-  // What ends before a place, on its edge, can use the place above.
-  for (std::size_t i = 1; i < candidates.size(); ++i) {
-    const double share = ShareFrom(candidates[i].site, candidates[i].position);
-    if (share > 0) {
-      candidates[i - 1].returns += candidates[i].returns * (1 - share) / share;
-    }
-  }
+  std::reverse(candidates_.begin(), candidates_.end());
+  std::reverse(held_s_.begin(), held_s_.end());
   if (!tree_.Valid(places.tip)) {
-    return candidates;
+    return;
   }
   const SiteId tip = places.tip.id;
   const std::uint32_t end = tree_.site(tip).position;
   const std::uint32_t base = std::max(request.resume, tree_.site(tree_.site(tip).parent).position);
   const std::uint64_t grain = OwnerOf(tip).grain_tokens;
-  const std::size_t first = candidates.size();
+  const auto first = static_cast<std::ptrdiff_t>(candidates_.size());
+  const Outlook outlook = OutlookOf(tip);
   double within = 0;
   for (std::uint64_t back = 0; end > base + back; back = back == 0 ? grain : 2 * back) {
     const auto position = static_cast<std::uint32_t>(end - back);
     const double share = ShareFrom(tip, position);
-    candidates.push_back(CandidateAt(tip, position, share - within, price, write_price));
+    AddCandidate(outlook, tip, position, share - within);
     within = share;
   }
-  std::reverse(candidates.begin() + static_cast<std::ptrdiff_t>(first), candidates.end());
-  return candidates;
+  std::reverse(candidates_.begin() + first, candidates_.end());
+}
+
+void LearnedPlacement::PriceCandidates(double price, double write_price) {
+  if (!config_.admission) {
+    return;
+  }
+  for (std::size_t i = 0; i < candidates_.size(); ++i) {
+    candidates_[i].cost_per_byte = write_price + price * held_s_[i];
+  }
+}
+
+/// No set of more candidates needs to be tried when at most so many bytes may be new. What a set
+/// gains is concave in its size (the gain of a step is a Monge array), so the best set of a limit
+/// is as large as the limit, unless fewer gain as much.
+std::size_t LearnedPlacement::MostStates(double bytes) const {
+  std::size_t most = 0;
+  for (const ChainCandidate& candidate : candidates_) {
+    most += tree_.CheckpointAt(candidate.site, candidate.position) != kNoCheckpoint ? 1 : 0;
+  }
+  const auto size = static_cast<double>(OwnerOf(candidates_.front().site).checkpoint_bytes);
+  return size > 0 && bytes < size * static_cast<double>(candidates_.size())
+             ? most + static_cast<std::size_t>(bytes / size)
+             : candidates_.size();
 }
 
 std::vector<LearnedPlacement::Planned> LearnedPlacement::Plan(const Request& request,
@@ -86,11 +111,11 @@ std::vector<LearnedPlacement::Planned> LearnedPlacement::Plan(const Request& req
                          .kv_resident = kv_resident};
   std::vector<Planned> plan;
   double bytes = 0;
-  const auto solve = [&](const std::vector<ChainCandidate>& candidates, std::size_t limit) {
+  const auto take = [&](std::size_t limit) {
     plan.clear();
     bytes = 0;
-    for (const std::size_t i : BestChain(candidates, chain, limit)) {
-      const ChainCandidate& chosen = candidates[i];
+    for (const std::size_t i : chain_choice_.Best(limit)) {
+      const ChainCandidate& chosen = candidates_[i];
       if (tree_.CheckpointAt(chosen.site, chosen.position) == kNoCheckpoint) {
         plan.push_back({.site = chosen.site, .position = chosen.position});
       }
@@ -112,17 +137,24 @@ std::vector<LearnedPlacement::Planned> LearnedPlacement::Plan(const Request& req
                               ? std::clamp(kFullReserve / std::max(reserve, 1e-9), 1.0, kMostScarce)
                               : 1.0;
   const double byte_s = 1 / config_.write_bytes_per_s;
-  const std::vector<ChainCandidate> usual =
-      CandidatesOf(request, places, price, std::min(scarcity, kUsuallyScarce) * byte_s);
-  solve(usual, config_.max_plan);
+  const double usual_write_price = std::min(scarcity, kUsuallyScarce) * byte_s;
+  FindCandidates(request, places);
+  PriceCandidates(price, usual_write_price);
+  chain_choice_.Solve(candidates_, chain, config_.max_plan);
+  take(config_.max_plan);
   if (config_.bounded_writes && bytes > engine_bytes_) {
     std::size_t limit = plan.size();
-    solve(CandidatesOf(request, places, price, scarcity * byte_s), config_.max_plan);
-    const std::vector<Planned> dear = plan;
+    PriceCandidates(price, scarcity * byte_s);
+    chain_choice_.Solve(candidates_, chain, config_.max_plan);
+    take(config_.max_plan);
+    const std::vector<Planned> dear = std::move(plan);
     const double dear_bytes = bytes;
-    do {
-      solve(usual, --limit);
-    } while (bytes > engine_bytes_ && limit > 0);
+    PriceCandidates(price, usual_write_price);
+    limit = std::min(limit - 1, MostStates(engine_bytes_));
+    chain_choice_.Solve(candidates_, chain, limit);
+    for (take(limit); bytes > engine_bytes_ && limit > 0;) {
+      take(--limit);
+    }
     if (dear_bytes <= allowed && dear.size() > plan.size()) {
       plan = dear;
       bytes = dear_bytes;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
+#include <numeric>
 
 #include "libcache/base/check.h"
 
@@ -21,10 +21,15 @@ constexpr double kFalling = 0.85;
 constexpr double kLeastHazard = 1e-9;
 constexpr double kGreatestHazard = 3;  // 75 % within one bin; more is an artefact of the product.
 constexpr double kMiddle = 0.5;        // A use falls into the middle of its bin on average.
-constexpr std::size_t kValuesPerKind = 512;
 /// Smoothing walks over all bins, and one more observation changes little.
 constexpr std::uint32_t kSmoothEvery = 16;
-constexpr double kSnapshotVersion = 1;
+constexpr double kSnapshotVersion = 2;
+
+/// Values that each trait may take; larger ones count as the largest. In the order of PlacesOf.
+constexpr std::array<std::size_t, 8> kValues = {16, 32, 32, 32, 32, 64, 32, 256};
+constexpr std::size_t kFirstFactor = AgeBins::kCount + 64;
+constexpr std::size_t kPerKind =
+    kFirstFactor + std::accumulate(kValues.begin(), kValues.end(), std::size_t{0});
 
 std::size_t IndexOf(SiteKind kind) { return static_cast<std::size_t>(kind); }
 
@@ -34,77 +39,109 @@ std::uint8_t SiteTraits::LogBin(std::uint64_t n) {
   return static_cast<std::uint8_t>(std::min(31, static_cast<int>(std::bit_width(n))));
 }
 
-ReuseModel::ReuseModel()
-    : terms_(kSiteKinds * AgeBins::kCount + kSiteKinds * kRatios + kFactors * kFactorValues) {
+ReuseModel::ReuseModel() : terms_(kSiteKinds * kPerKind) {
+  static_assert(kValues.size() == kFactors && kFirstFactor == AgeBins::kCount + kRatios);
+  DeriveAll();
+}
+
+void ReuseModel::Derive(Term& term) {
+  term.factor = (term.used + kFactorShrinkage) / (term.expected + kFactorShrinkage);
+}
+
+void ReuseModel::CopyRatio(std::size_t kind, std::size_t ratio) {
+  const double factor = terms_[kind * kPerKind + AgeBins::kCount + ratio].factor;
+  auto& ratios = ratios_[kind];
+  ratios[kRatioMargin + ratio] = factor;
+  if (ratio == 0) {
+    std::fill_n(ratios.begin(), kRatioMargin, factor);
+  } else if (ratio + 1 == kRatios) {
+    std::fill_n(ratios.end() - kRatioMargin, kRatioMargin, factor);
+  }
+}
+
+void ReuseModel::DeriveAll() {
+  for (Term& term : terms_) {
+    Derive(term);
+  }
+  for (std::size_t kind = 0; kind < kSiteKinds; ++kind) {
+    for (std::size_t ratio = 0; ratio < kRatios; ++ratio) {
+      CopyRatio(kind, ratio);
+    }
+  }
   unseen_.fill(kSmoothEvery);
 }
 
 ReuseModel::Places ReuseModel::PlacesOf(const SiteTraits& traits) {
-  const std::array<std::size_t, kFactors> values = {
-      std::min<std::size_t>(traits.turns, 15),
-      std::min<std::size_t>(traits.uses, 31),
-      std::min<std::size_t>(traits.children, 31),
-      std::min<std::size_t>(traits.segment, 31),
-      std::min<std::size_t>(traits.depth, 31),
-      std::min<std::size_t>(traits.tenant, 63),
-      std::min<std::size_t>(traits.answer, 31),
+  const auto value = [](std::size_t trait, std::uint8_t of) {
+    return std::min<std::size_t>(of, kValues[trait] - 1);
+  };
+  Places places = {
+      value(0, traits.turns),
+      value(1, traits.uses),
+      value(2, traits.children),
+      value(3, traits.segment),
+      value(4, traits.depth),
+      value(5, traits.tenant),
+      value(6, traits.answer),
       std::min<std::size_t>(traits.siblings, 15) * 16 + std::min<std::size_t>(traits.continued, 15),
   };
-  Places places{};
-  std::size_t first = kSiteKinds * AgeBins::kCount + kSiteKinds * kRatios;
+  std::size_t first = IndexOf(traits.kind) * kPerKind + kFirstFactor;
   for (std::size_t i = 0; i < kFactors; ++i) {
-    places[i] = first + IndexOf(traits.kind) * kValuesPerKind + values[i];
-    first += kFactorValues;
+    places[i] += first;
+    first += kValues[i];
   }
   return places;
 }
 
 /// The age in steps of the last gap: "after twice the pause that it made before".
 std::size_t ReuseModel::RatioOf(const SiteTraits& traits, std::size_t age_bin) {
-  const int steps = static_cast<int>(age_bin) - static_cast<int>(traits.gap_bin);
+  const auto gap = std::min<int>(traits.gap_bin, AgeBins::kCount - 1);
+  const int steps = static_cast<int>(age_bin) - gap;
   const int ratio = std::clamp(steps + static_cast<int>(kRatios / 2), 0, int{kRatios - 1});
-  return kSiteKinds * AgeBins::kCount + IndexOf(traits.kind) * kRatios +
-         static_cast<std::size_t>(ratio);
+  return static_cast<std::size_t>(ratio);
 }
-
-namespace {
-
-template <class Term>
-double FactorOf(const Term& term) {
-  return (term.used + kFactorShrinkage) / (term.expected + kFactorShrinkage);
-}
-
-}  // namespace
 
 double ReuseModel::Factors(const Places& places) const {
   double product = 1;
   for (const std::size_t place : places) {
-    product *= FactorOf(terms_[place]);
+    product *= terms_[place].factor;
   }
   return product;
 }
 
-double ReuseModel::Base(std::size_t kind, std::size_t age_bin) const {
+const ReuseModel::Bins& ReuseModel::Base(std::size_t kind) const {
   if (unseen_[kind] >= kSmoothEvery) {
     Recompute(kind);
     unseen_[kind] = 0;
   }
-  return base_[kind][age_bin];
+  return base_[kind];
 }
 
-double ReuseModel::Hazard(const SiteTraits& traits, double factors, std::size_t age_bin) const {
-  double hazard = factors * Base(IndexOf(traits.kind), age_bin);
-  if (traits.gap_bin != SiteTraits::kNoGap) {
-    hazard *= FactorOf(terms_[RatioOf(traits, age_bin)]);
+void ReuseModel::HazardsFrom(const SiteTraits& traits, std::size_t age_bin, Bins& hazards) const {
+  const double factors = Factors(PlacesOf(traits));
+  const std::size_t kind = IndexOf(traits.kind);
+  const Bins& base = Base(kind);
+  if (traits.gap_bin == SiteTraits::kNoGap) {
+    for (std::size_t bin = age_bin; bin < AgeBins::kCount; ++bin) {
+      hazards[bin] = std::min(factors * base[bin], kGreatestHazard);
+    }
+    return;
   }
-  return std::min(hazard, kGreatestHazard);
+  static_assert(kRatioMargin + kRatios / 2 >= AgeBins::kCount);
+  const std::size_t gap = std::min<std::size_t>(traits.gap_bin, AgeBins::kCount - 1);
+  const double* ratios = ratios_[kind].data() + kRatioMargin + kRatios / 2 - gap;
+  for (std::size_t bin = age_bin; bin < AgeBins::kCount; ++bin) {
+    hazards[bin] = std::min(factors * base[bin] * ratios[bin], kGreatestHazard);
+  }
 }
 
 void ReuseModel::Recompute(std::size_t kind) const {
   double prior = kFirstHazard;
   for (std::size_t bin = 0; bin < AgeBins::kCount; ++bin) {
-    const Term& term = terms_[kind * AgeBins::kCount + bin];
-    prior = (term.used + kBaseShrinkage * kFalling * prior) / (term.expected + kBaseShrinkage);
+    const Term& term = terms_[kind * kPerKind + bin];
+    // The division does not wait for the bin before.
+    const double share = 1 / (term.expected + kBaseShrinkage);
+    prior = term.used * share + kBaseShrinkage * kFalling * share * prior;
     prior = std::max(prior, kLeastHazard);
     base_[kind][bin] = prior;
   }
@@ -114,25 +151,31 @@ void ReuseModel::Observe(const SiteTraits& traits, std::size_t age_bin, double u
                          double exposure) {
   CAIRN_DCHECK(age_bin < AgeBins::kCount);
   const Places places = PlacesOf(traits);
-  const double expected = Hazard(traits, Factors(places), age_bin) * exposure;
-  const auto update = [used](Term& term, double without) {
+  const std::size_t kind = IndexOf(traits.kind);
+  const bool has_gap = traits.gap_bin != SiteTraits::kNoGap;
+  const std::size_t ratio = has_gap ? RatioOf(traits, age_bin) : 0;
+  Term* const ratio_term = &terms_[kind * kPerKind + AgeBins::kCount + ratio];
+  const double base = Base(kind)[age_bin];
+  const double hazard = Factors(places) * base * (has_gap ? ratio_term->factor : 1);
+  const double expected = std::min(hazard, kGreatestHazard) * exposure;
+  const auto update = [used, expected](Term& term, double factor) {
     term.used += used;
     // Where the term itself is next to nothing, so is what divides by it.
-    term.expected += std::min(without, kMemory / 10);
+    term.expected += std::min(expected / factor, kMemory / 10);
     if (term.used + term.expected > kMemory) {
       term.used /= 2;
       term.expected /= 2;
     }
+    Derive(term);
   };
   for (const std::size_t place : places) {
-    update(terms_[place], expected / FactorOf(terms_[place]));
+    update(terms_[place], terms_[place].factor);
   }
-  if (traits.gap_bin != SiteTraits::kNoGap) {
-    Term& ratio = terms_[RatioOf(traits, age_bin)];
-    update(ratio, expected / FactorOf(ratio));
+  if (has_gap) {
+    update(*ratio_term, ratio_term->factor);
+    CopyRatio(kind, ratio);
   }
-  const std::size_t kind = IndexOf(traits.kind);
-  update(terms_[kind * AgeBins::kCount + age_bin], expected / Base(kind, age_bin));
+  update(terms_[kind * kPerKind + age_bin], base);
   ++unseen_[kind];
 }
 
@@ -145,24 +188,20 @@ void ReuseModel::Used(const SiteTraits& traits, std::size_t age_bin) {
 }
 
 double ReuseModel::Density(const SiteTraits& traits, std::size_t age_bin) const {
-  static const auto kWidths = [] {
-    std::array<double, AgeBins::kCount> widths{};
-    for (std::size_t bin = 0; bin < widths.size(); ++bin) {
-      widths[bin] = AgeBins::End_s(bin) - AgeBins::Begin_s(bin);
-    }
-    return widths;
-  }();
   constexpr double kNobodyLeft = 1e-3;
-  const double factors = Factors(PlacesOf(traits));
+  Bins hazards;
+  HazardsFrom(traits, age_bin, hazards);
+  // Odds instead of 1 - exp(-hazard): the same for small ones, and cheap.
+  for (std::size_t bin = age_bin; bin < AgeBins::kCount; ++bin) {
+    hazards[bin] /= 1 + hazards[bin];
+  }
   double left = 1;
   double used = 0;
   double held_s = 0;
   double best = 0;
   for (std::size_t bin = age_bin; bin < AgeBins::kCount && left > kNobodyLeft; ++bin) {
-    // Odds instead of 1 - exp(-hazard): the same for small ones, and cheap.
-    const double hazard = Hazard(traits, factors, bin);
-    const double now = left * hazard / (1 + hazard);
-    held_s += (left - kMiddle * now) * kWidths[bin];
+    const double now = left * hazards[bin];
+    held_s += (left - kMiddle * now) * AgeBins::Width_s(bin);
     used += now;
     left -= now;
     best = std::max(best, used / held_s);
@@ -171,12 +210,13 @@ double ReuseModel::Density(const SiteTraits& traits, std::size_t age_bin) const 
 }
 
 double ReuseModel::ReturnProbability(const SiteTraits& traits, std::size_t age_bin) const {
-  const double factors = Factors(PlacesOf(traits));
-  double left = 1;
-  for (std::size_t bin = age_bin; bin < AgeBins::kCount; ++bin) {
-    left /= 1 + Hazard(traits, factors, bin);
+  Bins hazards;
+  HazardsFrom(traits, age_bin, hazards);
+  double one_in = 1;  // This many is unused to the end. Backwards: it may not fall with the age.
+  for (std::size_t bin = AgeBins::kCount; bin > age_bin; --bin) {
+    one_in *= 1 + hazards[bin - 1];
   }
-  return 1 - left;
+  return 1 - 1 / one_in;
 }
 
 void ReuseModel::Merge(const ReuseModel& other) {
@@ -189,7 +229,7 @@ void ReuseModel::Merge(const ReuseModel& other) {
       term.expected /= 2;
     }
   }
-  unseen_.fill(kSmoothEvery);
+  DeriveAll();
 }
 
 std::vector<double> ReuseModel::Snapshot() const {
@@ -212,9 +252,10 @@ Status ReuseModel::Restore(std::span<const double> snapshot) {
                                          std::to_string(static_cast<int>(kMemory)));
   }
   for (std::size_t i = 0; i < terms_.size(); ++i) {
-    terms_[i] = {.used = snapshot[1 + 2 * i], .expected = snapshot[2 + 2 * i]};
+    terms_[i].used = snapshot[1 + 2 * i];
+    terms_[i].expected = snapshot[2 + 2 * i];
   }
-  unseen_.fill(kSmoothEvery);
+  DeriveAll();
   return {};
 }
 

@@ -53,7 +53,7 @@ struct SiteTraits {
 /// seen kMemory uses, so the model follows drift.
 ///
 /// Observations are not censored by eviction: places are watched whether their bytes are resident
-/// or not. Deterministic. Not thread-safe; 180 KB.
+/// or not. Deterministic. Not thread-safe; 45 KB.
 class ReuseModel {
  public:
   /// Uses per term after which its history counts half.
@@ -84,25 +84,35 @@ class ReuseModel {
   struct Term {
     double used = 0;
     double expected = 0;  // Uses that the other terms predicted.
+    double factor = 1;    // Of the two, shrunk. Not for bases, which take after their neighbours.
   };
   static constexpr std::size_t kFactors = 8;
-  static constexpr std::size_t kFactorValues = kSiteKinds * 512;
   static constexpr std::size_t kRatios = 64;
-
+  /// Ages before the last gap's half of the ratios, and beyond, take the outermost one.
+  static constexpr std::size_t kRatioMargin = 8;
+  using Bins = std::array<double, AgeBins::kCount>;
   using Places = std::array<std::size_t, kFactors>;
+
   static Places PlacesOf(const SiteTraits& traits);
   static std::size_t RatioOf(const SiteTraits& traits, std::size_t age_bin);
   [[nodiscard]] double Factors(const Places& places) const;
-  [[nodiscard]] double Base(std::size_t kind, std::size_t age_bin) const;
-  [[nodiscard]] double Hazard(const SiteTraits& traits, double factors, std::size_t age_bin) const;
+  [[nodiscard]] const Bins& Base(std::size_t kind) const;
+  /// Of each bin from `age_bin` on.
+  void HazardsFrom(const SiteTraits& traits, std::size_t age_bin, Bins& hazards) const;
   void Observe(const SiteTraits& traits, std::size_t age_bin, double used, double exposure);
   void Recompute(std::size_t kind) const;
+  static void Derive(Term& term);
+  void CopyRatio(std::size_t kind, std::size_t ratio);
+  void DeriveAll();
 
-  // Flat, in this order, so that a snapshot is a copy: bases, ratios, factors.
+  // Per kind: bases, ratios, factors; flat, so that a snapshot is a copy.
   std::vector<Term> terms_;
-  // The first terms, smoothed along the age when somebody asks.
-  mutable std::array<std::array<double, AgeBins::kCount>, kSiteKinds> base_{};
+  // The bases, smoothed along the age when somebody asks.
+  mutable std::array<Bins, kSiteKinds> base_{};
   mutable std::array<std::uint32_t, kSiteKinds> unseen_{};  // Observations since then.
+  // The factors of the ratios side by side, with margins, so that a walk along the age needs no
+  // clamp.
+  std::array<std::array<double, kRatios + 2 * kRatioMargin>, kSiteKinds> ratios_{};
 };
 
 }  // namespace cairn

@@ -1,5 +1,8 @@
 #include "libcache/placement/site_tree.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "libcache/base/check.h"
 
 namespace cairn {
@@ -10,7 +13,30 @@ constexpr int kForgetProbes = 64;
 
 }  // namespace
 
-SiteTree::SiteTree(std::uint32_t max_sites) : max_sites_(max_sites) { CAIRN_CHECK(max_sites > 1); }
+SiteTree::SiteTree(std::uint32_t max_sites, double mass_half_life_s)
+    : max_sites_(max_sites), mass_half_life_s_(mass_half_life_s) {
+  CAIRN_CHECK(max_sites > 1);
+}
+
+void SiteTree::CountReturn(SiteId id) {
+  Site& s = sites_[id];
+  if (s.uses == 0 && !s.came_back && s.parent != kNoSite) {
+    s.came_back = true;
+    ++sites_[s.parent].continued;
+  }
+}
+
+double SiteTree::MassAt(SiteId id, double now_s) const {
+  const Site& s = sites_[id];
+  return s.mass * std::exp2(-std::max(now_s - s.mass_as_of_s, 0.0) / mass_half_life_s_);
+}
+
+void SiteTree::AddMass(SiteId id, double mass, double at_s) {
+  Site& s = sites_[id];
+  const double as_of_s = std::max(s.mass_as_of_s, at_s);
+  s.mass = MassAt(id, as_of_s) + mass * std::exp2(-(as_of_s - at_s) / mass_half_life_s_);
+  s.mass_as_of_s = as_of_s;
+}
 
 std::uint32_t SiteTree::EdgeTokens(SiteId id) const {
   const Site& s = sites_[id];
@@ -83,7 +109,8 @@ bool SiteTree::ForgetOldest(SiteId keep) {
     if (s.first_child == kNoSite && s.checkpoints_below == 0 && id != keep) {
       // What is known of a forgotten place is known of the one above it: an overlap that ends on
       // its edge will end there as far as we can tell.
-      sites_[s.parent].mass += s.mass;
+      AddMass(s.parent, s.mass, s.mass_as_of_s);
+      sites_[s.parent].continued -= s.came_back ? 1 : 0;
       UnlinkChild(id);
       RemoveFromList(id);
       s.live = false;
@@ -113,6 +140,7 @@ SiteId SiteTree::Allocate(double now_s) {
   }
   Site& s = sites_[id];
   s.last_use_s = now_s;
+  s.mass_as_of_s = now_s;
   s.live = true;
   ++live_sites_;
   return id;
@@ -156,13 +184,22 @@ SiteId SiteTree::Split(SiteId below, std::uint32_t position, double now_s) {
   upper.position = position;
   upper.owner = lower.owner;
   upper.checkpoints_below = lower.checkpoints_below;
-  // The checkpoints hang together from the deepest up: cut the chain at the position.
-  CheckpointId* link = &lower.deepest;
-  while (*link != kNoCheckpoint && checkpoints_[*link].position > position) {
-    link = &checkpoints_[*link].above;
+  // The lower part came back to the place above, which no longer has it as a child.
+  upper.came_back = lower.came_back;
+  lower.came_back = false;
+  // The checkpoints hang together: cut the chain at the position.
+  upper.deepest = AtOrAbove(below, position);
+  if (upper.deepest != kNoCheckpoint) {
+    CheckpointId& first_below = checkpoints_[upper.deepest].below;
+    upper.shallowest = lower.shallowest;
+    lower.shallowest = first_below;
+    if (first_below == kNoCheckpoint) {
+      lower.deepest = kNoCheckpoint;
+    } else {
+      checkpoints_[first_below].above = kNoCheckpoint;
+      first_below = kNoCheckpoint;
+    }
   }
-  upper.deepest = *link;
-  *link = kNoCheckpoint;
   for (CheckpointId c = upper.deepest; c != kNoCheckpoint; c = checkpoints_[c].above) {
     checkpoints_[c].site = id;
     --lower.checkpoints_below;
@@ -171,11 +208,16 @@ SiteId SiteTree::Split(SiteId below, std::uint32_t position, double now_s) {
   return id;
 }
 
-CheckpointId SiteTree::CheckpointAt(SiteId site, std::uint32_t position) const {
+CheckpointId SiteTree::AtOrAbove(SiteId site, std::uint32_t position) const {
   CheckpointId c = sites_[site].deepest;
   while (c != kNoCheckpoint && checkpoints_[c].position > position) {
     c = checkpoints_[c].above;
   }
+  return c;
+}
+
+CheckpointId SiteTree::CheckpointAt(SiteId site, std::uint32_t position) const {
+  const CheckpointId c = AtOrAbove(site, position);
   return c != kNoCheckpoint && checkpoints_[c].position == position ? c : kNoCheckpoint;
 }
 
@@ -190,14 +232,18 @@ CheckpointId SiteTree::AddCheckpoint(SiteId site, std::uint32_t position, std::u
     id = static_cast<CheckpointId>(checkpoints_.size());
     checkpoints_.emplace_back();
   }
-  CheckpointId* link = &sites_[site].deepest;
-  while (*link != kNoCheckpoint && checkpoints_[*link].position > position) {
-    link = &checkpoints_[*link].above;
-  }
-  CAIRN_CHECK(*link == kNoCheckpoint || checkpoints_[*link].position < position);
-  checkpoints_[id] = {
-      .site = site, .position = position, .above = *link, .user = user, .live = true};
-  *link = id;
+  const CheckpointId above = AtOrAbove(site, position);
+  CAIRN_CHECK(above == kNoCheckpoint || checkpoints_[above].position < position);
+  const CheckpointId below =
+      above == kNoCheckpoint ? sites_[site].shallowest : checkpoints_[above].below;
+  checkpoints_[id] = {.site = site,
+                      .position = position,
+                      .above = above,
+                      .below = below,
+                      .user = user,
+                      .live = true};
+  (above == kNoCheckpoint ? sites_[site].shallowest : checkpoints_[above].below) = id;
+  (below == kNoCheckpoint ? sites_[site].deepest : checkpoints_[below].above) = id;
   for (SiteId up = site; up != kNoSite; up = sites_[up].parent) {
     ++sites_[up].checkpoints_below;
   }
@@ -208,12 +254,9 @@ CheckpointId SiteTree::AddCheckpoint(SiteId site, std::uint32_t position, std::u
 void SiteTree::RemoveCheckpoint(CheckpointId id) {
   ResidentCheckpoint& gone = checkpoints_[id];
   CAIRN_CHECK(gone.live);
-  CheckpointId* link = &sites_[gone.site].deepest;
-  while (*link != id) {
-    CAIRN_CHECK(*link != kNoCheckpoint);
-    link = &checkpoints_[*link].above;
-  }
-  *link = gone.above;
+  Site& at = sites_[gone.site];
+  (gone.above == kNoCheckpoint ? at.shallowest : checkpoints_[gone.above].below) = gone.below;
+  (gone.below == kNoCheckpoint ? at.deepest : checkpoints_[gone.below].above) = gone.above;
   for (SiteId up = gone.site; up != kNoSite; up = sites_[up].parent) {
     --sites_[up].checkpoints_below;
   }

@@ -17,8 +17,9 @@ inline constexpr std::uint32_t kNoCheckpoint = std::numeric_limits<std::uint32_t
 /// edge is what lies between the place above it (exclusive) and itself (inclusive); an overlap ends
 /// on exactly one edge.
 struct Site {
-  double last_use_s = 0;        ///< When an overlap last ended on its edge, or when it was made.
-  double mass = 0;              ///< Decayed count of such overlaps, as of last_use_s.
+  double last_use_s = 0;  ///< When an overlap last ended on its edge, or when it was made.
+  double mass = 0;        ///< Decayed count of such overlaps: see SiteTree::MassAt.
+  double mass_as_of_s = 0;
   mutable double density = -1;  ///< Cached by LearnedPlacement; negative: not computed.
   SiteId parent = kNoSite;
   SiteId first_child = kNoSite;  ///< Latest made first.
@@ -29,9 +30,10 @@ struct Site {
   std::uint32_t generation = 0;
   std::uint32_t position = 0;  ///< Tokens from the prompt's start.
   std::uint32_t children = 0;
-  std::uint32_t continued = 0;           ///< Children whose edge was used again.
+  std::uint32_t continued = 0;           ///< Children whose first use was seen from here.
   std::uint32_t checkpoints_below = 0;   ///< On its edge and in all edges below.
-  CheckpointId deepest = kNoCheckpoint;  ///< Resident on its edge; they hang together by `above`.
+  CheckpointId deepest = kNoCheckpoint;  ///< Resident on its edge; they hang together.
+  CheckpointId shallowest = kNoCheckpoint;
   std::uint32_t uses = 0;
   SiteTraits traits;  ///< As of the last use.
   std::uint8_t age_bin = 0;
@@ -39,7 +41,8 @@ struct Site {
   std::uint8_t turns = 0;
   std::uint8_t gap_bin = SiteTraits::kNoGap;
   bool is_tip = false;
-  bool waits = false;  ///< Queued for the end of its first age bin since last_use_s.
+  bool waits = false;      ///< Queued for the end of its first age bin since last_use_s.
+  bool came_back = false;  ///< Its parent counts it as continued.
   bool live = false;
 };
 static_assert(sizeof(Site) <= 112);
@@ -49,6 +52,7 @@ struct ResidentCheckpoint {
   SiteId site = kNoSite;
   std::uint32_t position = 0;
   CheckpointId above = kNoCheckpoint;  ///< The next shallower one on the same edge.
+  CheckpointId below = kNoCheckpoint;  ///< The next deeper one there.
   std::uint32_t user = 0;              ///< Whatever the owner wants to find it by.
   bool live = false;
 };
@@ -60,13 +64,15 @@ struct SiteRef {
 };
 
 /// The trie of places, and which checkpoints are resident on it. Structure only: it counts nothing
-/// but what hangs where. At most 112 bytes per site and 20 per checkpoint; when there are
+/// but what hangs where. At most 112 bytes per site and 24 per checkpoint; when there are
 /// `max_sites`, the leaf that was unused for longest is forgotten and its mass goes to its parent.
 ///
 /// Not thread-safe. Ids and references to sites are valid until the next call that makes a site.
 class SiteTree {
  public:
-  explicit SiteTree(std::uint32_t max_sites);
+  /// Masses lose half in `mass_half_life_s`.
+  explicit SiteTree(std::uint32_t max_sites,
+                    double mass_half_life_s = std::numeric_limits<double>::infinity());
 
   SiteId AddRoot(double now_s, std::uint16_t owner);
   /// A new place at the end of an edge below `parent`. kNoSite when all places are roots, junctions
@@ -77,6 +83,13 @@ class SiteTree {
   SiteId Split(SiteId below, std::uint32_t position, double now_s);
   /// The place was used: it is the last to be forgotten.
   void Touch(SiteId id);
+
+  /// An overlap ended on its edge: the place above has a child that came back, if this is its
+  /// first.
+  void CountReturn(SiteId id);
+  /// Both what is there and what is added decay to the later moment.
+  void AddMass(SiteId id, double mass, double at_s);
+  [[nodiscard]] double MassAt(SiteId id, double now_s) const;
 
   /// Nothing may be resident at this position of this edge yet.
   CheckpointId AddCheckpoint(SiteId site, std::uint32_t position, std::uint32_t user);
@@ -95,6 +108,13 @@ class SiteTree {
   Site& site(SiteId id) { return sites_[id]; }
   [[nodiscard]] const ResidentCheckpoint& checkpoint(CheckpointId id) const {
     return checkpoints_[id];
+  }
+  /// Somebody is going to look at the place soon, if it is one.
+  void Prefetch(SiteId id) const {
+    if (id < sites_.size()) {
+      __builtin_prefetch(&sites_[id]);
+      __builtin_prefetch(&sites_[id].traits);
+    }
   }
   [[nodiscard]] bool Valid(SiteRef ref) const {
     return ref.id < sites_.size() && sites_[ref.id].live &&
@@ -115,12 +135,15 @@ class SiteTree {
  private:
   SiteId Allocate(double now_s);
   bool ForgetOldest(SiteId keep);
+  /// The deepest one on the edge that stands at the position or above it.
+  [[nodiscard]] CheckpointId AtOrAbove(SiteId site, std::uint32_t position) const;
   void LinkChild(SiteId parent, SiteId child);
   void UnlinkChild(SiteId child);
   void PushNewest(SiteId id);
   void RemoveFromList(SiteId id);
 
   std::uint32_t max_sites_;
+  double mass_half_life_s_;
   std::vector<Site> sites_;
   std::vector<SiteId> free_sites_;
   std::vector<ResidentCheckpoint> checkpoints_;

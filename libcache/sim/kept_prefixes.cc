@@ -10,13 +10,15 @@ void KeptPrefixes::Keep(NodeId id) {
   tree_[id].state = true;
   used_bytes_ += options_.checkpoint_bytes;
   fresh_states_.push_back(id);
+  // Up to where the KV is needed already.
   for (NodeId up = id; up != 0; up = tree_[up].parent) {
-    Node& above = tree_[up];
-    if (above.kept_below++ == 0) {
-      above.kv = true;
-      used_bytes_ += KvBytes(above);
-      fresh_kv_.push_back(up);
+    Node& node = tree_[up];
+    if (node.kept_for++ != 0) {
+      break;
     }
+    node.kv = true;
+    used_bytes_ += KvBytes(node);
+    fresh_kv_.push_back(up);
   }
 }
 
@@ -31,12 +33,13 @@ void KeptPrefixes::Drop(NodeId id) {
   Gone(Tiers::StateOf(id));
   used_bytes_ -= options_.checkpoint_bytes;
   for (NodeId up = id; up != 0; up = tree_[up].parent) {
-    Node& above = tree_[up];
-    if (--above.kept_below == 0) {
-      above.kv = false;
-      Gone(Tiers::KvOf(up));
-      used_bytes_ -= KvBytes(above);
+    Node& node = tree_[up];
+    if (--node.kept_for != 0) {
+      break;
     }
+    node.kv = false;
+    Gone(Tiers::KvOf(up));
+    used_bytes_ -= KvBytes(node);
   }
 }
 

@@ -4,17 +4,40 @@
 
 namespace cairn::sim {
 
-PrefixTree::PrefixTree() : nodes_(1) {}
+PrefixTree::PrefixTree() : nodes_(1), by_first_word_(1024) {}
+
+std::size_t PrefixTree::EntryOf(std::uint64_t word) const {
+  const std::size_t mask = by_first_word_.size() - 1;
+  std::size_t at = word & mask;
+  while (by_first_word_[at].node != kNoNode && by_first_word_[at].word != word) {
+    at = (at + 1) & mask;
+  }
+  return at;
+}
+
+void PrefixTree::SetByFirstWord(std::uint64_t word, NodeId id) {
+  Entry& entry = by_first_word_[EntryOf(word)];
+  entries_ += entry.node == kNoNode ? 1 : 0;
+  entry = {.word = word, .node = id};
+  if (3 * entries_ > 2 * by_first_word_.size()) {
+    std::vector<Entry> old(2 * by_first_word_.size());
+    old.swap(by_first_word_);
+    for (const Entry& moved : old) {
+      if (moved.node != kNoNode) {
+        by_first_word_[EntryOf(moved.word)] = moved;
+      }
+    }
+  }
+}
 
 PrefixTree::Walk PrefixTree::Find(std::span<const std::uint64_t> words) {
   Walk walk;
   std::uint32_t at = 0;
   while (at < words.size()) {
-    const auto found = by_first_word_.find(words[at]);
-    if (found == by_first_word_.end()) {
+    const NodeId id = by_first_word_[EntryOf(words[at])].node;
+    if (id == kNoNode) {
       break;
     }
-    const NodeId id = found->second;
     const Node& node = nodes_[id];
     const auto reach = std::min(node.end, static_cast<std::uint32_t>(words.size()));
     // Words stand for all that comes before, so where the last ones agree all do.
@@ -53,7 +76,7 @@ NodeId PrefixTree::Append(NodeId parent, std::span<const std::uint64_t> words) {
   node.end = static_cast<std::uint32_t>(words.size());
   nodes_.push_back(node);
   words_.insert(words_.end(), words.begin() + begin, words.end());
-  by_first_word_.emplace(words[begin], id);
+  SetByFirstWord(words[begin], id);
   return id;
 }
 
@@ -67,10 +90,11 @@ NodeId PrefixTree::Split(NodeId id, std::uint32_t at) {
   top.state = false;
   top.checkpoint = kNoCheckpoint;
   top.kv_children = low.kv ? 1 : 0;
+  top.kept_for = low.kept_for > 0 ? 1 : 0;
   low.parent = upper;
   low.begin = at;
-  by_first_word_[WordOf(top, top.begin)] = upper;
-  by_first_word_.emplace(WordOf(low, at), id);
+  SetByFirstWord(WordOf(top, top.begin), upper);
+  SetByFirstWord(WordOf(low, at), id);
   return upper;
 }
 
@@ -86,9 +110,8 @@ std::vector<std::uint64_t> PrefixTree::WordsTo(NodeId id) const {
 }
 
 std::uint64_t PrefixTree::memory_bytes() const {
-  constexpr std::uint64_t kTableBytesPerNode = 40;  // As libstdc++ keeps an entry and its bucket.
   return nodes_.capacity() * sizeof(Node) + words_.capacity() * sizeof(std::uint64_t) +
-         by_first_word_.size() * kTableBytesPerNode;
+         by_first_word_.capacity() * sizeof(Entry);
 }
 
 void CountKept(const PrefixTree& tree, std::uint32_t block_tokens, PositionBins& positions) {

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <limits>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
 #include "libcache/placement/site_tree.h"
@@ -20,7 +19,7 @@ struct Node {
   NodeId parent = kNoNode;
   std::uint32_t begin = 0;  ///< Blocks from the prompt's start.
   std::uint32_t end = 0;
-  std::uint32_t kept_below = 0;   ///< Checkpoints at its end and below; with the value policy only.
+  std::uint32_t kept_for = 0;     ///< Its state and children whose KV is kept; value policy only.
   std::uint32_t kv_children = 0;  ///< Children whose KV is resident.
   std::uint32_t prompt_end = 0;   ///< Of the latest prompt through it; 0 before that has passed.
   SiteRef site;                   ///< On whose edge it lies, where places are tracked.
@@ -31,8 +30,8 @@ struct Node {
 
 /// Every prefix that was ever seen, resident or not, with stretches that nothing distinguishes in
 /// one node. Node 0 is the root, which covers nothing. A prompt is a list of words, one per block,
-/// each of which stands for the whole prefix up to its block (ChainWords). 48 bytes per node, about
-/// 40 to find it, and 8 per block. Not thread-safe.
+/// each of which stands for the whole prefix up to its block (ChainWords). 48 bytes per node, 24 to
+/// 48 to find it, and 8 per block. Not thread-safe.
 class PrefixTree {
  public:
   PrefixTree();
@@ -63,9 +62,19 @@ class PrefixTree {
     return words_[node.words + block];
   }
 
+  /// The entry of a word, or the free one where it would go. Words are as good as random.
+  struct Entry {
+    std::uint64_t word = 0;
+    NodeId node = kNoNode;
+  };
+  [[nodiscard]] std::size_t EntryOf(std::uint64_t word) const;
+  void SetByFirstWord(std::uint64_t word, NodeId id);
+
   std::vector<Node> nodes_;
   std::vector<std::uint64_t> words_;
-  std::unordered_map<std::uint64_t, NodeId> by_first_word_;
+  // Open addressing: a lookup is one cache miss, and a walk down a path waits for each.
+  std::vector<Entry> by_first_word_;
+  std::size_t entries_ = 0;
 };
 
 /// Counts the states that are in the tree.

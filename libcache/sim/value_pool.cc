@@ -22,7 +22,7 @@ class ValuePool final : public Pool {
         report_(parts.report),
         kept_(parts.options, parts.tree, parts.tiers) {}
 
-  void OnSplit(NodeId, NodeId) override {}  // kept_below and kv were copied with the node.
+  void OnSplit(NodeId, NodeId) override {}  // The tree has seen to it.
 
   void Put(const Store& store) override {
     for (const NodeId node : store.states) {
@@ -37,7 +37,7 @@ class ValuePool final : public Pool {
       const double bytes = learned_.BytesFreed(*victim);
       const double weight =
           std::min(1.0, bytes / (kPriceShare * static_cast<double>(options_.capacity_bytes)));
-      last_price_ += weight * (learned_.Value(*victim) - last_price_);
+      last_price_ += weight * (learned_.LastValue(*victim) - last_price_);
       Drop(learned_.tree().checkpoint(*victim).user);
     }
     prices_.Add(now_s_, last_price_);
@@ -51,7 +51,7 @@ class ValuePool final : public Pool {
       return 0;
     }
     const auto victim = learned_.Victim(now_s_);
-    return victim ? std::max(last_price_, learned_.Value(*victim)) : 0;
+    return victim ? std::max(last_price_, learned_.LastValue(*victim)) : 0;
   }
 
  private:

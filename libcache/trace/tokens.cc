@@ -2,6 +2,7 @@
 #include <span>
 
 #include "libcache/base/check.h"
+#include "libcache/trace/blocks.h"
 #include "libcache/trace/mix.h"
 #include "libcache/trace/trace.h"
 
@@ -95,17 +96,9 @@ TraceRequest AsBlocks(const TraceRequest& request, std::uint32_t block_tokens) {
   out.output_tokens = request.output_tokens;
   out.block_tokens = block_tokens;
   out.path.reserve(request.input_tokens / block_tokens);
-  std::uint64_t position = 0;
-  std::uint64_t block_end = block_tokens;
-  for (const TraceSegment& segment : request.path) {
-    for (; block_end <= position + segment.tokens; block_end += block_tokens) {
-      // The place where a block ends, in the segment that holds it, names all tokens before it.
-      const std::uint64_t id =
-          Mix(Mix(segment.id * kGoldenRatio + block_tokens) + block_end - position);
-      out.path.push_back({.id = id, .tokens = block_tokens});
-    }
-    position += segment.tokens;
-  }
+  VisitBlocks(request, block_tokens, [&out, block_tokens](std::uint64_t id) {
+    out.path.push_back({.id = id, .tokens = block_tokens});
+  });
   return out;
 }
 

@@ -18,6 +18,8 @@ struct Model {
     std::uint32_t position = 0;
     std::uint32_t generation = 0;
     double mass = 0;
+    std::uint32_t uses = 0;
+    bool came_back = false;  ///< For the first time, to its present parent.
   };
   struct Kept {
     SiteId site = kNoSite;
@@ -50,6 +52,13 @@ struct Model {
     std::uint32_t count = 0;
     for (const auto& [other, place] : places) {
       count += place.parent == id ? 1 : 0;
+    }
+    return count;
+  }
+  [[nodiscard]] std::uint32_t Continued(SiteId id) const {
+    std::uint32_t count = 0;
+    for (const auto& [other, place] : places) {
+      count += place.parent == id && place.came_back ? 1 : 0;
     }
     return count;
   }
@@ -128,7 +137,13 @@ class Driver {
       default:
         tree_.Touch(id);
         model_.places[id].mass += 1;
-        tree_.site(id).mass += 1;
+        tree_.AddMass(id, 1, 0);
+        if (random_() % 2 == 0) {
+          model_.places[id].came_back |=
+              model_.places[id].uses++ == 0 && model_.places[id].parent != kNoSite;
+          tree_.CountReturn(id);
+          ++tree_.site(id).uses;
+        }
     }
   }
 
@@ -141,6 +156,7 @@ class Driver {
       RC_ASSERT(site.parent == place.parent && site.position == place.position);
       RC_ASSERT(site.mass == place.mass);
       RC_ASSERT(site.children == model_.Children(id));
+      RC_ASSERT(site.uses == place.uses && site.continued == model_.Continued(id));
       RC_ASSERT(site.checkpoints_below == model_.CheckpointsBelow(id));
       RC_ASSERT(tree_.EdgeTokens(id) == place.position - Begin(id));
       std::uint32_t linked = 0;
@@ -212,6 +228,7 @@ class Driver {
     }
     Adopt(upper, model_.places[id].parent, position);
     model_.places[id].parent = upper;
+    std::swap(model_.places[upper].came_back, model_.places[id].came_back);
     for (auto& [checkpoint, at] : model_.kept) {
       if (at.site == id && at.position <= position) {
         at.site = upper;

@@ -48,6 +48,22 @@ TEST(SiteTreeTest, TheLeafThatIsUnusedForLongestIsForgottenAndItsMassStays) {
   EXPECT_EQ(tree.sites(), 4U);
 }
 
+// What was counted long ago is worth less, whoever counted it.
+TEST(SiteTreeTest, MassOfDifferentTimesIsAddedAtOneTime) {
+  SiteTree tree(3, 10);
+  const SiteId root = tree.AddRoot(0, 0);
+  const SiteId above = tree.AddTip(root, 10, 0);
+  const SiteId below = tree.AddTip(above, 20, 0);
+  tree.AddMass(above, 8, 0);
+  tree.AddMass(below, 4, 20);
+  EXPECT_EQ(tree.MassAt(below, 30), 2);
+  ASSERT_NE(tree.AddTip(above, 30, 40), kNoSite) << "in the place of the one below";
+  EXPECT_EQ(tree.MassAt(above, 20), 2.0 + 4.0);
+  EXPECT_EQ(tree.MassAt(above, 30), 1.0 + 2.0);
+  tree.AddMass(above, 4, 10);  // An old count that comes late.
+  EXPECT_EQ(tree.MassAt(above, 30), 1.0 + 2.0 + 1.0);
+}
+
 TEST(SiteTreeTest, WithNothingToForgetThereIsNoNewPlace) {
   SiteTree tree(3);
   const SiteId root = tree.AddRoot(0, 0);
