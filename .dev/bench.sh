@@ -205,6 +205,7 @@ bench_union() {
 # The limits are those of the design: 60 s of one core and 2 GiB.
 bench_sim() {
   local user peak
+  [[ -x /usr/bin/time ]] || die "/usr/bin/time is not there" "it is Debian's package 'time'"
   /usr/bin/time -f '%U %M' -o "$OUT/sim.time" "$BIN/cairn-sim" run --generate mixed \
     --requests "${REQUESTS:-1000000}" --capacity 250GB --quiet --json >"$OUT/sim.json"
   read -r user peak <"$OUT/sim.time"

@@ -100,6 +100,26 @@ TEST(LearnedPlacementTest, RequestsOfOneMomentTakeNoMoreMemory) {
   EXPECT_EQ(placement.memory_bytes(), before);
 }
 
+// "dense" on a long prompt. What each costs may not grow with how many stand on its edge: this took
+// minutes.
+TEST(LearnedPlacementTest, ManyCheckpointsOnOneEdgeComeAndGo) {
+  constexpr std::uint32_t kCount = 20'000;
+  LearnedPlacement placement({});
+  const SiteRef root = placement.AddOwner(kOwner, 0);
+  const SiteRef tip = placement.Observe(After(placement, root, root, 64 * kCount, 1)).tip;
+  for (std::uint32_t i = 1; i <= kCount; ++i) {
+    placement.Add({.site = tip.id, .position = 64 * i}, i, 1);
+  }
+  EXPECT_EQ(placement.tree().site(tip.id).checkpoints_below, kCount);
+  for (std::uint32_t left = kCount; left > 0; --left) {
+    ASSERT_EQ(placement.tree().checkpoints(), left);
+    const auto victim = placement.Victim(2);
+    ASSERT_TRUE(victim.has_value());
+    placement.Remove(*victim);
+  }
+  EXPECT_EQ(placement.tree().site(tip.id).checkpoints_below, 0U);
+}
+
 TEST(LearnedPlacementTest, WhatTheTreeForgotIsIgnored) {
   LearnedPlacement placement({.max_sites = 2});
   const SiteRef root = placement.AddOwner(kOwner, 0);
