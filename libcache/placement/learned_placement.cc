@@ -12,9 +12,9 @@ namespace {
 /// and there would be thousands below the end of a popular template.
 constexpr int kChildrenSeen = 16;
 constexpr int kPlacesSeen = 64;
-/// An overlap that ends this close before a prompt's end still continues that prompt: the last
-/// tokens of a turn are often written differently when it comes back.
-constexpr std::uint32_t kTurnSlackGrains = 2;
+/// An overlap that ends this close before a prompt's end still continues that prompt, in blocks of
+/// any size: the last tokens of a turn are often written differently when it comes back.
+constexpr std::uint32_t kTurnSlackTokens = 1024;
 /// Places are aged in the order of their last use, which is none in memory: each would be waited
 /// for.
 constexpr std::size_t kLookAhead = 8;
@@ -140,7 +140,7 @@ LearnedPlacement::Places LearnedPlacement::Observe(const Request& request) {
     gap_bin = static_cast<std::uint8_t>(AgeBins::Of(now_s - used.last_use_s));
     if (!used.is_tip) {
       turns = std::min<std::uint8_t>(used.turns, 1);
-    } else if (back <= kTurnSlackGrains * OwnerOf(at).grain_tokens) {
+    } else if (back <= kTurnSlackTokens) {
       turns = static_cast<std::uint8_t>(std::min(used.turns + 1, 255));
     }
     Use(at, request.overlap);

@@ -22,7 +22,9 @@ std::string PerGibHour(double value_per_byte_s) {
   return Fixed(value_per_byte_s * kGibibyte * kHour_s, 1) + " s";
 }
 
-std::string Milliseconds(double seconds) { return Fixed(1000 * seconds, 1) + " ms"; }
+std::string Time(double seconds) {
+  return seconds < 1 ? Fixed(1000 * seconds, 1) + " ms" : Fixed(seconds, 1) + " s";
+}
 
 Table PlacesTable() {
   return Table({{"POSITION", Align::kRight},
@@ -46,7 +48,7 @@ void AddPlace(Table& table, const v1::PlaceStatus& place, bool full) {
 
 void AddCheckpoint(Table& table, const v1::CheckpointStatus& c, const std::string& state) {
   table.AddRow({FormatCount(c.position()), state, Fixed(c.uses_per_s() * kHour_s, 2),
-                Milliseconds(c.saved_s()),
+                Time(c.saved_s()),
                 FormatBytes(static_cast<std::uint64_t>(c.bytes() < 0 ? 0 : c.bytes())),
                 PerGibHour(c.value_per_byte_s())});
 }
@@ -109,7 +111,7 @@ std::string PlacementExplainText(const v1::PlacementExplainReply& path, const St
   if (path.has_next()) {
     const bool pays = path.next().value_per_byte_s() > path.price_per_byte_s();
     text += "a checkpoint at " + FormatCount(path.next().position()) + " would save " +
-            Milliseconds(path.next().uses_per_s() * kHour_s * path.next().saved_s()) +
+            Time(path.next().uses_per_s() * kHour_s * path.next().saved_s()) +
             " of prefill an hour and take " +
             FormatBytes(static_cast<std::uint64_t>(path.next().bytes())) +
             (pays ? ", more than the memory costs\n" : ", less than the memory costs\n");
