@@ -75,6 +75,27 @@ TEST(LearnedPlacementTest, WhereSessionsGoOnTheirEndsAreWritten) {
   EXPECT_GT(wanted, turns * 9 / 10) << "of " << turns;
 }
 
+// The last tokens of a turn are often written differently when it comes back: how many, does not
+// depend on the blocks that positions are counted in.
+TEST(LearnedPlacementTest, ATurnIsTheSameInBlocksOfAnySize) {
+  for (const std::uint32_t grain : {16U, 64U, 512U}) {
+    LearnedPlacement placement({});
+    LearnedPlacement::Owner owner = kOwner;
+    owner.grain_tokens = grain;
+    const SiteRef root = placement.AddOwner(owner, 0);
+    const auto turns_after = [&](std::uint32_t back) {
+      const SiteRef first = placement.Observe(After(placement, root, root, 10'240, 1)).tip;
+      LearnedPlacement::Request next = After(placement, root, first, 0, 2);
+      next.overlap -= back;
+      next.end = 20'480;
+      return placement.tree().site(placement.Observe(next).tip.id).turns;
+    };
+    EXPECT_EQ(turns_after(0), 1) << grain;
+    EXPECT_EQ(turns_after(512), 1) << grain;
+    EXPECT_EQ(turns_after(5'120), 0) << grain;
+  }
+}
+
 TEST(LearnedPlacementTest, APriceBeyondAnyUseIsNotPaid) {
   LearnedPlacement placement({});
   const SiteRef root = placement.AddOwner(kOwner, 0);
