@@ -212,9 +212,11 @@ class Cache {
   Result<PlacePage> LearnedPlaces(std::uint32_t from) const CAIRN_EXCLUDES(mu_);
   /// Adds what was learned before a restart, or elsewhere. Errors: kCorrupt.
   Status MergeLearnedModels(const PlacementModels& models) CAIRN_EXCLUDES(mu_);
-  /// A place must come after the one above it. Returns how many were taken: what hangs from unknown
-  /// places is left out, and what comes when statistics are full.
+  /// A place must come after the one above it. Returns how many were taken, those included that
+  /// wait for their namespace; what lies between known places says nothing new and is left out.
   Result<std::size_t> MergeLearnedPlaces(std::span<const PlaceRecord> places) CAIRN_EXCLUDES(mu_);
+  /// After the last of many, before requests come: see TriePlacement::SortPlaces.
+  void SortLearnedPlaces() CAIRN_EXCLUDES(mu_);
 
  private:
   static constexpr double kAverageWeight = 0.1;  // Of the newest sample in a moving average.

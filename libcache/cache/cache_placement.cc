@@ -107,4 +107,11 @@ Result<std::size_t> Cache::MergeLearnedPlaces(std::span<const PlaceRecord> place
   return taken;
 }
 
+void Cache::SortLearnedPlaces() {
+  if (trie_ != nullptr) {
+    const MutexLock lock(mu_);
+    trie_->SortPlaces();
+  }
+}
+
 }  // namespace cairn

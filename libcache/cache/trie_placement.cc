@@ -17,6 +17,9 @@ constexpr std::uint64_t kBytesPerPlace = 160;
 constexpr std::uint64_t kFewestPlaces = 1024;
 // Until an engine reports its own: 20,000 tokens/s.
 constexpr double kFirstRecomputeUsPerToken = 50;
+// A small model on a large machine, and a large one on a laptop.
+constexpr double kLeastUsPerToken = 0.1;
+constexpr double kMostUsPerToken = 1e5;
 // Places whose age a request brings up to date, and a quiet moment.
 constexpr std::size_t kAgedPerRequest = 64;
 constexpr std::size_t kAgedPerCatchUp = 4096;
@@ -69,12 +72,13 @@ void TriePlacement::AddNamespace(NodeId root, const NamespaceSpec& spec) {
   SetSite(root, space.root);
   SetEnd(space.root, root);
   spaces_.push_back(space);
-  Settle(config_.index->node(root).key);
+  TakeInHomeless();
 }
 
 void TriePlacement::SetRecomputeCost(std::uint32_t name_space, double us_per_token) {
   Space& space = spaces_[name_space];
-  space.cost.per_token_s = 1e-6 * us_per_token;
+  // What one engine says must not outweigh all others for long.
+  space.cost.per_token_s = 1e-6 * std::clamp(us_per_token, kLeastUsPerToken, kMostUsPerToken);
   learned_.SetCost(space.root, space.cost);
 }
 

@@ -34,8 +34,8 @@ PlacementSummary TriePlacement::Summary(std::size_t most_places) {
                          end_of_.capacity() * sizeof(NodeId) + plain_.capacity() * sizeof(Plain) +
                          checkpoints_.size() * (sizeof(NodeId) + sizeof(CheckpointId) + 16) +
                          remembered_.size() * (2 * sizeof(PrefixKey) + sizeof(SiteRef) + 48) +
-                         homeless_.size() * (sizeof(Homeless) + sizeof(PrefixKey) + 32);
-  summary.price_per_byte_s = last_price_;
+                         homeless_.capacity() * sizeof(Homeless);
+  summary.price_per_byte_s = HasRoomFor(0) ? 0 : last_price_;
   summary.engine_written_bytes = learned_.shadow().written_bytes();
   summary.engine_served_tokens = learned_.shadow().served_tokens();
   summary.planned_bytes = learned_.planned_bytes();
@@ -57,7 +57,7 @@ PlacementSummary TriePlacement::Summary(std::size_t most_places) {
 PathPlacement TriePlacement::Explain(NodeId id) {
   const SiteTree& tree = learned_.tree();
   PathPlacement path;
-  path.price_per_byte_s = last_price_;
+  path.price_per_byte_s = HasRoomFor(0) ? 0 : last_price_;
   while (id != kNoId && !Known(id)) {
     id = config_.index->node(id).parent;
   }
@@ -155,15 +155,12 @@ std::uint32_t TriePlacement::Places(std::uint32_t from, std::uint32_t count,
       places.push_back(*record);
     }
   }
-  // Then those that wait, by the buckets of their table.
-  const std::size_t buckets = homeless_.empty() ? 0 : homeless_.bucket_count();
-  for (; from >= tree.end() && from - tree.end() < buckets && count > 0; ++from, --count) {
-    const std::size_t bucket = from - tree.end();
-    for (auto it = homeless_.begin(bucket); it != homeless_.end(bucket); ++it) {
-      places.push_back(Aged(it->second.record, it->second.since_s));
-    }
+  // Then those that wait.
+  for (; from >= tree.end() && from - tree.end() < homeless_.size() && count > 0; ++from, --count) {
+    const Homeless& waiting = homeless_[from - tree.end()];
+    places.push_back(Aged(waiting.record, waiting.since_s));
   }
-  return from < tree.end() + buckets ? from : 0;
+  return from < tree.end() + homeless_.size() ? from : 0;
 }
 
 SiteRef TriePlacement::PlaceWithKey(const PrefixKey& key) const {
@@ -180,7 +177,8 @@ SiteRef TriePlacement::PlaceWithKey(const PrefixKey& key) const {
 
 void TriePlacement::Remembering(const PrefixKey& key, SiteRef site) {
   const SiteTree& tree = learned_.tree();
-  if (remembered_.size() >= tree.max_sites()) {
+  // At most as many are valid as there are places, so a sweep makes room for as many again.
+  if (remembered_.size() >= 2 * std::size_t{tree.max_sites()}) {
     std::erase_if(remembered_, [&tree](const auto& place) { return !tree.Valid(place.second); });
     std::erase_if(remembered_keys_,
                   [this](const auto& place) { return !remembered_.contains(place.second); });
@@ -200,10 +198,12 @@ bool TriePlacement::MergePlace(const PlaceRecord& record) {
   if (tree.Valid(above)) {
     return MergeBelow(above, record);
   }
-  if (homeless_.size() >= tree.max_sites()) {
+  // A prefix that is known without being a place lies in the middle of an edge.
+  if (homeless_.size() >= tree.max_sites() || config_.index->Find(record.above) != kNoId ||
+      record.key == record.above) {
     return false;
   }
-  homeless_.emplace(record.above, Homeless{.record = record, .since_s = Now_s()});
+  homeless_.push_back({.record = record, .since_s = Now_s()});
   return true;
 }
 
@@ -211,7 +211,8 @@ bool TriePlacement::MergeBelow(SiteRef above, const PlaceRecord& record) {
   const SiteTree& tree = learned_.tree();
   const NodeId node = config_.index->Find(record.key);
   // In the middle of an edge of ours it would say nothing new: nobody parted there that we know.
-  if (record.position <= tree.site(above.id).position || (node != kNoId && Known(node))) {
+  if (record.position <= tree.site(above.id).position ||
+      (node != kNoId && (Known(node) || config_.index->node(node).position != record.position))) {
     return false;
   }
   const SiteRef site = learned_.Recall(above.id, record.position, record.what, Now_s());
@@ -220,26 +221,22 @@ bool TriePlacement::MergeBelow(SiteRef above, const PlaceRecord& record) {
   }
   if (node == kNoId) {
     Remembering(record.key, site);
-  } else if (config_.index->node(node).position == record.position) {
+  } else {
     FillUp(node, site);
     SetEnd(site, node);
   }
   return true;
 }
 
-/// The places that waited for this namespace find theirs, from its root down.
-void TriePlacement::Settle(const PrefixKey& seed) {
-  std::vector<PrefixKey> above = {seed};
-  while (!above.empty() && !homeless_.empty()) {
-    const PrefixKey key = above.back();
-    above.pop_back();
-    const auto [first, last] = homeless_.equal_range(key);
-    const std::vector<std::pair<PrefixKey, Homeless>> found(first, last);
-    homeless_.erase(first, last);
-    for (const auto& [unused, waiting] : found) {
-      if (MergePlace(Aged(waiting.record, waiting.since_s))) {
-        above.push_back(waiting.record.key);
-      }
+/// Those whose namespace is open now find their place; others go on waiting.
+void TriePlacement::TakeInHomeless() {
+  std::vector<Homeless> waiting;
+  waiting.swap(homeless_);
+  for (const Homeless& place : waiting) {
+    if (learned_.tree().Valid(PlaceWithKey(place.record.above))) {
+      MergePlace(Aged(place.record, place.since_s));
+    } else {
+      homeless_.push_back(place);
     }
   }
 }

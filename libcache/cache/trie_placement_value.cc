@@ -146,11 +146,14 @@ double TriePlacement::Worth(UnitId id) const {
   return heap_.Contains(id) ? plain_[id].value : 0;
 }
 
+bool TriePlacement::HasRoomFor(std::uint64_t bytes) const {
+  const std::uint64_t capacity = config_.arena->capacity_bytes();
+  return capacity - config_.arena->used_bytes() >= bytes + capacity / kScatteredShare;
+}
+
 /// What a byte of memory is worth a second: nothing while there is room for more.
 double TriePlacement::Price(const Space& space) {
-  const std::uint64_t capacity = config_.arena->capacity_bytes();
-  const std::uint64_t free = capacity - config_.arena->used_bytes();
-  if (free >= Arena::SlotBytes(space.checkpoint_bytes) + capacity / kScatteredShare) {
+  if (HasRoomFor(Arena::SlotBytes(space.checkpoint_bytes))) {
     return 0;
   }
   const auto checkpoint = learned_.Victim(Now_s());

@@ -5,6 +5,16 @@
 
 namespace cairn {
 
+namespace {
+
+/// A sum of many daemons' counts stays a count.
+void AddUses(Site& site, std::uint32_t uses) {
+  constexpr std::uint32_t kMost = 1U << 30U;
+  site.uses = std::min(kMost, std::min(kMost, site.uses) + std::min(kMost, uses));
+}
+
+}  // namespace
+
 LearnedPlacement::Remembered LearnedPlacement::Remember(SiteId id, double now_s) const {
   const Site& site = tree_.site(id);
   const double age_s = std::max(now_s - site.last_use_s, 0.0);
@@ -31,16 +41,13 @@ SiteRef LearnedPlacement::Recall(SiteId parent, std::uint32_t position, const Re
   if (what.uses != 0) {
     tree_.CountReturn(id);
   }
-  site.uses += what.uses;
+  AddUses(site, what.uses);
   site.turns = what.turns;
   site.gap_bin = what.gap_bin;
   site.is_tip = what.is_tip;
   site.age_bin = static_cast<std::uint8_t>(AgeBins::Of(what.age_s));
   site.traits = TraitsOf(id);
-  site.waits = true;
-  waiting_[site.age_bin].push_back(
-      {.site = id, .generation = site.generation, .since_s = site.last_use_s});
-  caught_up_s_ = -1;  // It may be due already.
+  Wait(id);
   return tree_.RefOf(id);
 }
 
@@ -53,18 +60,35 @@ void LearnedPlacement::Merge(SiteId id, const Remembered& what, double now_s) {
     site.gap_bin = what.gap_bin;
     site.turns = what.turns;
     site.age_bin = static_cast<std::uint8_t>(AgeBins::Of(what.age_s));
-    waiting_[site.age_bin].push_back(
-        {.site = id, .generation = site.generation, .since_s = site.last_use_s});
-    caught_up_s_ = -1;
+    Wait(id);
   }
   tree_.AddMass(id, what.mass, now_s_);
   if (what.uses != 0) {
     tree_.CountReturn(id);
   }
-  site.uses += what.uses;
+  AddUses(site, what.uses);
   site.traits = TraitsOf(id);
   site.density = -1;
   RefreshEdge(id);
+}
+
+/// For the end of its age bin, which the last one does not have.
+void LearnedPlacement::Wait(SiteId id) {
+  Site& site = tree_.site(id);
+  site.waits = site.age_bin == 0;
+  if (site.age_bin + std::size_t{1} < waiting_.size()) {
+    waiting_[site.age_bin].push_back(
+        {.site = id, .generation = site.generation, .since_s = site.last_use_s});
+    caught_up_s_ = -1;  // It may be due already.
+  }
+}
+
+void LearnedPlacement::SortByUse() {
+  tree_.SortByUse();
+  for (auto& queue : waiting_) {
+    std::stable_sort(queue.begin(), queue.end(),
+                     [](const Waiting& a, const Waiting& b) { return a.since_s < b.since_s; });
+  }
 }
 
 Status LearnedPlacement::MergeModels(std::span<const double> reuse,

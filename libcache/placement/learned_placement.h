@@ -153,6 +153,8 @@ class LearnedPlacement {
   SiteRef Recall(SiteId parent, std::uint32_t position, const Remembered& what, double now_s);
   /// Adds what another daemon knows of this place: masses and uses add up, the later use counts.
   void Merge(SiteId id, const Remembered& what, double now_s);
+  /// To be called after many of these: places are forgotten and aged in the order of their uses.
+  void SortByUse();
   /// Adds what another daemon has learned. Errors: kCorrupt; then nothing has changed.
   Status MergeModels(std::span<const double> reuse, std::span<const double> distance);
 
@@ -184,6 +186,7 @@ class LearnedPlacement {
 
   void AdvanceTo(double now_s);
   void Restart(SiteId id, double now_s);
+  void Wait(SiteId id);
   void Use(SiteId id, std::uint32_t overlap);
   [[nodiscard]] SiteTraits TraitsOf(SiteId id) const;
   [[nodiscard]] const Owner& OwnerOf(SiteId id) const { return owners_[tree_.site(id).owner]; }

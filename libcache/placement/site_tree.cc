@@ -77,6 +77,22 @@ void SiteTree::Touch(SiteId id) {
   PushNewest(id);
 }
 
+void SiteTree::SortByUse() {
+  std::vector<SiteId> ids;
+  ids.reserve(live_sites_);
+  for (SiteId id = oldest_; id != kNoSite; id = sites_[id].newer) {
+    ids.push_back(id);
+  }
+  std::stable_sort(ids.begin(), ids.end(), [this](SiteId a, SiteId b) {
+    return sites_[a].last_use_s < sites_[b].last_use_s;
+  });
+  oldest_ = kNoSite;
+  newest_ = kNoSite;
+  for (const SiteId id : ids) {
+    PushNewest(id);
+  }
+}
+
 void SiteTree::LinkChild(SiteId parent, SiteId child) {
   Site& p = sites_[parent];
   Site& c = sites_[child];
@@ -223,7 +239,7 @@ CheckpointId SiteTree::CheckpointAt(SiteId site, std::uint32_t position) const {
 
 CheckpointId SiteTree::AddCheckpoint(SiteId site, std::uint32_t position, std::uint32_t user) {
   CAIRN_CHECK(position <= sites_[site].position &&
-              position + EdgeTokens(site) > sites_[site].position);
+              sites_[site].position - position < EdgeTokens(site));
   CheckpointId id = kNoCheckpoint;
   if (!free_checkpoints_.empty()) {
     id = free_checkpoints_.back();

@@ -83,6 +83,8 @@ class SiteTree {
   SiteId Split(SiteId below, std::uint32_t position, double now_s);
   /// The place was used: it is the last to be forgotten.
   void Touch(SiteId id);
+  /// Puts the longest unused first to be forgotten, after many were added with uses of long ago.
+  void SortByUse();
 
   /// An overlap ended on its edge: the place above has a child that came back, if this is its
   /// first.

@@ -117,7 +117,11 @@ Result<std::string> RunPlacementExport(const Invocation& invocation) {
   if (!learned) {
     return Fail(learned.error());
   }
-  if (const Status written = WriteWhole(invocation.argument, EncodePlacement(*learned)); !written) {
+  const auto bytes = EncodePlacement(*learned);
+  if (!bytes) {
+    return Fail(bytes.error());
+  }
+  if (const Status written = WriteWhole(invocation.argument, *bytes); !written) {
     return Fail(written.error());
   }
   const auto places = static_cast<std::uint64_t>(learned->places_size());
@@ -156,9 +160,7 @@ Result<std::string> RunPlacementImport(const Invocation& invocation) {
   }
   return "added " + FormatCount(taken) + " of " + FormatCount(all, "place") +
          " and how soon and where prompts return" +
-         (taken == all ? "\n"
-                       : "; the others belong to namespaces that this daemon has not opened, or "
-                         "lie between places it knows\n");
+         (taken == all ? "\n" : "; the others lie between places that it knows\n");
 }
 
 }  // namespace cairn::ctl

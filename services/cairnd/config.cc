@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::uint64_t kLeastMemory = 32 * kMiB;
 constexpr std::uint64_t kLeastSsd = 16 * kMiB;
-constexpr std::uint64_t kMostPlacement = 16 * kGiB;
+constexpr std::uint64_t kMostPlacement = kGiB;
 
 /// CLI11 calls this for options of sizes; it turns "4GiB" into a count of bytes.
 std::string SizeToNumber(const std::string& text) {

@@ -411,6 +411,16 @@ void DaemonImpl::LoadPlacement() {
     spdlog::info("placement_loaded path={} places={}", placement_file_, *loaded);
     return;
   }
+  if (loaded.error().code != ErrorCode::kCorrupt &&
+      loaded.error().code != ErrorCode::kUnsupported) {
+    // It may be sound, so nothing is written over it.
+    spdlog::error(
+        "placement_not_loaded path={} reason=\"{}\" effect=\"learning starts anew, and is "
+        "not saved\"",
+        placement_file_, loaded.error().message);
+    placement_file_.clear();
+    return;
+  }
   // Kept for whoever wants to know why; the next save would write over it.
   std::error_code error;
   std::filesystem::rename(placement_file_, placement_file_ + ".bad", error);

@@ -52,9 +52,10 @@ void SetRecord(v1::PlaceStatistics& to, const PlaceRecord& from) {
   to.set_key(from.key.bytes.data(), PrefixKey::kBytes);
   to.set_above(from.above.bytes.data(), PrefixKey::kBytes);
   to.set_position(from.position);
-  to.set_mass(from.what.mass);
-  to.set_age_s(from.what.age_s);
-  to.set_uses(from.what.uses);
+  // What is written can be read again: sums of many daemons, clocks that were set.
+  to.set_mass(std::clamp(from.what.mass, 0.0, kMostMass));
+  to.set_age_s(std::clamp(from.what.age_s, 0.0, kOldest_s));
+  to.set_uses(std::min(from.what.uses, kMostUses));
   to.set_turns(from.what.turns);
   to.set_gap_bin(from.what.gap_bin);
   to.set_is_tip(from.what.is_tip);
@@ -73,7 +74,7 @@ Result<PlaceRecord> RecordOf(const v1::PlaceStatistics& from, double older_s) {
   }
   record.position = from.position();
   record.what = {.mass = from.mass(),
-                 .age_s = std::min(from.age_s() + older_s, kOldest_s),
+                 .age_s = std::min(kOldest_s, from.age_s() + older_s),
                  .uses = from.uses(),
                  .turns = static_cast<std::uint8_t>(from.turns()),
                  .gap_bin = static_cast<std::uint8_t>(from.gap_bin()),
@@ -157,7 +158,8 @@ Result<std::uint64_t> ImportPlacement(Cache& cache, const v1::PlacementStatistic
                                              std::to_string(kPlacementVersion));
   }
   // A clock that was set back must not make places younger.
-  const double older_s = std::max(UnixSeconds() - part.saved_at_unix_s(), 0.0);
+  // Nor must a time that is no number reach anything: of it and 0, max gives the first.
+  const double older_s = std::max(0.0, UnixSeconds() - part.saved_at_unix_s());
   std::vector<PlaceRecord> places;
   places.reserve(static_cast<std::size_t>(part.places_size()));
   for (const v1::PlaceStatistics& from : part.places()) {
@@ -201,7 +203,11 @@ Status SavePlacement(const Cache& cache, const std::string& path) {
   if (Status made = MakeDirectory(directory); !made) {
     return made;
   }
-  return WriteFileDurably(directory, file.filename().string(), EncodePlacement(whole));
+  const auto bytes = EncodePlacement(whole);
+  if (!bytes) {
+    return Fail(bytes.error());
+  }
+  return WriteFileDurably(directory, file.filename().string(), *bytes);
 }
 
 Result<std::uint64_t> LoadPlacement(Cache& cache, const std::string& path) {
@@ -212,7 +218,9 @@ Result<std::uint64_t> LoadPlacement(Cache& cache, const std::string& path) {
   if (!whole) {
     return Fail(whole.error());
   }
-  return ImportPlacement(cache, *whole);
+  const auto taken = ImportPlacement(cache, *whole);
+  cache.SortLearnedPlaces();
+  return taken;
 }
 
 }  // namespace cairn::server

@@ -1,12 +1,12 @@
 #include "services/placement_file/placement_file.h"
 
-#include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <span>
 #include <system_error>
 
+#include "libcache/base/bytes.h"
 #include "libcache/base/digest.h"
 
 namespace cairn {
@@ -14,10 +14,12 @@ namespace {
 
 constexpr std::string_view kMagic = "CAIRNPLC";
 constexpr std::size_t kHeaderBytes = 8 + 16;
+// Ten million places; what is read must fit memory, and a message of protobuf 2 GiB.
+constexpr std::uint64_t kMostBytes = kGiB;
 
-void AppendLittleEndian(std::string& to, std::uint64_t value) {
+void PutLittleEndian(char* to, std::uint64_t value) {
   for (int shift = 0; shift < 64; shift += 8) {
-    to.push_back(static_cast<char>(value >> shift & 0xFFU));
+    *to++ = static_cast<char>(value >> shift & 0xFFU);
   }
 }
 
@@ -35,13 +37,17 @@ Digest DigestOfText(std::string_view text) {
 
 }  // namespace
 
-std::string EncodePlacement(const v1::PlacementStatistics& statistics) {
-  const std::string body = statistics.SerializeAsString();
-  const Digest digest = DigestOfText(body);
+Result<std::string> EncodePlacement(const v1::PlacementStatistics& statistics) {
+  if (statistics.ByteSizeLong() > kMostBytes) {
+    return Fail(ErrorCode::kNoSpace, "statistics of more than " + FormatBytes(kMostBytes));
+  }
   std::string file(kMagic);
-  AppendLittleEndian(file, digest.low);
-  AppendLittleEndian(file, digest.high);
-  return file + body;
+  file.resize(kHeaderBytes);
+  statistics.AppendToString(&file);
+  const Digest digest = DigestOfText(std::string_view(file).substr(kHeaderBytes));
+  PutLittleEndian(file.data() + kMagic.size(), digest.low);
+  PutLittleEndian(file.data() + kMagic.size() + 8, digest.high);
+  return file;
 }
 
 Result<v1::PlacementStatistics> DecodePlacement(std::string_view bytes) {
@@ -65,13 +71,25 @@ Result<v1::PlacementStatistics> DecodePlacement(std::string_view bytes) {
 }
 
 Result<v1::PlacementStatistics> ReadPlacementFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
-    const bool absent = errno == ENOENT;
-    return Fail(absent ? ErrorCode::kNotFound : ErrorCode::kIo,
-                path + ": " + std::generic_category().message(errno));
+  std::error_code error;
+  const auto kind = std::filesystem::status(path, error);
+  if (kind.type() == std::filesystem::file_type::not_found) {
+    return Fail(ErrorCode::kNotFound, path + ": there is no such file");
   }
-  const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+  const std::uint64_t size = error ? 0 : std::filesystem::file_size(path, error);
+  if (error) {
+    return Fail(ErrorCode::kIo, path + ": " + error.message());
+  }
+  if (size > kMostBytes + kHeaderBytes) {
+    return Fail(ErrorCode::kCorrupt, path + ": has " + FormatBytes(size) +
+                                         "; statistics have at most " + FormatBytes(kMostBytes));
+  }
+  std::string bytes(size, '\0');
+  std::ifstream file(path, std::ios::binary);
+  file.read(bytes.data(), static_cast<std::streamsize>(size));
+  if (!file) {
+    return Fail(ErrorCode::kIo, path + " could not be read");
+  }
   auto statistics = DecodePlacement(bytes);
   if (!statistics) {
     return Fail(statistics.error().code, path + ": " + statistics.error().message);

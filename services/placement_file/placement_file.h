@@ -13,11 +13,13 @@ namespace cairn {
 
 inline constexpr std::uint32_t kPlacementVersion = 1;
 
-std::string EncodePlacement(const v1::PlacementStatistics& statistics);
+/// Errors: kNoSpace beyond a GiB.
+Result<std::string> EncodePlacement(const v1::PlacementStatistics& statistics);
 /// Errors: kCorrupt (no such file, cut short, or a flipped bit), kUnsupported (another version).
 Result<v1::PlacementStatistics> DecodePlacement(std::string_view bytes);
 
-/// Errors: kNotFound; kIo; those of DecodePlacement; naming the path.
+/// Errors: kNotFound; kIo (also for what is no file); kCorrupt for one of more than a GiB; those of
+/// DecodePlacement; naming the path.
 Result<v1::PlacementStatistics> ReadPlacementFile(const std::string& path);
 
 /// Seconds since 1970, for PlacementStatistics::saved_at_unix_s.

@@ -140,14 +140,17 @@ TEST_F(PlacementTest, TravelsToAnotherDaemon) {
 TEST_F(PlacementTest, HostileStatisticsAreRefused) {
   ASSERT_TRUE(StartDaemon(Learning()));
   Converse(0, 3);
-  const auto import = [this](const std::function<void(v1::PlacementStatistics&)>& change) {
+  PrefixKey root;
+  ASSERT_TRUE(root.Assign(FromHex(daemon().Status().namespaces(0).root_key()).value_or("")));
+  const std::string seed(reinterpret_cast<const char*>(root.bytes.data()), PrefixKey::kBytes);
+  const auto import = [this, &seed](const std::function<void(v1::PlacementStatistics&)>& change) {
     v1::AdminRequest request;
     v1::PlacementStatistics& part = *request.mutable_placement_import()->mutable_part();
     part.set_version(1);
     part.set_saved_at_unix_s(1e9);
     v1::PlaceStatistics& place = *part.add_places();
     place.set_key(std::string(32, 'k'));
-    place.set_above(std::string(32, 'a'));
+    place.set_above(seed);
     place.set_position(64);
     change(part);
     const auto answered = daemon().Admin(request);
@@ -171,18 +174,33 @@ TEST_F(PlacementTest, HostileStatisticsAreRefused) {
   EXPECT_EQ(import([](Part& p) { p.mutable_places(0)->set_position(UINT32_MAX); }), ErrorCode::kOk);
   EXPECT_EQ(import([](Part& p) { p.mutable_places(0)->set_above(std::string(32, 'k')); }),
             ErrorCode::kOk);
-  EXPECT_GT(Converse(0, 3) + 1, 0U);
-  EXPECT_EQ(Ctl()({"placement", "export", dir_ / "after"}).code, 0);
+  // Ages are numbers still, and go on: what is written now can be read again.
+  ASSERT_EQ(Ctl()({"placement", "export", dir_ / "after"}).code, 0);
+  EXPECT_EQ(Ctl()({"placement", "import", dir_ / "after"}).code, 0);
+  for (const auto& place : Ctl()({"placement", "show", "--json"}).Json().at("top")) {
+    EXPECT_TRUE(place.at("mass").is_number() && place.at("idle_s").is_number()) << place;
+  }
+  EXPECT_GT(Converse(100, 40), 0U) << "it goes on learning";
 }
 
 TEST_F(PlacementTest, SurvivesARestart) {
   ASSERT_TRUE(StartDaemon(OnSsd()));
   Converse(0, 40);
   daemon().Stop();
-  EXPECT_TRUE(std::filesystem::exists(dir_ / "ssd/placement"));
+  ASSERT_TRUE(std::filesystem::exists(dir_ / "ssd/placement"));
   ASSERT_TRUE(daemon().Start());
+  EXPECT_EQ(Ctl()({"placement", "show", "--json"}).Json().at("places"), 1 + 40 * 4);
   EXPECT_EQ(OverlapOf(7), 4 * kTurnTokens);
   EXPECT_GT(Converse(1000, 1), 0U);
+}
+
+TEST_F(PlacementTest, WhatIsNoFileIsLeftAlone) {
+  std::filesystem::create_directories(dir_ / "folder");
+  ASSERT_TRUE(StartDaemon(Learning({"--placement-file=" + (dir_ / "folder")})));
+  EXPECT_NE(daemon().Log().find("placement_not_loaded"), std::string::npos);
+  Converse(0, 3);
+  daemon().Stop();
+  EXPECT_TRUE(std::filesystem::is_directory(dir_ / "folder"));
 }
 
 TEST_F(PlacementTest, ADamagedFileIsPutAside) {

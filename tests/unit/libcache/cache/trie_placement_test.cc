@@ -100,7 +100,7 @@ TEST_F(TriePlacementTest, WhatIsLeftBehindGoesFirst) {
   Cache::Config config = Learning();
   config.host_bytes = 2 * kMiB;
   Open(config);
-  Converse(0, 40, 6);
+  Converse(0, 150, 6);
   // Memory holds far less than was planned. Of a conversation that went on, the last turn's state
   // is worth more than those before it.
   const auto last = Turn(200, 5);
@@ -111,6 +111,7 @@ TEST_F(TriePlacementTest, WhatIsLeftBehindGoesFirst) {
   const auto path = cache_->ExplainPlacement(Keys(last).back().Hex());
   ASSERT_TRUE(path.has_value()) << ToString(path.error());
   ASSERT_FALSE(path->kept.empty());
+  EXPECT_GT(cache_->Stats().evictions[static_cast<std::size_t>(EvictReason::kCapacity)], 0U);
   const auto best = std::max_element(path->kept.begin(), path->kept.end(),
                                      [](const CheckpointView& a, const CheckpointView& b) {
                                        return a.value_per_byte_s < b.value_per_byte_s;
@@ -207,6 +208,42 @@ TEST_F(TriePlacementTest, WhatWasLearnedWaitsForItsNamespace) {
   EXPECT_GE(path->places[0].idle_s, 60);
 }
 
+// More than there is room for: the places that were used last stay, whatever their depth.
+TEST_F(TriePlacementTest, AfterALoadTheLongestUnusedGoFirst) {
+  Cache::Config config = Learning();
+  config.placement_bytes = 0;  // 1,024 places.
+  Open(config);
+  std::vector<PlaceRecord> places;
+  for (std::uint32_t i = 0; i < 1000; ++i) {
+    // The shallow ones were used last.
+    const std::uint32_t position = kBlock * (1 + i % 2);
+    places.push_back({.key = Keys(Tokens(position, 1000 * (i + 1))).back(),
+                      .above = seed_,
+                      .position = position,
+                      .what = {.mass = 1, .age_s = i % 2 == 0 ? 10.0 : 1e6, .uses = 1}});
+  }
+  std::sort(places.begin(), places.end(),
+            [](const PlaceRecord& a, const PlaceRecord& b) { return a.position < b.position; });
+  ASSERT_EQ(*cache_->MergeLearnedPlaces(places), 1000U);
+  cache_->SortLearnedPlaces();
+  for (std::uint32_t i = 0; i < 200; ++i) {
+    MatchOf(Tokens(64, 5'000'000 + 1000 * i));
+  }
+  std::uint32_t shallow = 0;
+  for (const PlaceRecord& place : AllPlaces()) {
+    shallow += place.position == kBlock ? 1 : 0;
+  }
+  EXPECT_EQ(shallow, 500U);
+  // A record too many for all tables, again and again, is no standstill.
+  for (int round = 0; round < 5; ++round) {
+    for (PlaceRecord& place : places) {
+      place.key.bytes[31] ^= static_cast<std::byte>(round + 1);
+    }
+    ASSERT_TRUE(cache_->MergeLearnedPlaces(places).has_value());
+  }
+  EXPECT_LE(cache_->Placement(0)->waiting_places, 2 * 1024U);
+}
+
 TEST_F(TriePlacementTest, MergingAddsUp) {
   Open(Learning());
   Converse(0, 10, 3);
@@ -235,6 +272,9 @@ TEST_F(TriePlacementTest, BadStatisticsAreRefused) {
                     .what = {}};
   EXPECT_EQ(*cache_->MergeLearnedPlaces({&loose, 1}), 1U);
   EXPECT_EQ(cache_->Placement(0)->places, 1U) << "it waits for a namespace that never comes";
+  PlaceRecord itself = loose;
+  itself.key = itself.above;
+  EXPECT_EQ(*cache_->MergeLearnedPlaces({&itself, 1}), 0U);
   PlaceRecord flat{.key = Keys(Tokens(16)).back(), .above = seed_, .position = 0, .what = {}};
   EXPECT_EQ(*cache_->MergeLearnedPlaces({&flat, 1}), 0U);
   PlaceRecord wrong{.key = Keys(Tokens(16)).back(), .above = seed_, .position = 48, .what = {}};
@@ -284,7 +324,7 @@ TEST_P(AnyTraffic, KeepsTheRules) {
     }
     EXPECT_TRUE(std::is_sorted(plan_.begin(), plan_.end()));
     planned += plan_.size();
-    if (pick(4) == 0 && !tokens.empty()) {
+    if (pick(4) == 0 && tokens.size() >= kBlock) {
       StoreAt(tokens, ObjectKind::kCheckpoint, static_cast<std::uint32_t>(tokens.size()));
       StoreAt(tokens, ObjectKind::kKv, kBlock);
     }

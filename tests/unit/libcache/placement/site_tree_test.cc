@@ -92,5 +92,30 @@ TEST(SiteTreeTest, MemoryIsWhatIsPromised) {
   EXPECT_LE(tree.memory_bytes(), (1ULL << 15U) * 112 + 1000);
 }
 
+// Positions are what engines say, up to the end of what can be counted.
+TEST(SiteTreeTest, PlacesAtTheEndOfAllNumbers) {
+  SiteTree tree(16);
+  const SiteId root = tree.AddRoot(0, 0);
+  const SiteId tip = tree.AddTip(root, UINT32_MAX, 0);
+  const CheckpointId deep = tree.AddCheckpoint(tip, UINT32_MAX, 0);
+  const CheckpointId middle = tree.AddCheckpoint(tip, 1U << 31U, 0);
+  const CheckpointId first = tree.AddCheckpoint(tip, 1, 0);
+  EXPECT_EQ(tree.PositionAbove(deep), 1U << 31U);
+  EXPECT_EQ(tree.PositionAbove(middle), 1U);
+  EXPECT_EQ(tree.PositionAbove(first), 0U);
+}
+
+TEST(SiteTreeTest, SortedByUseTheLongestUnusedIsForgottenFirst) {
+  SiteTree tree(4);
+  const SiteId root = tree.AddRoot(0, 0);
+  const SiteId late = tree.AddTip(root, 10, 300);
+  const SiteId early = tree.AddTip(root, 20, 100);
+  tree.SortByUse();
+  static_cast<void>(tree.AddTip(root, 30, 400));
+  static_cast<void>(tree.AddTip(root, 40, 500));
+  EXPECT_TRUE(tree.site(late).live);
+  EXPECT_EQ(tree.site(early).position, 40U) << "its number went to the newest";
+}
+
 }  // namespace
 }  // namespace cairn
