@@ -48,7 +48,7 @@ bool Same(SiteRef a, SiteRef b) { return a.id == b.id && a.generation == b.gener
 TriePlacement::TriePlacement(const Config& config)
     : config_(config), started_(config.clock->Now()), learned_(LearnedConfig(config)) {}
 
-double TriePlacement::Now_s() const {
+double TriePlacement::NowSeconds() const {
   return std::chrono::duration<double>(config_.clock->Now() - started_).count();
 }
 
@@ -67,7 +67,7 @@ void TriePlacement::AddNamespace(NodeId root, const NamespaceSpec& spec) {
                                   .kv_bytes_per_token = spec.kv_bytes_per_token,
                                   .grain_tokens = space.grain_tokens,
                                   .cost = space.cost},
-                                 Now_s());
+                                 NowSeconds());
   OnNewNode(root);
   SetSite(root, space.root);
   SetEnd(space.root, root);
@@ -144,7 +144,7 @@ std::vector<std::uint32_t> TriePlacement::PlanFor(const Prompt& prompt) {
   };
   const std::uint32_t limit = floor(std::min(prompt.seen_tokens, prompt.prompt_tokens - 1));
   LearnedPlacement::Request request;
-  request.now_s = Now_s();
+  request.now_s = NowSeconds();
   request.root = space.root;
   request.edge = space.root;
   request.resume = prompt.resume_tokens;
@@ -210,7 +210,7 @@ std::vector<std::uint32_t> TriePlacement::PlanFor(const Prompt& prompt) {
 }
 
 void TriePlacement::CatchUp() {
-  learned_.CatchUp(Now_s(), kAgedPerCatchUp);
+  learned_.CatchUp(NowSeconds(), kAgedPerCatchUp);
   RefreshSome(kProbesPerCatchUp);
 }
 

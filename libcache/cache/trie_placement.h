@@ -131,7 +131,7 @@ class TriePlacement final : public EvictionPolicy {
     }
   };
 
-  [[nodiscard]] double Now_s() const;
+  [[nodiscard]] double NowSeconds() const;
   [[nodiscard]] SiteRef SiteOf(NodeId id) const {
     return id < site_of_.size() ? site_of_[id] : SiteRef{};
   }

@@ -8,7 +8,7 @@ namespace cairn {
 PlaceView TriePlacement::ViewOf(SiteId id) const {
   const SiteTree& tree = learned_.tree();
   const Site& site = tree.site(id);
-  const LearnedPlacement::Remembered now = learned_.Remember(id, Now_s());
+  const LearnedPlacement::Remembered now = learned_.Remember(id, NowSeconds());
   PlaceView view;
   view.key = KeyOf(id).value_or(PrefixKey{});
   view.position = site.position;
@@ -42,7 +42,7 @@ PlacementSummary TriePlacement::Summary(std::size_t most_places) {
   std::vector<std::pair<double, SiteId>> by_mass;
   for (SiteId id = 0; most_places != 0 && id < tree.end(); ++id) {
     if (tree.site(id).live && tree.site(id).parent != kNoSite) {
-      by_mass.emplace_back(-learned_.Remember(id, Now_s()).mass, id);
+      by_mass.emplace_back(-learned_.Remember(id, NowSeconds()).mass, id);
     }
   }
   const auto shown = std::min(most_places, by_mass.size());
@@ -136,11 +136,11 @@ std::optional<PlaceRecord> TriePlacement::RecordOf(SiteId id) const {
   return PlaceRecord{.key = *key,
                      .above = *above_key,
                      .position = tree.site(id).position,
-                     .what = learned_.Remember(id, Now_s())};
+                     .what = learned_.Remember(id, NowSeconds())};
 }
 
 PlaceRecord TriePlacement::Aged(PlaceRecord record, double since_s) const {
-  record.what.age_s += std::max(Now_s() - since_s, 0.0);
+  record.what.age_s += std::max(NowSeconds() - since_s, 0.0);
   return record;
 }
 
@@ -191,7 +191,7 @@ bool TriePlacement::MergePlace(const PlaceRecord& record) {
   const SiteTree& tree = learned_.tree();
   const SiteRef same = PlaceWithKey(record.key);
   if (tree.Valid(same)) {
-    learned_.Merge(same.id, record.what, Now_s());
+    learned_.Merge(same.id, record.what, NowSeconds());
     return true;
   }
   const SiteRef above = PlaceWithKey(record.above);
@@ -203,7 +203,7 @@ bool TriePlacement::MergePlace(const PlaceRecord& record) {
       record.key == record.above) {
     return false;
   }
-  homeless_.push_back({.record = record, .since_s = Now_s()});
+  homeless_.push_back({.record = record, .since_s = NowSeconds()});
   return true;
 }
 
@@ -215,7 +215,7 @@ bool TriePlacement::MergeBelow(SiteRef above, const PlaceRecord& record) {
       (node != kNoId && (Known(node) || config_.index->node(node).position != record.position))) {
     return false;
   }
-  const SiteRef site = learned_.Recall(above.id, record.position, record.what, Now_s());
+  const SiteRef site = learned_.Recall(above.id, record.position, record.what, NowSeconds());
   if (!tree.Valid(site)) {
     return false;
   }

@@ -33,7 +33,7 @@ double TriePlacement::ValueOf(NodeId id) const {
   } else {
     SiteTraits traits;
     traits.tenant = space.tenant;
-    uses_per_s = learned_.reuse().Density(traits, AgeBins::Of(Now_s() - plain.last_use_s));
+    uses_per_s = learned_.reuse().Density(traits, AgeBins::Of(NowSeconds() - plain.last_use_s));
   }
   const double saved_s =
       space.cost.Between(std::max(n.position - plain.saved_tokens, 0.0), n.position);
@@ -65,7 +65,7 @@ void TriePlacement::Insert(UnitId id, const EvictionUnit& unit) {
     const bool on_edge = s.parent != kNoSite && n.position <= s.position &&
                          n.position > tree.site(s.parent).position;
     if (on_edge && tree.CheckpointAt(site, n.position) == kNoCheckpoint) {
-      checkpoints_[id] = learned_.Add({.site = site, .position = n.position}, id, Now_s());
+      checkpoints_[id] = learned_.Add({.site = site, .position = n.position}, id, NowSeconds());
       return;
     }
   }
@@ -74,7 +74,7 @@ void TriePlacement::Insert(UnitId id, const EvictionUnit& unit) {
   }
   plain_[id] = {.bytes = static_cast<double>(unit.bytes),
                 .saved_tokens = unit.saved_tokens,
-                .last_use_s = Now_s(),
+                .last_use_s = NowSeconds(),
                 .value = 0};
   plain_[id].value = ValueOf(id);
   heap_.Push(id);
@@ -83,7 +83,7 @@ void TriePlacement::Insert(UnitId id, const EvictionUnit& unit) {
 void TriePlacement::Touch(UnitId id) {
   // Uses of places were learned when the request came (PlanFor).
   if (heap_.Contains(id)) {
-    plain_[id].last_use_s = Now_s();
+    plain_[id].last_use_s = NowSeconds();
     Refresh(id);
   }
 }
@@ -122,7 +122,7 @@ std::optional<UnitId> TriePlacement::PickVictim(const std::function<bool(UnitId)
   }
   const auto node_of = [this](CheckpointId id) { return learned_.tree().checkpoint(id).user; };
   const auto checkpoint = learned_.Victim(
-      Now_s(), [&](CheckpointId id) { return evictable(node_of(id)); }, max_refused);
+      NowSeconds(), [&](CheckpointId id) { return evictable(node_of(id)); }, max_refused);
   if (checkpoint && (!plain || learned_.LastValue(*checkpoint) <= plain_[*plain].value)) {
     Evicting(learned_.LastValue(*checkpoint), learned_.BytesFreed(*checkpoint));
     return node_of(*checkpoint);
@@ -156,7 +156,7 @@ double TriePlacement::Price(const Space& space) {
   if (HasRoomFor(Arena::SlotBytes(space.checkpoint_bytes))) {
     return 0;
   }
-  const auto checkpoint = learned_.Victim(Now_s());
+  const auto checkpoint = learned_.Victim(NowSeconds());
   return checkpoint ? std::max(last_price_, learned_.LastValue(*checkpoint)) : last_price_;
 }
 

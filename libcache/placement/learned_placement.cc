@@ -88,7 +88,7 @@ bool LearnedPlacement::CatchUp(double now_s, std::size_t most) {
     return true;
   }
   for (std::size_t bin = 0; bin + 1 < waiting_.size(); ++bin) {
-    const double end_s = AgeBins::End_s(bin);
+    const double end_s = AgeBins::EndSeconds(bin);
     while (!waiting_[bin].empty() && waiting_[bin].front().since_s + end_s <= now_s_) {
       if (most == 0) {
         return false;
@@ -206,7 +206,7 @@ double LearnedPlacement::Density(SiteId id) const {
   }
   if (site.density < 0) {
     site.density = config_.learn_reuse ? reuse_.Density(site.traits, site.age_bin)
-                                       : 1.0 / AgeBins::End_s(site.age_bin);
+                                       : 1.0 / AgeBins::EndSeconds(site.age_bin);
   }
   return site.density;
 }

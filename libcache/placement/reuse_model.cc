@@ -201,7 +201,7 @@ double ReuseModel::Density(const SiteTraits& traits, std::size_t age_bin) const 
   double best = 0;
   for (std::size_t bin = age_bin; bin < AgeBins::kCount && left > kNobodyLeft; ++bin) {
     const double now = left * hazards[bin];
-    held_s += (left - kMiddle * now) * AgeBins::Width_s(bin);
+    held_s += (left - kMiddle * now) * AgeBins::WidthSeconds(bin);
     used += now;
     left -= now;
     best = std::max(best, used / held_s);

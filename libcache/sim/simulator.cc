@@ -14,7 +14,7 @@
 namespace cairn::sim {
 namespace {
 
-double ThreadCpu_s() {
+double ThreadCpuSeconds() {
   timespec now{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
@@ -152,13 +152,13 @@ class TrieSimulator final : public Simulator {
     if (!tuner_) {
       return;
     }
-    const double start_s = ThreadCpu_s();
+    const double start_s = ThreadCpuSeconds();
     const auto alpha =
         tuner_->Add(request, tree_, path.nodes.back(), report_.evicted_checkpoints > 0);
     if (alpha) {
       report_.marconi_alpha = *alpha;
     }
-    report_.planner_cpu_s += ThreadCpu_s() - start_s;
+    report_.planner_cpu_s += ThreadCpuSeconds() - start_s;
   }
 
   std::uint32_t Tokens(std::uint32_t blocks) const { return blocks * options_.block_tokens; }
@@ -256,7 +256,7 @@ class TrieSimulator final : public Simulator {
   }
 
   void Place(const TraceRequest& request, Path& path) {
-    const double start_s = ThreadCpu_s();
+    const double start_s = ThreadCpuSeconds();
     std::vector<std::uint32_t> positions;
     if (learned_) {
       Watch(path);
@@ -278,7 +278,7 @@ class TrieSimulator final : public Simulator {
         positions.push_back(planned.position);
       }
     }
-    report_.planner_cpu_s += ThreadCpu_s() - start_s;
+    report_.planner_cpu_s += ThreadCpuSeconds() - start_s;
     Keep(path, positions);
     if (learned_) {
       learned_->Answered(path.places.tip, request.output_tokens);

@@ -10,13 +10,13 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 TEST(AgeBinsTest, BinsMeetAndGrow) {
-  EXPECT_EQ(AgeBins::Begin_s(0), 0.0);
-  EXPECT_EQ(AgeBins::End_s(0), AgeBins::kFirstEnd_s);
+  EXPECT_EQ(AgeBins::BeginSeconds(0), 0.0);
+  EXPECT_EQ(AgeBins::EndSeconds(0), AgeBins::kFirstEndSeconds);
   for (std::size_t bin = 1; bin < AgeBins::kCount; ++bin) {
-    EXPECT_EQ(AgeBins::Begin_s(bin), AgeBins::End_s(bin - 1));
-    EXPECT_NEAR(AgeBins::End_s(bin) / AgeBins::Begin_s(bin), 1.41421356, 1e-6);
+    EXPECT_EQ(AgeBins::BeginSeconds(bin), AgeBins::EndSeconds(bin - 1));
+    EXPECT_NEAR(AgeBins::EndSeconds(bin) / AgeBins::BeginSeconds(bin), 1.41421356, 1e-6);
   }
-  EXPECT_GT(AgeBins::Begin_s(AgeBins::kCount - 1), 12 * 3600.0);
+  EXPECT_GT(AgeBins::BeginSeconds(AgeBins::kCount - 1), 12 * 3600.0);
 }
 
 TEST(AgeBinsTest, EveryAgeLiesInItsBin) {
@@ -26,9 +26,9 @@ TEST(AgeBinsTest, EveryAgeLiesInItsBin) {
     ASSERT_LT(bin, AgeBins::kCount);
     EXPECT_GE(bin, last) << age_s;
     last = bin;
-    EXPECT_GE(age_s, AgeBins::Begin_s(bin) * (1 - 1e-9));
+    EXPECT_GE(age_s, AgeBins::BeginSeconds(bin) * (1 - 1e-9));
     if (bin + 1 < AgeBins::kCount) {
-      EXPECT_LE(age_s, AgeBins::End_s(bin) * (1 + 1e-9));
+      EXPECT_LE(age_s, AgeBins::EndSeconds(bin) * (1 + 1e-9));
     }
   }
   EXPECT_EQ(last, AgeBins::kCount - 1);
