@@ -15,8 +15,6 @@ constexpr std::size_t kMaxTailPins = 8;
 constexpr std::size_t kPrefetchAhead = 12;
 // A copy from host memory, for estimates; of the order of one core's memcpy.
 constexpr double kHostBytesPerUs = 8000;
-// Prefill of one token until an engine reports its own: 20,000 tokens/s.
-constexpr double kFirstRecomputeUsPerToken = 50;
 
 }  // namespace
 

@@ -7,6 +7,7 @@
 
 #include "libcache/base/check.h"
 #include "libcache/base/digest.h"
+#include "libcache/cache/types.h"
 #include "libcache/placement/planner.h"
 
 namespace cairn {
@@ -15,8 +16,6 @@ namespace {
 // A place with its queues (docs/placement.md), and its share of the maps here.
 constexpr std::uint64_t kBytesPerPlace = 160;
 constexpr std::uint64_t kFewestPlaces = 1024;
-// Until an engine reports its own: 20,000 tokens/s.
-constexpr double kFirstRecomputeUsPerToken = 50;
 // A small model on a large machine, and a large one on a laptop.
 constexpr double kLeastUsPerToken = 0.1;
 constexpr double kMostUsPerToken = 1e5;
@@ -41,12 +40,13 @@ std::uint8_t TenantNumber(const std::string& name) {
   return static_cast<std::uint8_t>(DigestOf(std::as_bytes(std::span(name))).low % kTenants);
 }
 
-bool Same(SiteRef a, SiteRef b) { return a.id == b.id && a.generation == b.generation; }
-
 }  // namespace
 
 TriePlacement::TriePlacement(const Config& config)
-    : config_(config), started_(config.clock->Now()), learned_(LearnedConfig(config)) {}
+    : config_(config),
+      started_(config.clock->Now()),
+      learned_(LearnedConfig(config)),
+      price_(static_cast<double>(config.arena->capacity_bytes())) {}
 
 double TriePlacement::NowSeconds() const {
   return std::chrono::duration<double>(config_.clock->Now() - started_).count();
@@ -55,7 +55,6 @@ double TriePlacement::NowSeconds() const {
 void TriePlacement::AddNamespace(NodeId root, const NamespaceSpec& spec) {
   Space space;
   space.root_node = root;
-  space.block_tokens = spec.block_tokens;
   space.grain_tokens = static_cast<std::uint32_t>(std::min<std::uint64_t>(
       std::lcm(std::uint64_t{std::max(spec.grid_tokens, 1U)}, std::uint64_t{spec.block_tokens}),
       std::numeric_limits<std::int32_t>::max()));
@@ -91,7 +90,7 @@ void TriePlacement::SetSite(NodeId id, SiteRef site) {
 
 NodeId TriePlacement::EndOf(SiteId id) const {
   const NodeId node = id < end_of_.size() ? end_of_[id] : kNoId;
-  const bool still = node != kNoId && Same(SiteOf(node), learned_.tree().RefOf(id)) &&
+  const bool still = node != kNoId && SiteOf(node) == learned_.tree().RefOf(id) &&
                      config_.index->node(node).position == learned_.tree().site(id).position;
   return still ? node : kNoId;
 }
@@ -103,26 +102,24 @@ void TriePlacement::SetEnd(SiteRef site, NodeId node) {
   end_of_[site.id] = node;
 }
 
-bool TriePlacement::OnNewNode(NodeId id) {
+void TriePlacement::OnNewNode(NodeId id) {
   SetSite(id, {});
   if (remembered_.empty()) {
-    return false;
+    return;
   }
   const auto found = remembered_.find(config_.index->node(id).key);
   if (found == remembered_.end()) {
-    return false;
+    return;
   }
   const SiteRef site = found->second;
   remembered_.erase(found);
   remembered_keys_.erase(site.id);
   // Its prefix lies elsewhere if somebody else's statistics were wrong.
-  if (!learned_.tree().Valid(site) ||
-      learned_.tree().site(site.id).position != config_.index->node(id).position) {
-    return false;
+  if (learned_.tree().Valid(site) &&
+      learned_.tree().site(site.id).position == config_.index->node(id).position) {
+    SetSite(id, site);
+    SetEnd(site, id);
   }
-  SetSite(id, site);
-  SetEnd(site, id);
-  return true;
 }
 
 /// The nodes on the edge of `site` above `from` that belong nowhere yet.
@@ -135,21 +132,13 @@ void TriePlacement::FillUp(NodeId from, SiteRef site) {
   }
 }
 
-std::vector<std::uint32_t> TriePlacement::PlanFor(const Prompt& prompt) {
+NodeId TriePlacement::FindEdge(const Prompt& prompt, LearnedPlacement::Request& request) {
   const PrefixIndex& index = *config_.index;
   const SiteTree& tree = learned_.tree();
   const Space& space = spaces_[prompt.name_space];
-  const auto floor = [&space](std::uint32_t tokens) {
-    return tokens / space.grain_tokens * space.grain_tokens;
-  };
-  const std::uint32_t limit = floor(std::min(prompt.seen_tokens, prompt.prompt_tokens - 1));
-  LearnedPlacement::Request request;
-  request.now_s = NowSeconds();
+  const std::uint32_t limit = space.Floor(std::min(prompt.seen_tokens, prompt.prompt_tokens - 1));
   request.root = space.root;
   request.edge = space.root;
-  request.resume = prompt.resume_tokens;
-  request.kv_resident = prompt.kv_tokens;
-  request.end = floor(prompt.prompt_tokens);
   // The deepest node whose place is known; where a grain has several blocks, only its end counts.
   NodeId at = prompt.deepest;
   while (at != space.root_node && (index.node(at).position > limit || !Known(at))) {
@@ -159,21 +148,27 @@ std::vector<std::uint32_t> TriePlacement::PlanFor(const Prompt& prompt) {
     request.edge = SiteOf(at);
     FillUp(index.node(at).parent, request.edge);
     const Site& edge = tree.site(request.edge.id);
-    request.overlap = std::min(floor(index.node(at).position), edge.position);
+    request.overlap = std::min(space.Floor(index.node(at).position), edge.position);
     if (request.overlap <= tree.site(edge.parent).position) {
       request.edge = tree.RefOf(edge.parent);
       request.overlap = tree.site(edge.parent).position;
     }
   }
-  request.extends = request.end > floor(prompt.seen_tokens) || request.overlap < limit;
-  const LearnedPlacement::Places places = learned_.Observe(request);
+  request.extends = request.end > space.Floor(prompt.seen_tokens) || request.overlap < limit;
+  return at;
+}
+
+void TriePlacement::NameNodes(const Prompt& prompt, NodeId at, SiteRef edge,
+                              const LearnedPlacement::Places& places) {
+  const PrefixIndex& index = *config_.index;
+  const SiteTree& tree = learned_.tree();
   const std::uint32_t junction = tree.site(places.junction.id).position;
   if (places.junction_is_new) {
     for (NodeId id = at; id != kNoId; id = index.node(id).parent) {
       if (index.node(id).position > junction) {
         continue;
       }
-      if (!Same(SiteOf(id), request.edge)) {
+      if (SiteOf(id) != edge) {
         break;
       }
       SetSite(id, places.junction);
@@ -182,19 +177,31 @@ std::vector<std::uint32_t> TriePlacement::PlanFor(const Prompt& prompt) {
       }
     }
   }
-  if (tree.Valid(places.tip)) {
-    const std::uint32_t end = tree.site(places.tip.id).position;
-    for (NodeId id = prompt.deepest; index.node(id).position > junction;
-         id = index.node(id).parent) {
-      if (index.node(id).position <= prompt.seen_tokens && Known(id)) {
-        continue;  // Inside a grain that others share in part.
-      }
-      SetSite(id, places.tip);
-      if (index.node(id).position == end) {
-        SetEnd(places.tip, id);
-      }
+  if (!tree.Valid(places.tip)) {
+    return;
+  }
+  const std::uint32_t end = tree.site(places.tip.id).position;
+  for (NodeId id = prompt.deepest; index.node(id).position > junction; id = index.node(id).parent) {
+    if (index.node(id).position <= prompt.seen_tokens && Known(id)) {
+      continue;  // Inside a grain that others share in part.
+    }
+    SetSite(id, places.tip);
+    if (index.node(id).position == end) {
+      SetEnd(places.tip, id);
     }
   }
+}
+
+std::vector<std::uint32_t> TriePlacement::PlanFor(const Prompt& prompt) {
+  const Space& space = spaces_[prompt.name_space];
+  LearnedPlacement::Request request;
+  request.now_s = NowSeconds();
+  request.resume = prompt.resume_tokens;
+  request.kv_resident = prompt.kv_tokens;
+  request.end = space.Floor(prompt.prompt_tokens);
+  const NodeId at = FindEdge(prompt, request);
+  const LearnedPlacement::Places places = learned_.Observe(request);
+  NameNodes(prompt, at, request.edge, places);
   std::vector<std::uint32_t> plan;
   if (space.checkpoint_bytes == 0) {
     return plan;

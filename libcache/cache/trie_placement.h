@@ -13,6 +13,7 @@
 #include "libcache/index/prefix_index.h"
 #include "libcache/model/prefix_key.h"
 #include "libcache/placement/learned_placement.h"
+#include "libcache/placement/memory_price.h"
 #include "libcache/policy/eviction.h"
 #include "libcache/policy/indexed_heap.h"
 #include "libcache/tier/arena.h"
@@ -51,9 +52,9 @@ class TriePlacement final : public EvictionPolicy {
   void AddNamespace(NodeId root, const NamespaceSpec& spec);
   /// An engine measured what a token of prefill takes.
   void SetRecomputeCost(std::uint32_t name_space, double us_per_token);
-  /// `id` was just inserted into the index. True if its prefix was seen before a restart, or by
-  /// another daemon: then it counts as seen.
-  bool OnNewNode(NodeId id);
+  /// `id` was just inserted into the index. It is Known at once if its prefix was seen before a
+  /// restart, or by another daemon: then it counts as seen.
+  void OnNewNode(NodeId id);
   /// It lies on the edge of a place that is remembered.
   [[nodiscard]] bool Known(NodeId id) const { return learned_.tree().Valid(SiteOf(id)); }
 
@@ -110,10 +111,12 @@ class TriePlacement final : public EvictionPolicy {
     SiteRef root;
     NodeId root_node = kNoId;
     std::uint32_t grain_tokens = 1;
-    std::uint32_t block_tokens = 1;
     std::uint64_t checkpoint_bytes = 0;
     std::uint8_t tenant = 0;
     PrefillCost cost;
+    [[nodiscard]] std::uint32_t Floor(std::uint32_t tokens) const {
+      return tokens / grain_tokens * grain_tokens;
+    }
   };
   /// A boundary that is no checkpoint on a known edge.
   struct Plain {
@@ -139,9 +142,15 @@ class TriePlacement final : public EvictionPolicy {
   [[nodiscard]] NodeId EndOf(SiteId id) const;
   void SetEnd(SiteRef site, NodeId node);
   void FillUp(NodeId from, SiteRef site);
+  /// The edge and overlap of a request, and the node that they were found by.
+  NodeId FindEdge(const Prompt& prompt, LearnedPlacement::Request& request);
+  /// Where the request made places, nodes that lay on `edge` or nowhere lie on theirs now.
+  void NameNodes(const Prompt& prompt, NodeId at, SiteRef edge,
+                 const LearnedPlacement::Places& places);
   [[nodiscard]] bool HasRoomFor(std::uint64_t bytes) const;
+  /// For people: of a checkpoint of no size in particular.
+  [[nodiscard]] double ShownPrice() const { return HasRoomFor(0) ? 0 : price_.value(); }
   [[nodiscard]] double Price(const Space& space);
-  void Evicting(double value, double bytes);
   [[nodiscard]] double ValueOf(NodeId id) const;
   void Refresh(NodeId id);
   void RefreshSome(std::size_t probes);
@@ -174,7 +183,7 @@ class TriePlacement final : public EvictionPolicy {
     double since_s = 0;
   };
   std::vector<Homeless> homeless_;  // A place comes after the one above it.
-  double last_price_ = 0;
+  MemoryPrice price_;
 };
 
 }  // namespace cairn

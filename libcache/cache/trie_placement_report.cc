@@ -35,7 +35,7 @@ PlacementSummary TriePlacement::Summary(std::size_t most_places) {
                          checkpoints_.size() * (sizeof(NodeId) + sizeof(CheckpointId) + 16) +
                          remembered_.size() * (2 * sizeof(PrefixKey) + sizeof(SiteRef) + 48) +
                          homeless_.capacity() * sizeof(Homeless);
-  summary.price_per_byte_s = HasRoomFor(0) ? 0 : last_price_;
+  summary.price_per_byte_s = ShownPrice();
   summary.engine_written_bytes = learned_.shadow().written_bytes();
   summary.engine_served_tokens = learned_.shadow().served_tokens();
   summary.planned_bytes = learned_.planned_bytes();
@@ -57,7 +57,7 @@ PlacementSummary TriePlacement::Summary(std::size_t most_places) {
 PathPlacement TriePlacement::Explain(NodeId id) {
   const SiteTree& tree = learned_.tree();
   PathPlacement path;
-  path.price_per_byte_s = HasRoomFor(0) ? 0 : last_price_;
+  path.price_per_byte_s = ShownPrice();
   while (id != kNoId && !Known(id)) {
     id = config_.index->node(id).parent;
   }

@@ -7,8 +7,6 @@
 namespace cairn {
 namespace {
 
-/// The price is what was lost lately by evicting: the mean over about this share of the capacity.
-constexpr double kPriceShare = 0.05;
 /// A full arena has free bytes too, between objects of different sizes: about this part of it.
 constexpr std::uint64_t kScatteredShare = 16;
 /// Boundaries whose value turns out to have risen since it was computed, before one is taken
@@ -124,19 +122,13 @@ std::optional<UnitId> TriePlacement::PickVictim(const std::function<bool(UnitId)
   const auto checkpoint = learned_.Victim(
       NowSeconds(), [&](CheckpointId id) { return evictable(node_of(id)); }, max_refused);
   if (checkpoint && (!plain || learned_.LastValue(*checkpoint) <= plain_[*plain].value)) {
-    Evicting(learned_.LastValue(*checkpoint), learned_.BytesFreed(*checkpoint));
+    price_.Evicted(learned_.LastValue(*checkpoint), learned_.BytesFreed(*checkpoint));
     return node_of(*checkpoint);
   }
   if (plain) {
-    Evicting(plain_[*plain].value, plain_[*plain].bytes);
+    price_.Evicted(plain_[*plain].value, plain_[*plain].bytes);
   }
   return plain;
-}
-
-void TriePlacement::Evicting(double value, double bytes) {
-  const double weight =
-      std::min(1.0, bytes / (kPriceShare * static_cast<double>(config_.arena->capacity_bytes())));
-  last_price_ += weight * (value - last_price_);
 }
 
 double TriePlacement::Worth(UnitId id) const {
@@ -157,7 +149,7 @@ double TriePlacement::Price(const Space& space) {
     return 0;
   }
   const auto checkpoint = learned_.Victim(NowSeconds());
-  return checkpoint ? std::max(last_price_, learned_.LastValue(*checkpoint)) : last_price_;
+  return checkpoint ? std::max(price_.value(), learned_.LastValue(*checkpoint)) : price_.value();
 }
 
 }  // namespace cairn

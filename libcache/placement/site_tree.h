@@ -61,6 +61,7 @@ struct ResidentCheckpoint {
 struct SiteRef {
   SiteId id = kNoSite;
   std::uint32_t generation = 0;
+  bool operator==(const SiteRef&) const = default;
 };
 
 /// The trie of places, and which checkpoints are resident on it. Structure only: it counts nothing

@@ -345,7 +345,7 @@ class TrieSimulator final : public Simulator {
     path.places = learned_->Observe(r);
     const std::uint32_t junction = learned_->tree().site(path.places.junction.id).position;
     if (path.places.junction_is_new) {
-      for (std::size_t i = known; i > 0 && SameSite(tree_[path.nodes[i - 1]].site, r.edge); --i) {
+      for (std::size_t i = known; i > 0 && tree_[path.nodes[i - 1]].site == r.edge; --i) {
         tree_[path.nodes[i - 1]].site = path.places.junction;
       }
     }
@@ -355,9 +355,6 @@ class TrieSimulator final : public Simulator {
         node.site = path.places.tip;
       }
     }
-  }
-  static bool SameSite(SiteRef a, SiteRef b) {
-    return a.id == b.id && a.generation == b.generation;
   }
 
   const Options options_;

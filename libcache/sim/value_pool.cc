@@ -2,15 +2,13 @@
 #include <algorithm>
 
 #include "libcache/base/check.h"
+#include "libcache/placement/memory_price.h"
 #include "libcache/sim/kept_prefixes.h"
 #include "libcache/sim/pool.h"
 #include "libcache/sim/price_history.h"
 
 namespace cairn::sim {
 namespace {
-
-/// The price is what was lost lately by evicting: the mean over about this share of the capacity.
-constexpr double kPriceShare = 0.05;
 
 class ValuePool final : public Pool {
  public:
@@ -20,7 +18,8 @@ class ValuePool final : public Pool {
         learned_(learned),
         now_s_(now_s),
         report_(parts.report),
-        kept_(parts.options, parts.tree, parts.tiers) {}
+        kept_(parts.options, parts.tree, parts.tiers),
+        price_(static_cast<double>(parts.options.capacity_bytes)) {}
 
   void OnSplit(NodeId, NodeId) override {}  // The tree has seen to it.
 
@@ -34,13 +33,10 @@ class ValuePool final : public Pool {
     while (!kept_.Fits()) {
       const auto victim = learned_.Victim(now_s_);
       CAIRN_CHECK(victim.has_value());
-      const double bytes = learned_.BytesFreed(*victim);
-      const double weight =
-          std::min(1.0, bytes / (kPriceShare * static_cast<double>(options_.capacity_bytes)));
-      last_price_ += weight * (learned_.LastValue(*victim) - last_price_);
+      price_.Evicted(learned_.LastValue(*victim), learned_.BytesFreed(*victim));
       Drop(learned_.tree().checkpoint(*victim).user);
     }
-    prices_.Add(now_s_, last_price_);
+    prices_.Add(now_s_, price_.value());
     // What did not survive the eviction it caused was not evicted either.
     report_.evicted_checkpoints -= kept_.CountWritten(report_);
   }
@@ -51,7 +47,7 @@ class ValuePool final : public Pool {
       return 0;
     }
     const auto victim = learned_.Victim(now_s_);
-    return victim ? std::max(last_price_, learned_.LastValue(*victim)) : 0;
+    return victim ? std::max(price_.value(), learned_.LastValue(*victim)) : 0;
   }
 
  private:
@@ -74,7 +70,7 @@ class ValuePool final : public Pool {
   const double& now_s_;
   Report& report_;
   KeptPrefixes kept_;
-  double last_price_ = 0;
+  MemoryPrice price_;
   PriceHistory prices_;
 };
 
