@@ -149,7 +149,9 @@ double TriePlacement::Price(const Space& space) {
     return 0;
   }
   const auto checkpoint = learned_.Victim(NowSeconds());
-  return checkpoint ? std::max(price_.value(), learned_.LastValue(*checkpoint)) : price_.value();
+  const double least = checkpoint ? learned_.LastValue(*checkpoint) : 0;
+  price_.Asked(least, learned_.engine_bytes());
+  return std::max(price_.value(), least);
 }
 
 }  // namespace cairn

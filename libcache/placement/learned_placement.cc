@@ -26,7 +26,8 @@ constexpr int kVictimProbes = 32;
 LearnedPlacement::LearnedPlacement(const Config& config)
     : config_(config),
       tree_(config.max_sites, config.mass_half_life_s),
-      shadow_(config.capacity_bytes) {}
+      shadow_(config.capacity_bytes),
+      write_price_(1 / config.write_bytes_per_s) {}
 
 SiteRef LearnedPlacement::AddOwner(const Owner& owner, double now_s) {
   CAIRN_CHECK(owners_.size() < std::numeric_limits<std::uint16_t>::max());
@@ -43,13 +44,9 @@ SiteTraits LearnedPlacement::TraitsOf(SiteId id) const {
   const Site& site = tree_.site(id);
   SiteTraits traits;
   traits.kind = tree_.KindOf(id);
-  // Small counts are told apart, large ones by their magnitude.
-  const auto count = [](std::uint32_t n) {
-    return static_cast<std::uint8_t>(n < 5 ? n : 2U + SiteTraits::LogBin(n));
-  };
-  traits.uses = count(site.uses);
+  traits.uses = SiteTraits::CountBin(site.uses);
   traits.turns = static_cast<std::uint8_t>(std::min<std::uint32_t>(site.turns, 15));
-  traits.children = count(site.children);
+  traits.children = SiteTraits::CountBin(site.children);
   traits.segment = SiteTraits::LogBin(tree_.EdgeTokens(id));
   traits.depth = SiteTraits::LogBin(site.position);
   traits.tenant = OwnerOf(id).tenant;
@@ -177,6 +174,7 @@ LearnedPlacement::Places LearnedPlacement::Observe(const Request& request) {
     places.tip = tree_.RefOf(tip);
     shadow_.OnTip(tip);
   }
+  ++observed_;
   const auto before = static_cast<double>(shadow_.written_bytes());
   shadow_.OnRequest(tree_, at, tip == kNoSite ? at : tip, sizes);
   engine_bytes_ = static_cast<double>(shadow_.written_bytes()) - before;

@@ -163,6 +163,8 @@ class LearnedPlacement {
   [[nodiscard]] const DistanceModel& distance() const { return distance_; }
   /// What an engine of today would have served and written.
   [[nodiscard]] const EngineShadow& shadow() const { return shadow_; }
+  /// What such an engine wrote for the request that was observed last; 0 once it was planned.
+  [[nodiscard]] double engine_bytes() const { return engine_bytes_; }
   /// What all plans together asked for.
   [[nodiscard]] double planned_bytes() const { return planned_bytes_; }
   /// Uses per second that are expected to end on the edge of a place.
@@ -207,6 +209,7 @@ class LearnedPlacement {
   void FindCandidates(const Request& request, const Places& places);
   void PriceCandidates(double price, double write_price);
   [[nodiscard]] std::size_t MostStates(double bytes) const;
+  void AdjustWritePrice(double asked_bytes);
 
   Config config_;
   std::vector<Owner> owners_;
@@ -216,7 +219,9 @@ class LearnedPlacement {
   double now_s_ = 0;
   double caught_up_s_ = -1;  // All ages are as of this moment, if it is not over.
   EngineShadow shadow_;
-  double planned_bytes_ = 0;  // Asked for so far.
+  double planned_bytes_ = 0;    // Asked for so far.
+  std::uint64_t observed_ = 0;  // Requests.
+  double write_price_;          // Of a byte, in seconds: see AdjustWritePrice.
   // What the engine wrote for the request that was observed last.
   double engine_bytes_ = 0;
   std::array<std::deque<Waiting>, AgeBins::kCount> waiting_;  // By age bin, oldest first.

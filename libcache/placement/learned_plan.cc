@@ -2,6 +2,7 @@
 // pay.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "libcache/base/check.h"
 #include "libcache/placement/learned_placement.h"
@@ -11,11 +12,12 @@ namespace {
 
 /// Known places on the path that may get a checkpoint, deepest first.
 constexpr std::size_t kPathCandidates = 32;
-/// Share of what engines have written that must be left unwritten before extra writes cost no more
-/// than others; with less they cost in proportion more.
-constexpr double kFullReserve = 0.1;
-constexpr double kUsuallyScarce = 3;
-constexpr double kMostScarce = 1000;
+/// How much the logarithm of the price of writing moves when a request asks for as much more than
+/// an engine writes for it as an engine writes for a request: the price follows what the last
+/// thirty or so brought.
+constexpr double kPriceStep = 0.03;
+constexpr double kMostUsual = 10;       ///< One request counts as so many at most.
+constexpr double kDearestWrite = 1000;  ///< Times what writing costs by itself.
 
 }  // namespace
 
@@ -100,6 +102,20 @@ std::size_t LearnedPlacement::MostStates(double bytes) const {
              : candidates_.size();
 }
 
+/// Dual ascent: the price that goes with the bound on writes rises while more is asked for than an
+/// engine writes, and falls while it is less, down to what writing costs by itself.
+void LearnedPlacement::AdjustWritePrice(double asked_bytes) {
+  const auto engines = static_cast<double>(shadow_.written_bytes());
+  if (!config_.bounded_writes || engines <= 0) {
+    return;
+  }
+  const double usual = engines / static_cast<double>(observed_);
+  const double excess = std::clamp((asked_bytes - engine_bytes_) / usual, -kMostUsual, kMostUsual);
+  const double least = 1 / config_.write_bytes_per_s;
+  write_price_ =
+      std::clamp(write_price_ * std::exp(kPriceStep * excess), least, kDearestWrite * least);
+}
+
 std::vector<LearnedPlacement::Planned> LearnedPlacement::Plan(const Request& request,
                                                               const Places& places, double price) {
   const Owner& owner = OwnerOf(places.junction.id);
@@ -127,37 +143,21 @@ std::vector<LearnedPlacement::Planned> LearnedPlacement::Plan(const Request& req
                   (deepest - std::min(deepest, kv_resident));
     }
   };
-  // What may be written is what an engine of today would have written. The less of that was left
-  // unwritten so far, the more must a byte be expected to save, and what is written beyond what the
-  // engine writes for this very request must be worth most.
-  const auto engines = static_cast<double>(shadow_.written_bytes());
-  const double allowed = engines - planned_bytes_;
-  const double reserve = std::max(allowed - engine_bytes_, 0.0) / std::max(engines, 1.0);
-  const double scarcity = config_.bounded_writes
-                              ? std::clamp(kFullReserve / std::max(reserve, 1e-9), 1.0, kMostScarce)
-                              : 1.0;
-  const double byte_s = 1 / config_.write_bytes_per_s;
-  const double usual_write_price = std::min(scarcity, kUsuallyScarce) * byte_s;
+  // What may be written is what an engine of today would have written, for this request and for
+  // those before it.
+  const double left = static_cast<double>(shadow_.written_bytes()) - planned_bytes_;
+  const double allowed = config_.bounded_writes ? std::max(left, engine_bytes_)
+                                                : std::numeric_limits<double>::infinity();
   FindCandidates(request, places);
-  PriceCandidates(price, usual_write_price);
+  PriceCandidates(price, write_price_);
   chain_choice_.Solve(candidates_, chain, config_.max_plan);
   take(config_.max_plan);
-  if (config_.bounded_writes && bytes > engine_bytes_) {
-    std::size_t limit = plan.size();
-    PriceCandidates(price, scarcity * byte_s);
-    chain_choice_.Solve(candidates_, chain, config_.max_plan);
-    take(config_.max_plan);
-    const std::vector<Planned> dear = std::move(plan);
-    const double dear_bytes = bytes;
-    PriceCandidates(price, usual_write_price);
-    limit = std::min(limit - 1, MostStates(engine_bytes_));
+  AdjustWritePrice(bytes);
+  if (bytes > allowed) {
+    std::size_t limit = std::min(plan.size() - 1, MostStates(allowed));
     chain_choice_.Solve(candidates_, chain, limit);
-    for (take(limit); bytes > engine_bytes_ && limit > 0;) {
+    for (take(limit); bytes > allowed && limit > 0;) {
       take(--limit);
-    }
-    if (dear_bytes <= allowed && dear.size() > plan.size()) {
-      plan = dear;
-      bytes = dear_bytes;
     }
   }
   planned_bytes_ += bytes;

@@ -23,10 +23,10 @@ constexpr double kGreatestHazard = 3;  // 75 % within one bin; more is an artefa
 constexpr double kMiddle = 0.5;        // A use falls into the middle of its bin on average.
 /// Smoothing walks over all bins, and one more observation changes little.
 constexpr std::uint32_t kSmoothEvery = 16;
-constexpr double kSnapshotVersion = 2;
+constexpr double kSnapshotVersion = 3;
 
 /// Values that each trait may take; larger ones count as the largest. In the order of PlacesOf.
-constexpr std::array<std::size_t, 8> kValues = {16, 32, 32, 32, 32, 64, 32, 256};
+constexpr std::array<std::size_t, 8> kValues = {16, 128, 128, 32, 32, 64, 32, 256};
 constexpr std::size_t kFirstFactor = AgeBins::kCount + 64;
 constexpr std::size_t kPerKind =
     kFirstFactor + std::accumulate(kValues.begin(), kValues.end(), std::size_t{0});
@@ -37,6 +37,13 @@ std::size_t IndexOf(SiteKind kind) { return static_cast<std::size_t>(kind); }
 
 std::uint8_t SiteTraits::LogBin(std::uint64_t n) {
   return static_cast<std::uint8_t>(std::min(31, static_cast<int>(std::bit_width(n))));
+}
+
+std::uint8_t SiteTraits::CountBin(std::uint64_t n) {
+  constexpr int kStepBits = 2;
+  const int shift = std::max(static_cast<int>(std::bit_width(n)) - 1 - kStepBits, 0);
+  return static_cast<std::uint8_t>(std::min<std::uint64_t>(
+      (static_cast<std::uint64_t>(shift) << kStepBits) + (n >> shift), 127));
 }
 
 ReuseModel::ReuseModel() : terms_(kSiteKinds * kPerKind) {

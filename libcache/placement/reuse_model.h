@@ -20,7 +20,7 @@ enum class SiteKind : std::uint8_t {
 inline constexpr std::size_t kSiteKinds = 3;
 
 /// What is known of a place when it was last used, in relative coordinates: nothing here is a
-/// position from the prompt's start alone. Counts and lengths are binned by LogBin.
+/// position from the prompt's start alone. Lengths are binned by LogBin, counts by CountBin.
 struct SiteTraits {
   static constexpr std::uint8_t kNoGap = 255;
 
@@ -39,6 +39,9 @@ struct SiteTraits {
 
   /// 0 for 0, then 1 + floor(log2 n), at most 31.
   static std::uint8_t LogBin(std::uint64_t n);
+  /// Exact up to 8, then in four steps per doubling: 10, 12, 14, 16, 20... at most 127. A document
+  /// that got all its questions is told from one that is being read.
+  static std::uint8_t CountBin(std::uint64_t n);
 };
 
 /// Answers one question: how soon will a place on the trie be used again?
@@ -53,7 +56,7 @@ struct SiteTraits {
 /// seen kMemory uses, so the model follows drift.
 ///
 /// Observations are not censored by eviction: places are watched whether their bytes are resident
-/// or not. Deterministic. Not thread-safe; 45 KB.
+/// or not. Deterministic. Not thread-safe; 60 KB.
 class ReuseModel {
  public:
   /// Uses per term after which its history counts half.

@@ -47,7 +47,12 @@ class ValuePool final : public Pool {
       return 0;
     }
     const auto victim = learned_.Victim(now_s_);
-    return victim ? std::max(price_.value(), learned_.LastValue(*victim)) : 0;
+    if (!victim) {
+      return 0;
+    }
+    const double least = learned_.LastValue(*victim);
+    price_.Asked(least, learned_.engine_bytes());
+    return std::max(price_.value(), least);
   }
 
  private:

@@ -57,6 +57,23 @@ TEST_F(CairnSimTest, RunReportsEveryField) {
   }
 }
 
+// Room for one or two documents. Once a price was reached that no prompt was worth, nothing was
+// admitted, nothing evicted, and the price stood still for the rest of the run.
+TEST_F(CairnSimTest, APriceThatWasTooHighComesDownAgain) {
+  const Ran ran = Sim({"run", "--generate", "documents", "--requests", "2000", "--capacity", "2GB",
+                       "--quiet", "--json"});
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  const json run = ran.Json();
+  const json& prices = run.at("prices");
+  ASSERT_GT(prices.size(), 100U);
+  std::size_t still = 0;
+  for (std::size_t i = 1; i < prices.size(); ++i) {
+    still = prices[i][1] == prices[i - 1][1] ? still + 1 : 0;
+    ASSERT_LT(still, 20U) << "from " << prices[i - 20][0] << " s on the price stood still";
+  }
+  EXPECT_GT(run.at("served_tokens"), run.at("overlap_tokens").get<double>() / 50);
+}
+
 TEST_F(CairnSimTest, SameRunSameFigures) {
   for (const char* const strategy : {"trie", "turn_end", "block:512"}) {
     const auto args = Run({"--capacity", "20GB", "--strategy", strategy});

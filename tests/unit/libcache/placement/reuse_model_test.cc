@@ -35,6 +35,40 @@ TEST(ReuseModelTest, CountsAreBinnedByMagnitude) {
   EXPECT_EQ(SiteTraits::LogBin(~0ULL), 31);
 }
 
+TEST(ReuseModelTest, SmallCountsAreToldApart) {
+  for (std::uint64_t n = 0; n <= 8; ++n) {
+    EXPECT_EQ(SiteTraits::CountBin(n), n);
+  }
+  EXPECT_EQ(SiteTraits::CountBin(9), 8);
+  EXPECT_EQ(SiteTraits::CountBin(10), 9);
+  EXPECT_EQ(SiteTraits::CountBin(16), 12);
+  EXPECT_EQ(SiteTraits::CountBin(19), 12);
+  EXPECT_EQ(SiteTraits::CountBin(20), 13);
+  std::uint8_t last = 0;
+  for (std::uint64_t n = 1; n <= 1ULL << 32U; n *= 2) {
+    EXPECT_GT(SiteTraits::CountBin(n), last) << n;
+    last = SiteTraits::CountBin(n);
+  }
+  EXPECT_EQ(SiteTraits::CountBin(1ULL << 30U), 116);
+  EXPECT_EQ(SiteTraits::CountBin(~0ULL), 127);
+}
+
+// Every document gets ten questions. The one that got its tenth is done; by magnitude it looked
+// like those with eight or twelve.
+TEST(ReuseModelTest, KnowsWhenADocumentIsDone) {
+  ReuseModel model;
+  const auto after = [](std::uint64_t uses) {
+    return SiteTraits{.kind = SiteKind::kJunction, .uses = SiteTraits::CountBin(uses)};
+  };
+  for (int document = 0; document < 100; ++document) {
+    for (std::uint64_t uses = 1; uses <= 10; ++uses) {
+      Live(model, after(uses), uses < 10 ? 20 : kNever);
+    }
+  }
+  EXPECT_GT(model.ReturnProbability(after(9), 0), 0.5);
+  EXPECT_LT(model.ReturnProbability(after(10), 0), 0.3);
+}
+
 TEST(ReuseModelTest, WithoutHistoryAYoungPlaceIsWorthMore) {
   const ReuseModel model;
   for (const auto kind : {SiteKind::kTip, SiteKind::kTurn, SiteKind::kJunction}) {
