@@ -7,7 +7,7 @@ source .dev/lib.sh
 BIN=${BIN:-build/release/bin}
 OUT=${OUT:-build/bench}
 TRACES=${CAIRN_TRACES:-../shared/traces}
-NAMES=(get put match ssd redis stream replay rss llama placement ablation union sim micro)
+NAMES=(get put match ssd redis stream replay rss llama placement ablation union sim micro instructions)
 
 list() {
   cat <<'TEXT'
@@ -27,6 +27,7 @@ Usage: ./dev bench NAME
   union    tokens recomputed per request in a shared number of checkpoints (cairn-sim; 5 min)
   sim      a million made-up requests through cairn-sim on one core: time and memory
   micro    parts of the library (Google Benchmark)
+  instructions  of the placement, which do not depend on the machine's mood (valgrind; 3 min)
   all      all of these
 TEXT
 }
@@ -222,6 +223,41 @@ bench_micro() {
   ((found)) || note "no programs in $BIN/bench: Google Benchmark is missing (./dev setup test)"
 }
 
+count_instructions() {  # count_instructions WHAT PROGRAM FILTER FUNCTION
+  local calls total
+  valgrind --quiet --tool=callgrind --callgrind-out-file="$DIR/callgrind" --toggle-collect="$4" \
+    "$BIN/bench/$2" --benchmark_filter="$3" --benchmark_min_time=0 --benchmark_format=json \
+    >"$DIR/calls.json" 2>"$DIR/valgrind.log" || die "$(tail -n 3 "$DIR/valgrind.log")"
+  # One call, where the program does not say how many requests there were.
+  calls=$(awk '$1 == "\"requests\":" { printf "%d", $2 + 0 }' "$DIR/calls.json")
+  total=$(awk '/^(totals|summary):/ { print $2; exit }' "$DIR/callgrind")
+  awk -v what="$1" -v total="${total:-0}" -v calls="${calls:-1}" \
+    'BEGIN { if (total == 0) exit 1; printf "%-60s %15.0f\n", what, total / calls }' ||
+    die "nothing was counted in $4"
+}
+bench_instructions() {
+  [[ -x $(type -P valgrind) ]] || die "valgrind is not there" "it is Debian's package 'valgrind'"
+  [[ -x $BIN/bench/placement_bench ]] || die "no programs in $BIN/bench" "./dev setup test"
+  fresh_dir
+  {
+    local shape
+    for shape in 0 1 2 3 4 5; do
+      count_instructions "priced optimum, 1,000,000 nodes, states, shape $shape" placement_bench \
+        "states/shape:$shape/nodes:1000000/price:2048\$" 'cairn::TrieSolver::SolveTrie(*'
+    done
+    count_instructions "priced optimum, 1,000,000 nodes, joint, shape 0" placement_bench \
+      'joint/shape:0/nodes:1000000/price:2048$' 'cairn::TrieSolver::SolveJoint(*'
+    count_instructions "chain at a price, 131,072 positions" chain_bench \
+      'BM_ChainPriced/131072/2/100$' 'cairn::PlacePriced(*'
+    count_instructions "a match, 10,000 places: learning from it, ages included" learned_bench \
+      'plan_of_a_match/places:10000/ages_apart:0/' 'cairn::LearnedPlacement::Observe(*'
+    count_instructions "a match, 10,000 places: learning from it, ages apart" learned_bench \
+      'plan_of_a_match/places:10000/ages_apart:1/' 'cairn::LearnedPlacement::Observe(*'
+    count_instructions "a match, 10,000 places: its plan" learned_bench \
+      'plan_of_a_match/places:10000/ages_apart:1/' 'cairn::LearnedPlacement::Plan(*'
+  } | tee "$OUT/instructions.txt"
+}
+
 bench_one() {
   case $1 in
     get | put | match | ssd | redis) "$BIN/cairn-bench" "$1" --save "$OUT/$1.json" ;;
@@ -230,7 +266,7 @@ bench_one() {
       echo
       "$BIN/cairn-bench" put --plane stream --save "$OUT/stream-put.json"
       ;;
-    replay | rss | llama | placement | ablation | union | sim | micro) "bench_$1" ;;
+    replay | rss | llama | placement | ablation | union | sim | micro | instructions) "bench_$1" ;;
   esac
 }
 

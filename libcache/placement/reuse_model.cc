@@ -19,8 +19,7 @@ constexpr double kFactorShrinkage = 8;
 /// A bin that nobody has lived to see is taken to be a little less likely than the one before it.
 constexpr double kFalling = 0.85;
 constexpr double kLeastHazard = 1e-9;
-constexpr double kGreatestHazard = 3;  // 75 % within one bin; more is an artefact of the product.
-constexpr double kMiddle = 0.5;        // A use falls into the middle of its bin on average.
+constexpr double kMiddle = 0.5;  // A use falls into the middle of its bin on average.
 /// Smoothing walks over all bins, and one more observation changes little.
 constexpr std::uint32_t kSmoothEvery = 16;
 constexpr double kSnapshotVersion = 3;
@@ -124,22 +123,20 @@ const ReuseModel::Bins& ReuseModel::Base(std::size_t kind) const {
   return base_[kind];
 }
 
-void ReuseModel::HazardsFrom(const SiteTraits& traits, std::size_t age_bin, Bins& hazards) const {
-  const double factors = Factors(PlacesOf(traits));
-  const std::size_t kind = IndexOf(traits.kind);
-  const Bins& base = Base(kind);
-  if (traits.gap_bin == SiteTraits::kNoGap) {
-    for (std::size_t bin = age_bin; bin < AgeBins::kCount; ++bin) {
-      hazards[bin] = std::min(factors * base[bin], kGreatestHazard);
-    }
-    return;
-  }
+ReuseModel::Hazards ReuseModel::HazardsOf(const SiteTraits& traits) const {
+  static constexpr auto kNoRatios = [] {
+    Bins ones{};
+    ones.fill(1);
+    return ones;
+  }();
   static_assert(kRatioMargin + kRatios / 2 >= AgeBins::kCount);
+  const std::size_t kind = IndexOf(traits.kind);
   const std::size_t gap = std::min<std::size_t>(traits.gap_bin, AgeBins::kCount - 1);
-  const double* ratios = ratios_[kind].data() + kRatioMargin + kRatios / 2 - gap;
-  for (std::size_t bin = age_bin; bin < AgeBins::kCount; ++bin) {
-    hazards[bin] = std::min(factors * base[bin] * ratios[bin], kGreatestHazard);
-  }
+  const bool has_gap = traits.gap_bin != SiteTraits::kNoGap;
+  return {.factors = Factors(PlacesOf(traits)),
+          .base = Base(kind).data(),
+          .ratios =
+              has_gap ? ratios_[kind].data() + kRatioMargin + kRatios / 2 - gap : kNoRatios.data()};
 }
 
 void ReuseModel::Recompute(std::size_t kind) const {
@@ -196,32 +193,35 @@ void ReuseModel::Used(const SiteTraits& traits, std::size_t age_bin) {
 
 double ReuseModel::Density(const SiteTraits& traits, std::size_t age_bin) const {
   constexpr double kNobodyLeft = 1e-3;
-  Bins hazards;
-  HazardsFrom(traits, age_bin, hazards);
-  // Odds instead of 1 - exp(-hazard): the same for small ones, and cheap.
-  for (std::size_t bin = age_bin; bin < AgeBins::kCount; ++bin) {
-    hazards[bin] /= 1 + hazards[bin];
-  }
+  const Hazards hazards = HazardsOf(traits);
   double left = 1;
   double used = 0;
   double held_s = 0;
-  double best = 0;
+  double best_used = 0;
+  double best_held_s = 1;
   for (std::size_t bin = age_bin; bin < AgeBins::kCount && left > kNobodyLeft; ++bin) {
-    const double now = left * hazards[bin];
+    const double now = left * hazards.Odds(bin);
     held_s += (left - kMiddle * now) * AgeBins::WidthSeconds(bin);
     used += now;
     left -= now;
-    best = std::max(best, used / held_s);
+    // Fractions are compared without dividing.
+    if (used * best_held_s > best_used * held_s) {
+      best_used = used;
+      best_held_s = held_s;
+    }
+    // Nor would all that is left do better if it were used at once.
+    if ((used + left) * best_held_s <= best_used * held_s) {
+      break;
+    }
   }
-  return best;
+  return best_used / best_held_s;
 }
 
 double ReuseModel::ReturnProbability(const SiteTraits& traits, std::size_t age_bin) const {
-  Bins hazards;
-  HazardsFrom(traits, age_bin, hazards);
+  const Hazards hazards = HazardsOf(traits);
   double one_in = 1;  // This many is unused to the end. Backwards: it may not fall with the age.
   for (std::size_t bin = AgeBins::kCount; bin > age_bin; --bin) {
-    one_in *= 1 + hazards[bin - 1];
+    one_in *= 1 + hazards.At(bin - 1);
   }
   return 1 - 1 / one_in;
 }

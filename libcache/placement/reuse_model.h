@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -89,6 +90,7 @@ class ReuseModel {
     double expected = 0;  // Uses that the other terms predicted.
     double factor = 1;    // Of the two, shrunk. Not for bases, which take after their neighbours.
   };
+  static constexpr double kGreatestHazard = 3;  // 75 % within one bin; more is an artefact.
   static constexpr std::size_t kFactors = 8;
   static constexpr std::size_t kRatios = 64;
   /// Ages before the last gap's half of the ratios, and beyond, take the outermost one.
@@ -100,8 +102,20 @@ class ReuseModel {
   static std::size_t RatioOf(const SiteTraits& traits, std::size_t age_bin);
   [[nodiscard]] double Factors(const Places& places) const;
   [[nodiscard]] const Bins& Base(std::size_t kind) const;
-  /// Of each bin from `age_bin` on.
-  void HazardsFrom(const SiteTraits& traits, std::size_t age_bin, Bins& hazards) const;
+  /// Of a place, bin by bin.
+  struct Hazards {
+    double factors = 1;
+    const double* base = nullptr;
+    const double* ratios = nullptr;
+
+    [[nodiscard]] double At(std::size_t bin) const {
+      return std::min(factors * base[bin] * ratios[bin], kGreatestHazard);
+    }
+    /// Instead of 1 - exp(-hazard): the same for small ones, and cheap.
+    [[nodiscard]] double Odds(std::size_t bin) const { return 1 - 1 / (1 + At(bin)); }
+  };
+  /// Valid until something is observed.
+  [[nodiscard]] Hazards HazardsOf(const SiteTraits& traits) const;
   void Observe(const SiteTraits& traits, std::size_t age_bin, double used, double exposure);
   void Recompute(std::size_t kind) const;
   static void Derive(Term& term);

@@ -42,6 +42,7 @@ class Traffic {
     }
   }
   void Next() {
+    ++requests_;
     now_s_ += 0.3;
     Session& session = sessions_[random_() % sessions_.size()];
     if (!placement_.tree().Valid(session.end) || random_() % 10 == 0) {
@@ -77,6 +78,8 @@ class Traffic {
   }
   /// Ages of places, and the values that depend on them.
   void Age() { placement_.CatchUp(now_s_, kAll); }
+  /// Since the beginning.
+  [[nodiscard]] std::uint64_t requests() const { return requests_; }
   [[nodiscard]] std::uint64_t memory_bytes() const { return placement_.memory_bytes(); }
 
  private:
@@ -93,6 +96,7 @@ class Traffic {
   LearnedPlacement::Request request_;
   LearnedPlacement::Places places_;
   std::vector<LearnedPlacement::Planned> plan_;
+  std::uint64_t requests_ = 0;
   std::uint32_t kept_ = 0;
   double now_s_ = 0;
 };
@@ -107,11 +111,17 @@ Traffic& TrafficOf(std::uint32_t places, bool ages_apart) {
   return *traffic;
 }
 
-/// What a Match waits for: ages, learning from the request, the price, and the plan.
+/// What a Match waits for: learning from the request, the price, and the plan; ages too, where no
+/// sweep has seen to them.
 void PlanOfAMatch(benchmark::State& state) {
   const auto places = static_cast<std::uint32_t>(state.range(0));
-  Traffic& traffic = TrafficOf(places, false);
+  const bool ages_apart = state.range(1) != 0;
+  Traffic& traffic = TrafficOf(places, ages_apart);
+  int requests = 0;
   for (auto _ : state) {
+    if (ages_apart && ++requests % 10 == 0) {
+      traffic.Age();
+    }
     traffic.Next();
     const auto start = std::chrono::steady_clock::now();
     traffic.Plan();
@@ -119,6 +129,7 @@ void PlanOfAMatch(benchmark::State& state) {
     state.SetIterationTime(took.count());
     traffic.Store();
   }
+  state.counters["requests"] = static_cast<double>(traffic.requests());  // For instructions.
   state.counters["bytes_per_place"] =
       static_cast<double>(traffic.memory_bytes()) / static_cast<double>(places);
 }
@@ -138,7 +149,11 @@ void ReplanAfter1000(benchmark::State& state) {
   }
 }
 
-BENCHMARK(PlanOfAMatch)->Name("plan_of_a_match")->UseManualTime()->Arg(100'000)->Arg(1'000'000);
+BENCHMARK(PlanOfAMatch)
+    ->Name("plan_of_a_match")
+    ->UseManualTime()
+    ->ArgNames({"places", "ages_apart"})
+    ->ArgsProduct({{10'000, 100'000, 1'000'000}, {0, 1}});
 BENCHMARK(ReplanAfter1000)
     ->Name("replan")
     ->Arg(100'000)
