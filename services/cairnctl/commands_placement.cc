@@ -1,5 +1,6 @@
 // What the learned placement knows: shown, explained, written to a file and added from one.
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
@@ -40,10 +41,11 @@ Status WriteWhole(const std::string& path, const std::string& bytes) {
     file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     file.close();
     if (!file) {
-      const std::string why = std::generic_category().message(errno);
+      const int why = errno;
       std::error_code ignored;
       std::filesystem::remove(temporary, ignored);
-      return Fail(ErrorCode::kIo, path + " could not be written: " + why);
+      return Fail(why == ENOSPC || why == EDQUOT ? ErrorCode::kNoSpace : ErrorCode::kIo,
+                  path + " could not be written: " + std::generic_category().message(why));
     }
   }
   std::error_code error;
