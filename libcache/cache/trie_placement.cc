@@ -119,6 +119,8 @@ void TriePlacement::OnNewNode(NodeId id) {
       learned_.tree().site(site.id).position == config_.index->node(id).position) {
     SetSite(id, site);
     SetEnd(site, id);
+    // Blocks come one by one, those above first: they lie on its edge, whose end was not there yet.
+    FillUp(config_.index->node(id).parent, site);
   }
 }
 

@@ -182,6 +182,32 @@ TEST_F(TriePlacementTest, WhatWasLearnedSurvivesARestart) {
   EXPECT_GE(resumed, 64U * (1 + 2));
 }
 
+// The blocks between two places of before a restart lie on the edge that they lay on then.
+TEST_F(TriePlacementTest, AfterARestartPromptsPartWhereTheyPart) {
+  Open(Learning());
+  Converse(0, 1, 4);
+  const auto places = AllPlaces();
+  cache_->EndSession(session_);
+  Open(Learning());
+  ASSERT_EQ(*cache_->MergeLearnedPlaces(places), places.size());
+  const auto whole = Turn(0, 3);
+  const auto positions = [this, &whole] {
+    std::vector<std::uint32_t> all;
+    const auto path = cache_->ExplainPlacement(Keys(whole).back().Hex());
+    for (const PlaceView& view : path->places) {
+      all.push_back(view.position);
+    }
+    return all;
+  };
+  // All of it but the last token at most was seen before: nothing goes on from 192 anew.
+  MatchOf(whole);
+  EXPECT_EQ(positions(), (std::vector<std::uint32_t>{64, 128, 192, 240, 256}));
+  auto other = Turn(0, 3);
+  std::fill(other.begin() + 96, other.end(), 7);
+  MatchOf(other);
+  EXPECT_EQ(positions(), (std::vector<std::uint32_t>{64, 96, 128, 192, 240, 256}));
+}
+
 TEST_F(TriePlacementTest, WhatWasLearnedWaitsForItsNamespace) {
   Open(Learning());
   Converse(0, 10, 4);
@@ -204,7 +230,7 @@ TEST_F(TriePlacementTest, WhatWasLearnedWaitsForItsNamespace) {
   EXPECT_EQ(AllPlaces().size(), places.size());
   EXPECT_EQ(MatchOf(Turn(7, 3)).overlap_tokens, 64U * 4);
   const auto path = cache_->ExplainPlacement(Keys(Turn(7, 3)).back().Hex());
-  ASSERT_EQ(path->places.size(), 4U);
+  ASSERT_EQ(path->places.size(), 5U);  // And where the whole prompt came by again, without its end.
   EXPECT_GE(path->places[0].idle_s, 60);
 }
 
