@@ -103,7 +103,7 @@ class TriePlacement final : public EvictionPolicy {
   Status MergeModels(const PlacementModels& models);
   /// Adds one place; a place must come after the one above it. Where there is no room the longest
   /// unused one goes. One of a namespace that is not open waits for it. False when it lies between
-  /// places that are known, or too many wait.
+  /// places that are known or hangs below another namespace, or too many wait.
   bool MergePlace(const PlaceRecord& record);
 
  private:
@@ -140,6 +140,8 @@ class TriePlacement final : public EvictionPolicy {
   }
   void SetSite(NodeId id, SiteRef site);
   [[nodiscard]] NodeId EndOf(SiteId id) const;
+  /// It is as deep and in the same namespace; owners are added in the order of namespaces.
+  [[nodiscard]] bool MayEndAt(NodeId node, SiteId site) const;
   void SetEnd(SiteRef site, NodeId node);
   void FillUp(NodeId from, SiteRef site);
   /// The edge and overlap of a request, and the node that they were found by.

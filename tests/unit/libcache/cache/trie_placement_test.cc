@@ -308,6 +308,34 @@ TEST_F(TriePlacementTest, BadStatisticsAreRefused) {
   EXPECT_EQ(MatchOf(Tokens(64)).overlap_tokens, 0U);
 }
 
+// Statistics that hang one tenant's prefixes below another's root: nobody's prompts become
+// another's.
+TEST_F(TriePlacementTest, APlaceBelowAnotherNamespaceIsNobodys) {
+  Open(Learning());
+  NamespaceSpec other = Spec();
+  other.tenant = "other";
+  const PrefixKey other_seed = cache_->OpenNamespace(other)->seed;
+  const auto below_other = [&other_seed](const PrefixKey& key, std::uint32_t position) {
+    return PlaceRecord{
+        .key = key, .above = other_seed, .position = position, .what = {.mass = 9, .uses = 9}};
+  };
+  // The prefix comes by later.
+  const auto unseen = Tokens(64);
+  const PlaceRecord early = below_other(Keys(unseen).back(), 64);
+  ASSERT_TRUE(cache_->MergeLearnedPlaces({&early, 1}).has_value());
+  EXPECT_EQ(MatchOf(unseen).overlap_tokens, 0U);
+  const auto path = cache_->ExplainPlacement(Keys(unseen).back().Hex());
+  ASSERT_EQ(path->places.size(), 1U);
+  EXPECT_EQ(path->places[0].name_space, space_);
+  EXPECT_EQ(path->places[0].uses, 0U);
+  // It is there already, and lies on no edge.
+  const auto stored = Tokens(16, 7000);
+  ASSERT_EQ(StoreAt(stored, ObjectKind::kKv, 16), ErrorCode::kOk);
+  const PlaceRecord late = below_other(Keys(stored).back(), 16);
+  EXPECT_EQ(*cache_->MergeLearnedPlaces({&late, 1}), 0U);
+  EXPECT_TRUE(cache_->ExplainPlacement(Keys(stored).back().Hex())->places.empty());
+}
+
 /// Whatever comes, in whatever order: plans stay within the rules and nothing falls over.
 class AnyTraffic : public TriePlacementTest, public ::testing::WithParamInterface<std::uint32_t> {
  protected:
