@@ -99,7 +99,7 @@ class TriePlacement final : public EvictionPolicy {
   /// Appends places from the `from`th on, looking at `count`; the next to look at, 0 at the end.
   std::uint32_t Places(std::uint32_t from, std::uint32_t count,
                        std::vector<PlaceRecord>& places) const;
-  /// Errors: kCorrupt.
+  /// Errors: those of LearnedPlacement::MergeModels.
   Status MergeModels(const PlacementModels& models);
   /// Adds one place; a place must come after the one above it. Where there is no room the longest
   /// unused one goes. One of a namespace that is not open waits for it. False when it lies between

@@ -147,6 +147,7 @@ Result<std::string> RunPlacementImport(const Invocation& invocation) {
                      return a.position() < b.position();
                    });
   std::uint64_t taken = 0;
+  std::string left_out;
   int from = 0;
   do {
     const auto reply = daemon->Call(ImportRequest(*learned, from));
@@ -154,15 +155,17 @@ Result<std::string> RunPlacementImport(const Invocation& invocation) {
       return Fail(reply.error());
     }
     taken += reply->count().objects();
+    left_out += reply->count().left_out();  // The first part has the models.
     from += kPlacesPerMessage;
   } while (from < learned->places_size());
   const auto all = static_cast<std::uint64_t>(learned->places_size());
   if (invocation.json) {
-    return PlacementFileJson(invocation.argument, taken, all);
+    return PlacementImportJson(invocation.argument, taken, all, left_out);
   }
   return "added " + FormatCount(taken) + " of " + FormatCount(all, "place") +
-         " and how soon and where prompts return" +
-         (taken == all ? "\n" : "; the others lie between places that it knows\n");
+         (left_out.empty() ? " and how soon and where prompts return" : "") +
+         (taken == all ? "" : "; the others lie between places that it knows") +
+         (left_out.empty() ? "\n" : "; left out: " + left_out + "\n");
 }
 
 }  // namespace cairn::ctl

@@ -14,7 +14,11 @@ void PlacementKeeper::Load(Cache* cache, const std::string& path) {
   const auto loaded = LoadPlacement(*cache, path);
   if (loaded) {
     path_ = path;
-    spdlog::info("placement_loaded path={} places={}", path, *loaded);
+    spdlog::info("placement_loaded path={} places={}", path, loaded->places);
+    if (!loaded->left_out.empty()) {
+      spdlog::warn("placement_models_left_out path={} reason=\"{}\" effect=\"these start anew\"",
+                   path, loaded->left_out);
+    }
     return;
   }
   if (loaded.error().code != ErrorCode::kCorrupt &&

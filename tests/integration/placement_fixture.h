@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "services/placement_file/placement_file.h"
 #include "tests/integration/cairnctl_run.h"
 #include "tests/integration/daemon_fixture.h"
 
@@ -54,6 +57,14 @@ class PlacementTest : public DaemonTest {
       }
     }
     return resumed;
+  }
+  /// Changes what a file of statistics says; its digest is right.
+  static void Rewrite(const std::string& path,
+                      const std::function<void(v1::PlacementStatistics&)>& change) {
+    auto statistics = ReadPlacementFile(path);
+    ASSERT_TRUE(statistics.has_value()) << Why(statistics);
+    change(*statistics);
+    std::ofstream(path, std::ios::binary) << *EncodePlacement(*statistics);
   }
   /// How much of the prompt of these tokens was seen before.
   std::uint32_t OverlapOf(std::uint64_t number, const NamespaceSpec& spec = SmallModel()) {

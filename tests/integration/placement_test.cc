@@ -1,6 +1,7 @@
 // The learned placement in a daemon, and what cairnctl shows and carries of it.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -158,6 +159,49 @@ TEST_F(PlacementTest, ADamagedFileIsPutAside) {
   EXPECT_NE(daemon().Log().find("placement_not_loaded"), std::string::npos);
   EXPECT_TRUE(std::filesystem::exists(file + ".bad"));
   EXPECT_EQ(OverlapOf(7), 0U);
+}
+
+// A file of before an update, or of a newer daemon: places mean the same in all, the models of how
+// soon and where prompts return do not. No damage, so nothing is put aside.
+TEST_F(PlacementTest, ModelsOfAnotherVersionStartAnew) {
+  ASSERT_TRUE(StartDaemon(Learning({"--placement-file=" + (dir_ / "learned")})));
+  Converse(0, 40);
+  const std::string exported = dir_ / "exported";
+  ASSERT_EQ(Ctl()({"placement", "export", exported}).code, 0);
+  daemon().Stop();
+  const auto reuse = [](v1::PlacementStatistics& s) {
+    s.set_reuse(0, s.reuse(0) + 1);
+    s.mutable_reuse()->Truncate(9);  // It is of another length as well.
+  };
+  Rewrite(dir_ / "learned", reuse);
+  ASSERT_TRUE(daemon().Start());
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "learned.bad"));
+  const std::string log = daemon().Log();
+  EXPECT_NE(log.find("placement_loaded"), std::string::npos) << log;
+  EXPECT_NE(log.find("placement_models_left_out"), std::string::npos) << log;
+  EXPECT_NE(log.find("reuse statistics are of version"), std::string::npos) << log;
+  EXPECT_EQ(log.find("distance statistics"), std::string::npos) << log;
+  EXPECT_EQ(OverlapOf(7), 4 * kTurnTokens);
+  daemon().Stop();  // What is saved now is of the version it knows.
+  ASSERT_TRUE(daemon().Start());
+  EXPECT_EQ(daemon().Log().find("left_out"), std::string::npos) << daemon().Log();
+
+  Rewrite(exported, reuse);
+  const auto json = Ctl()({"placement", "import", exported, "--json"});
+  EXPECT_EQ(json.code, 0) << json.err;
+  EXPECT_EQ(json.Json().at("places"), 160);
+  EXPECT_NE(std::string(json.Json().at("left_out")).find("reuse"), std::string::npos) << json.out;
+  Rewrite(exported, [](v1::PlacementStatistics& s) { s.set_distance(0, s.distance(0) + 1); });
+  const auto words = Ctl()({"placement", "import", exported});
+  EXPECT_EQ(words.code, 0) << words.err;
+  EXPECT_EQ(std::count(words.out.begin(), words.out.end(), '\n'), 1) << words.out;
+  EXPECT_NE(words.out.find("left out: reuse statistics are of version"), std::string::npos)
+      << words.out;
+  EXPECT_NE(words.out.find("; distance statistics are of version"), std::string::npos) << words.out;
+
+  // Damage in one model is damage, whatever the version of the other.
+  Rewrite(exported, [](v1::PlacementStatistics& s) { s.clear_distance(); });
+  EXPECT_EQ(Ctl()({"placement", "import", exported, "--json"}).Error().at("code"), "corrupt");
 }
 
 }  // namespace

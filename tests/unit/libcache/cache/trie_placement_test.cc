@@ -291,6 +291,16 @@ TEST_F(TriePlacementTest, BadStatisticsAreRefused) {
   models = *cache_->LearnedModels();
   models.distance.pop_back();
   EXPECT_EQ(cache_->MergeLearnedModels(models).error().code, ErrorCode::kCorrupt);
+  // Of another version is one model at a time: the other counts, unless it is damaged.
+  models = *cache_->LearnedModels();
+  ++models.reuse[0];
+  models.distance[1] += 8;
+  const double seen = cache_->LearnedModels()->distance[1];
+  EXPECT_EQ(cache_->MergeLearnedModels(models).error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(cache_->LearnedModels()->distance[1], 2 * seen + 8);
+  models.distance[2] = -1;
+  EXPECT_EQ(cache_->MergeLearnedModels(models).error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(cache_->LearnedModels()->distance[1], 2 * seen + 8);
   // A place that hangs from nothing we know, one above its parent, one at a wrong depth.
   PlaceRecord loose{.key = Keys(Tokens(16)).back(),
                     .above = Keys(Tokens(16, 9)).back(),
