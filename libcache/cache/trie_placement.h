@@ -71,8 +71,8 @@ class TriePlacement final : public EvictionPolicy {
   /// boundary, ascending, at most kMaxPlan. Empty where nothing is worth its bytes.
   std::vector<std::uint32_t> PlanFor(const Prompt& prompt);
 
-  /// To be called after many calls of MergePlace, before requests come: places are forgotten in the
-  /// order of their uses. Takes a few hundred nanoseconds per place.
+  /// To be called after many calls of MergePlace: places are forgotten in the order of their uses.
+  /// Takes about 20 ms for 100,000 places, 0.2 s for a million.
   void SortPlaces() { learned_.SortByUse(); }
 
   /// What may wait for a quiet moment; a bounded piece of it.

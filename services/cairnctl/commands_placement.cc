@@ -69,6 +69,7 @@ v1::AdminRequest ImportRequest(const v1::PlacementStatistics& whole, int from) {
   for (int i = from; i < std::min(from + kPlacesPerMessage, whole.places_size()); ++i) {
     *part.add_places() = whole.places(i);
   }
+  request.mutable_placement_import()->set_more(from + kPlacesPerMessage < whole.places_size());
   return request;
 }
 

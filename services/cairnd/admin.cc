@@ -257,6 +257,9 @@ Result<v1::AdminReply> HandleAdminRequest(const AdminContext& context,
       if (!imported) {
         return Fail(imported.error());
       }
+      if (!request.placement_import().more()) {
+        context.cache->SortLearnedPlaces();
+      }
       reply = Counted(imported->places, 0);
       reply.mutable_count()->set_left_out(imported->left_out);
       return reply;

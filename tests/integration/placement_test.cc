@@ -204,5 +204,49 @@ TEST_F(PlacementTest, ModelsOfAnotherVersionStartAnew) {
   EXPECT_EQ(Ctl()({"placement", "import", exported, "--json"}).Error().at("code"), "corrupt");
 }
 
+// Statistics with more places than are still free, half of them unused for long. The others stay.
+TEST_F(PlacementTest, AfterAnImportTheLongestUnusedGoFirst) {
+  ASSERT_TRUE(StartDaemon(Learning({"--placement-memory=1KiB"})));
+  Converse(0, 1);
+  PrefixKey root;
+  ASSERT_TRUE(root.Assign(FromHex(daemon().Status().namespaces(0).root_key()).value_or("")));
+  const std::string file = dir_ / "learned";
+  ASSERT_EQ(Ctl()({"placement", "export", file}).code, 0);
+  constexpr int kHalf = 450;
+  constexpr std::uint32_t kShallow = 16;
+  Rewrite(file, [&root](v1::PlacementStatistics& s) {
+    s.clear_places();
+    for (int i = 0; i < 2 * kHalf; ++i) {
+      v1::PlaceStatistics& place = *s.add_places();
+      place.set_key(std::string(28, 'k') + std::to_string(1000 + i));
+      place.set_above(root.bytes.data(), PrefixKey::kBytes);
+      // Shallow ones come first, and are forgotten first if nobody looks at their uses.
+      place.set_position(i < kHalf ? kShallow : 2 * kShallow);
+      place.set_age_s(i < kHalf ? 10 : 1e6);
+      place.set_mass(1);
+      place.set_uses(1);
+    }
+  });
+  const auto added = Ctl()({"placement", "import", file, "--json"});
+  ASSERT_EQ(added.code, 0) << added.err;
+  ASSERT_EQ(added.Json().at("places"), 2 * kHalf);
+  ASSERT_EQ(Ctl()({"placement", "show", "--json"}).Json().at("most_places"), 1024);
+  for (std::uint64_t number = 1000; number < 1300; ++number) {
+    EXPECT_EQ(OverlapOf(number), 0U);
+  }
+  ASSERT_EQ(Ctl()({"placement", "export", dir_ / "after"}).code, 0);
+  const auto after = ReadPlacementFile(dir_ / "after");
+  ASSERT_TRUE(after.has_value()) << Why(after);
+  int shallow = 0;
+  int deep = 0;
+  for (const v1::PlaceStatistics& place : after->places()) {
+    const bool imported = place.key().starts_with("kkkk");
+    shallow += imported && place.position() == kShallow ? 1 : 0;
+    deep += imported && place.position() != kShallow ? 1 : 0;
+  }
+  EXPECT_EQ(shallow, kHalf);
+  EXPECT_LT(deep, kHalf);
+}
+
 }  // namespace
 }  // namespace cairn::test
