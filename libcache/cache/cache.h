@@ -210,12 +210,13 @@ class Cache {
   };
   /// A bounded piece of what is known of places, in no order.
   Result<PlacePage> LearnedPlaces(std::uint32_t from) const CAIRN_EXCLUDES(mu_);
-  /// Adds what was learned before a restart, or elsewhere. Errors: kCorrupt.
+  /// Adds what was learned before a restart, or elsewhere. Errors: those of
+  /// LearnedPlacement::MergeModels.
   Status MergeLearnedModels(const PlacementModels& models) CAIRN_EXCLUDES(mu_);
   /// A place must come after the one above it. Returns how many were taken, those included that
   /// wait for their namespace; what lies between known places says nothing new and is left out.
   Result<std::size_t> MergeLearnedPlaces(std::span<const PlaceRecord> places) CAIRN_EXCLUDES(mu_);
-  /// After the last of many, before requests come: see TriePlacement::SortPlaces.
+  /// After the last of many: see TriePlacement::SortPlaces.
   void SortLearnedPlaces() CAIRN_EXCLUDES(mu_);
 
  private:

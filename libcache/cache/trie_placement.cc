@@ -90,9 +90,15 @@ void TriePlacement::SetSite(NodeId id, SiteRef site) {
 
 NodeId TriePlacement::EndOf(SiteId id) const {
   const NodeId node = id < end_of_.size() ? end_of_[id] : kNoId;
-  const bool still = node != kNoId && SiteOf(node) == learned_.tree().RefOf(id) &&
-                     config_.index->node(node).position == learned_.tree().site(id).position;
+  const bool still =
+      node != kNoId && SiteOf(node) == learned_.tree().RefOf(id) && MayEndAt(node, id);
   return still ? node : kNoId;
+}
+
+bool TriePlacement::MayEndAt(NodeId node, SiteId site) const {
+  const Node& n = config_.index->node(node);
+  const Site& place = learned_.tree().site(site);
+  return n.position == place.position && n.name_space == place.owner;
 }
 
 void TriePlacement::SetEnd(SiteRef site, NodeId node) {
@@ -115,10 +121,11 @@ void TriePlacement::OnNewNode(NodeId id) {
   remembered_.erase(found);
   remembered_keys_.erase(site.id);
   // Its prefix lies elsewhere if somebody else's statistics were wrong.
-  if (learned_.tree().Valid(site) &&
-      learned_.tree().site(site.id).position == config_.index->node(id).position) {
+  if (learned_.tree().Valid(site) && MayEndAt(id, site.id)) {
     SetSite(id, site);
     SetEnd(site, id);
+    // Blocks come one by one, those above first: they lie on its edge, whose end was not there yet.
+    FillUp(config_.index->node(id).parent, site);
   }
 }
 

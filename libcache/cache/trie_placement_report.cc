@@ -210,10 +210,16 @@ bool TriePlacement::MergePlace(const PlaceRecord& record) {
 bool TriePlacement::MergeBelow(SiteRef above, const PlaceRecord& record) {
   const SiteTree& tree = learned_.tree();
   const NodeId node = config_.index->Find(record.key);
-  // In the middle of an edge of ours it would say nothing new: nobody parted there that we know.
-  if (record.position <= tree.site(above.id).position ||
-      (node != kNoId && (Known(node) || config_.index->node(node).position != record.position))) {
+  if (record.position <= tree.site(above.id).position) {
     return false;
+  }
+  if (node != kNoId) {
+    // In the middle of an edge of ours it would say nothing new: nobody parted there that we know.
+    // And whose a prefix is, the prefix says, not the statistics.
+    const Node& n = config_.index->node(node);
+    if (Known(node) || n.position != record.position || n.name_space != tree.site(above.id).owner) {
+      return false;
+    }
   }
   const SiteRef site = learned_.Recall(above.id, record.position, record.what, NowSeconds());
   if (!tree.Valid(site)) {

@@ -4,6 +4,8 @@
 #include <bit>
 #include <numeric>
 
+#include "libcache/placement/snapshot_version.h"
+
 namespace cairn {
 namespace {
 
@@ -139,8 +141,11 @@ std::vector<double> DistanceModel::Snapshot() const {
 }
 
 Status DistanceModel::Restore(std::span<const double> snapshot) {
-  if (snapshot.size() != 1 + kBins * histograms_.size() || snapshot[0] != kSnapshotVersion) {
-    return Fail(ErrorCode::kCorrupt, "distance statistics of another version or length");
+  if (Status fits = CheckSnapshotVersion(snapshot, kSnapshotVersion, "distance"); !fits) {
+    return fits;
+  }
+  if (snapshot.size() != 1 + kBins * histograms_.size()) {
+    return Fail(ErrorCode::kCorrupt, "distance statistics of another length");
   }
   const auto sound = [](double x) { return x >= 0 && x <= kMemory; };  // Not for NaN.
   if (!std::all_of(snapshot.begin() + 1, snapshot.end(), sound)) {

@@ -34,7 +34,7 @@ class DistanceModel {
 
   void Merge(const DistanceModel& other);
   [[nodiscard]] std::vector<double> Snapshot() const;
-  /// Errors: kCorrupt when the numbers are not a snapshot of this version.
+  /// Errors: kCorrupt when the numbers are no snapshot, kUnsupported for one of another version.
   Status Restore(std::span<const double> snapshot);
 
   /// Bin 0 is a distance of 0, bin i those in [2^(i-1), 2^i).

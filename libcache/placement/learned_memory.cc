@@ -1,5 +1,6 @@
 // What outlives the process: places and models, written down and taken back or merged.
 #include <algorithm>
+#include <string>
 
 #include "libcache/placement/learned_placement.h"
 
@@ -95,14 +96,27 @@ Status LearnedPlacement::MergeModels(std::span<const double> reuse,
                                      std::span<const double> distance) {
   ReuseModel other_reuse;
   DistanceModel other_distance;
-  if (const Status restored = other_reuse.Restore(reuse); !restored) {
-    return restored;
+  const Status has_reuse = other_reuse.Restore(reuse);
+  const Status has_distance = other_distance.Restore(distance);
+  std::string left_out;
+  for (const Status& has : {has_reuse, has_distance}) {
+    if (has) {
+      continue;
+    }
+    if (has.error().code != ErrorCode::kUnsupported) {
+      return has;
+    }
+    left_out += (left_out.empty() ? "" : "; ") + has.error().message;
   }
-  if (const Status restored = other_distance.Restore(distance); !restored) {
-    return restored;
+  if (has_reuse) {
+    reuse_.Merge(other_reuse);
   }
-  reuse_.Merge(other_reuse);
-  distance_.Merge(other_distance);
+  if (has_distance) {
+    distance_.Merge(other_distance);
+  }
+  if (!left_out.empty()) {
+    return Fail(ErrorCode::kUnsupported, left_out);
+  }
   return {};
 }
 

@@ -156,6 +156,7 @@ class LearnedPlacement {
   /// To be called after many of these: places are forgotten and aged in the order of their uses.
   void SortByUse();
   /// Adds what another daemon has learned. Errors: kCorrupt; then nothing has changed.
+  /// kUnsupported: a model of another version is left out, one of ours was added.
   Status MergeModels(std::span<const double> reuse, std::span<const double> distance);
 
   [[nodiscard]] const SiteTree& tree() const { return tree_; }

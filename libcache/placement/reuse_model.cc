@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "libcache/base/check.h"
+#include "libcache/placement/snapshot_version.h"
 
 namespace cairn {
 namespace {
@@ -250,8 +251,11 @@ std::vector<double> ReuseModel::Snapshot() const {
 }
 
 Status ReuseModel::Restore(std::span<const double> snapshot) {
-  if (snapshot.size() != 1 + 2 * terms_.size() || snapshot[0] != kSnapshotVersion) {
-    return Fail(ErrorCode::kCorrupt, "reuse statistics of another version or length");
+  if (Status fits = CheckSnapshotVersion(snapshot, kSnapshotVersion, "reuse"); !fits) {
+    return fits;
+  }
+  if (snapshot.size() != 1 + 2 * terms_.size()) {
+    return Fail(ErrorCode::kCorrupt, "reuse statistics of another length");
   }
   const auto sound = [](double x) { return x >= 0 && x <= kMemory; };  // Not for NaN.
   if (!std::all_of(snapshot.begin() + 1, snapshot.end(), sound)) {

@@ -81,7 +81,7 @@ class ReuseModel {
   void Merge(const ReuseModel& other);
   /// All terms as numbers, for storing; Restore takes them back.
   [[nodiscard]] std::vector<double> Snapshot() const;
-  /// Errors: kCorrupt when the numbers are not a snapshot of this version.
+  /// Errors: kCorrupt when the numbers are no snapshot, kUnsupported for one of another version.
   Status Restore(std::span<const double> snapshot);
 
  private:

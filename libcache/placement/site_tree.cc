@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "libcache/base/check.h"
 
@@ -78,18 +80,18 @@ void SiteTree::Touch(SiteId id) {
 }
 
 void SiteTree::SortByUse() {
-  std::vector<SiteId> ids;
-  ids.reserve(live_sites_);
+  // With what is compared beside it: places lie scattered in memory.
+  std::vector<std::pair<double, SiteId>> places;
+  places.reserve(live_sites_);
   for (SiteId id = oldest_; id != kNoSite; id = sites_[id].newer) {
-    ids.push_back(id);
+    places.emplace_back(sites_[id].last_use_s, id);
   }
-  std::stable_sort(ids.begin(), ids.end(), [this](SiteId a, SiteId b) {
-    return sites_[a].last_use_s < sites_[b].last_use_s;
-  });
+  std::stable_sort(places.begin(), places.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
   oldest_ = kNoSite;
   newest_ = kNoSite;
-  for (const SiteId id : ids) {
-    PushNewest(id);
+  for (const auto& place : places) {
+    PushNewest(place.second);
   }
 }
 

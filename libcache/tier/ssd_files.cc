@@ -75,6 +75,20 @@ Status WriteAll(int fd, std::string_view text, const std::string& path) {
   return {};
 }
 
+Status WriteAndSync(const std::string& path, std::string_view text) {
+  const FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!file.ok()) {
+    return SystemError("cannot write " + path, errno);
+  }
+  if (auto written = WriteAll(file.get(), text, path); !written) {
+    return written;
+  }
+  if (::fsync(file.get()) != 0) {
+    return SystemError("cannot sync " + path, errno);
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<DirectoryLock>> DirectoryLock::Take(const std::string& directory) {
@@ -109,20 +123,15 @@ Status WriteFileDurably(const std::string& directory, const std::string& name,
                         std::string_view text) {
   const std::string path = directory + "/" + name;
   const std::string temporary = path + ".tmp";
-  {
-    const FileDescriptor file(
-        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (!file.ok()) {
-      return SystemError("cannot write " + temporary, errno);
-    }
-    if (auto written = WriteAll(file.get(), text, temporary); !written) {
-      return written;
-    }
-    if (::fsync(file.get()) != 0) {
-      return SystemError("cannot sync " + temporary, errno);
-    }
+  Status done = WriteAndSync(temporary, text);
+  if (done) {
+    done = RenameDurably(directory, name + ".tmp", name);
   }
-  return RenameDurably(directory, name + ".tmp", name);
+  if (!done) {
+    // Half a file helps nobody, and its bytes may be those that a full disk lacks.
+    ::unlink(temporary.c_str());
+  }
+  return done;
 }
 
 Result<std::string> ReadSmallFile(const std::string& path) {

@@ -30,7 +30,8 @@ class DirectoryLock {
 /// Makes the directory and those above it.
 Status MakeDirectory(const std::string& directory);
 
-/// Replaces `directory`/`name` so that after a power cut it holds the old or the new text.
+/// Replaces `directory`/`name` so that after a power cut it holds the old or the new text. Where it
+/// fails, the disk being full for one, the old text stays and nothing is left beside it.
 Status WriteFileDurably(const std::string& directory, const std::string& name,
                         std::string_view text);
 

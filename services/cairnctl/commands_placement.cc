@@ -1,5 +1,6 @@
 // What the learned placement knows: shown, explained, written to a file and added from one.
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
@@ -40,10 +41,11 @@ Status WriteWhole(const std::string& path, const std::string& bytes) {
     file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     file.close();
     if (!file) {
-      const std::string why = std::generic_category().message(errno);
+      const int why = errno;
       std::error_code ignored;
       std::filesystem::remove(temporary, ignored);
-      return Fail(ErrorCode::kIo, path + " could not be written: " + why);
+      return Fail(why == ENOSPC || why == EDQUOT ? ErrorCode::kNoSpace : ErrorCode::kIo,
+                  path + " could not be written: " + std::generic_category().message(why));
     }
   }
   std::error_code error;
@@ -67,6 +69,7 @@ v1::AdminRequest ImportRequest(const v1::PlacementStatistics& whole, int from) {
   for (int i = from; i < std::min(from + kPlacesPerMessage, whole.places_size()); ++i) {
     *part.add_places() = whole.places(i);
   }
+  request.mutable_placement_import()->set_more(from + kPlacesPerMessage < whole.places_size());
   return request;
 }
 
@@ -145,6 +148,7 @@ Result<std::string> RunPlacementImport(const Invocation& invocation) {
                      return a.position() < b.position();
                    });
   std::uint64_t taken = 0;
+  std::string left_out;
   int from = 0;
   do {
     const auto reply = daemon->Call(ImportRequest(*learned, from));
@@ -152,15 +156,17 @@ Result<std::string> RunPlacementImport(const Invocation& invocation) {
       return Fail(reply.error());
     }
     taken += reply->count().objects();
+    left_out += reply->count().left_out();  // The first part has the models.
     from += kPlacesPerMessage;
   } while (from < learned->places_size());
   const auto all = static_cast<std::uint64_t>(learned->places_size());
   if (invocation.json) {
-    return PlacementFileJson(invocation.argument, taken, all);
+    return PlacementImportJson(invocation.argument, taken, all, left_out);
   }
   return "added " + FormatCount(taken) + " of " + FormatCount(all, "place") +
-         " and how soon and where prompts return" +
-         (taken == all ? "\n" : "; the others lie between places that it knows\n");
+         (left_out.empty() ? " and how soon and where prompts return" : "") +
+         (taken == all ? "" : "; the others lie between places that it knows") +
+         (left_out.empty() ? "\n" : "; left out: " + left_out + "\n");
 }
 
 }  // namespace cairn::ctl

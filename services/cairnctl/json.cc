@@ -229,6 +229,14 @@ std::string PlacementFileJson(std::string_view path, std::uint64_t places, std::
   return Dump({{"file", path}, {"places", places}, {"of", of}});
 }
 
+std::string PlacementImportJson(std::string_view path, std::uint64_t places, std::uint64_t of,
+                                std::string_view left_out) {
+  return Dump({{"file", path},
+               {"places", places},
+               {"of", of},
+               {"left_out", left_out.empty() ? Json(nullptr) : Json(left_out)}});
+}
+
 std::string PinJson(const v1::LookupReply& found, bool pinned) {
   return Dump({{"key", found.node().key()},
                {"position", found.node().position()},

@@ -23,6 +23,9 @@ std::string PlacementShowJson(const v1::PlacementShowReply& shown);
 std::string PlacementExplainJson(const v1::PlacementExplainReply& path);
 /// Of placement export and import; `places` were written or taken.
 std::string PlacementFileJson(std::string_view path, std::uint64_t places, std::uint64_t of);
+/// The same of an import. `left_out` in words; empty: nothing.
+std::string PlacementImportJson(std::string_view path, std::uint64_t places, std::uint64_t of,
+                                std::string_view left_out);
 
 /// Of pin and unpin.
 std::string PinJson(const v1::LookupReply& found, bool pinned);

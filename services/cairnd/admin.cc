@@ -253,11 +253,16 @@ Result<v1::AdminReply> HandleAdminRequest(const AdminContext& context,
       return Replied(ExportPlacement(*context.cache, request.placement_export().from()),
                      &v1::AdminReply::mutable_placement_export);
     case v1::AdminRequest::kPlacementImport: {
-      const auto taken = ImportPlacement(*context.cache, request.placement_import().part());
-      if (!taken) {
-        return Fail(taken.error());
+      const auto imported = ImportPlacement(*context.cache, request.placement_import().part());
+      if (!imported) {
+        return Fail(imported.error());
       }
-      return Counted(*taken, 0);
+      if (!request.placement_import().more()) {
+        context.cache->SortLearnedPlaces();
+      }
+      reply = Counted(imported->places, 0);
+      reply.mutable_count()->set_left_out(imported->left_out);
+      return reply;
     }
     default: return Fail(ErrorCode::kUnsupported, "this daemon does not know the command");
   }

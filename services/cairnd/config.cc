@@ -20,6 +20,7 @@ namespace {
 constexpr std::uint64_t kLeastMemory = 32 * kMiB;
 constexpr std::uint64_t kLeastSsd = 16 * kMiB;
 constexpr std::uint64_t kMostPlacement = kGiB;
+constexpr std::uint32_t kSoonestPlacementSave_ms = 100;
 
 /// CLI11 calls this for options of sizes; it turns "4GiB" into a count of bytes.
 std::string SizeToNumber(const std::string& text) {
@@ -90,6 +91,7 @@ void AddOptions(CLI::App& app, DaemonConfig& c) {
   AddSize(app, "placement-memory", c.placement_bytes, "Memory for what the planner trie learns");
   AddValue(app, "placement-file", c.placement_file,
            "Where that is kept over a restart (default: the file placement under --ssd-path)");
+  AddValue(app, "placement-save-ms", c.placement_save_ms, "How often it is saved there");
   AddValue(app, "members", c.members,
            "All daemons, this one included: name=endpoint,name=endpoint, or endpoints alone; an "
            "endpoint is host:port or unix:/path");
@@ -189,6 +191,9 @@ Status DaemonConfig::CheckSizes() const {
   }
   if (placement_bytes > kMostPlacement) {
     return Bad("--placement-memory: give at most " + FormatBytes(kMostPlacement));
+  }
+  if (placement_save_ms < kSoonestPlacementSave_ms) {
+    return Bad("--placement-save-ms: give at least " + std::to_string(kSoonestPlacementSave_ms));
   }
   if (ssd_path.empty() && ssd_bytes != 0) {
     return Bad("--ssd-path: --ssd is given, but not the directory to use");
@@ -363,6 +368,7 @@ std::map<std::string, std::string> DaemonConfig::Shown() const {
           {"eviction", eviction},
           {"placement-memory", std::to_string(placement_bytes)},
           {"placement-file", placement_file},
+          {"placement-save-ms", std::to_string(placement_save_ms)},
           {"members", members},
           {"threads", std::to_string(threads)},
           {"workers", std::to_string(workers)},

@@ -44,6 +44,7 @@ struct DaemonConfig {
   std::string eviction = "value";
   std::uint64_t placement_bytes = 32 * kMiB;  ///< For what the planner trie learns.
   std::string placement_file;  ///< Empty: `placement` under ssd_path; without one, nowhere.
+  std::uint32_t placement_save_ms = 300'000;  ///< What a crash may cost of what was learned.
   std::string members;  ///< Comma-separated [name=]endpoint of all daemons, this one included.
 
   int threads = 0;  ///< I/O threads; 0: one per core, at most 4.

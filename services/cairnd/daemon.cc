@@ -27,7 +27,7 @@
 #include "services/cairnd/admin.h"
 #include "services/cairnd/http.h"
 #include "services/cairnd/metrics.h"
-#include "services/cairnd/placement.h"
+#include "services/cairnd/placement_keeper.h"
 #include "services/cairnd/session.h"
 
 namespace cairn::server {
@@ -36,8 +36,6 @@ namespace {
 using asio::ip::tcp;
 
 constexpr std::chrono::milliseconds kSweepEvery{200};
-// What a crash may cost of what was learned.
-constexpr std::chrono::seconds kSavePlacementEvery{300};
 constexpr std::chrono::seconds kFlushLimit{60};
 constexpr std::chrono::milliseconds kLastAnswers{50};
 // After a failed accept; it would fail again at once.
@@ -108,7 +106,6 @@ class DaemonImpl final : public Daemon {
   asio::awaitable<void> Serve(std::shared_ptr<Session> session);
   asio::awaitable<void> Sweep();
   void LoadPlacement();
-  void SavePlacement() CAIRN_EXCLUDES(placement_mu_);
   asio::awaitable<void> KeepPlacement();
   asio::awaitable<void> WaitForSignal();
   asio::awaitable<void> DrainAndStop();
@@ -123,8 +120,7 @@ class DaemonImpl final : public Daemon {
   std::unique_ptr<Prefaulter> prefaulter_;  // Works on the cache's memory.
   std::unique_ptr<Membership> membership_;
   bool ssd_quarantined_ = false;  // At this start; read only since.
-  std::string placement_file_;    // Empty: what is learned ends with the process.
-  Mutex placement_mu_;            // Of the file.
+  PlacementKeeper placement_;
   StagingPool staging_;
   TokenRegistry tokens_;
   AdminContext admin_;
@@ -308,6 +304,7 @@ std::string DaemonImpl::Metrics() {
   process.refused_frames = context_.refused_frames;
   process.ssd_configured = !config_.ssd_path.empty();
   process.ssd_quarantined = ssd_quarantined_;
+  process.failed_placement_saves = placement_.failed_saves();
   return PrometheusText(cache_->Stats(), process);
 }
 
@@ -399,51 +396,19 @@ void DaemonImpl::LoadPlacement() {
   if (cache_->planner_name() != kLearnedPlanner) {
     return;
   }
-  placement_file_ = config_.placement_file;
-  if (placement_file_.empty() && cache_->Stats().has_cold) {
-    placement_file_ = config_.ssd_path + "/placement";
-  }
-  if (placement_file_.empty()) {
-    return;
-  }
-  const auto loaded = server::LoadPlacement(*cache_, placement_file_);
-  if (loaded) {
-    spdlog::info("placement_loaded path={} places={}", placement_file_, *loaded);
-    return;
-  }
-  if (loaded.error().code != ErrorCode::kCorrupt &&
-      loaded.error().code != ErrorCode::kUnsupported) {
-    // It may be sound, so nothing is written over it.
-    spdlog::error(
-        "placement_not_loaded path={} reason=\"{}\" effect=\"learning starts anew, and is "
-        "not saved\"",
-        placement_file_, loaded.error().message);
-    placement_file_.clear();
-    return;
-  }
-  // Kept for whoever wants to know why; the next save would write over it.
-  std::error_code error;
-  std::filesystem::rename(placement_file_, placement_file_ + ".bad", error);
-  spdlog::error("placement_not_loaded path={} reason=\"{}\" effect=\"learning starts anew; {}\"",
-                placement_file_, loaded.error().message,
-                error ? "the file could not be moved aside" : "the file is now beside it, as .bad");
-}
-
-void DaemonImpl::SavePlacement() {
-  const MutexLock lock(placement_mu_);
-  if (const Status saved = server::SavePlacement(*cache_, placement_file_); !saved) {
-    spdlog::warn(
-        "placement_not_saved path={} reason=\"{}\" effect=\"a restart forgets the last "
-        "minutes\"",
-        placement_file_, saved.error().message);
+  // Also where the SSD tier is off because the disk is full: what was learned can still be read.
+  if (!config_.placement_file.empty()) {
+    placement_.Load(cache_.get(), config_.placement_file);
+  } else if (!config_.ssd_path.empty()) {
+    placement_.Load(cache_.get(), config_.ssd_path + "/placement");
   }
 }
 
 asio::awaitable<void> DaemonImpl::KeepPlacement() {
   asio::steady_timer timer(ios_[0]->io);
-  const std::function<void()> save = [this] { SavePlacement(); };
+  const std::function<void()> save = [this] { placement_.Save(); };
   for (;;) {
-    timer.expires_after(kSavePlacementEvery);
+    timer.expires_after(std::chrono::milliseconds(config_.placement_save_ms));
     const auto waited = co_await timer.async_wait(kAwait);
     static_cast<void>(waited);
     co_await RunOn(*workers_, save);
@@ -521,8 +486,8 @@ asio::awaitable<void> DaemonImpl::DrainAndStop() {
     spdlog::warn("ssd_flush_failed effect=\"the last writes may be lost\"");
     cut_off_ = true;
   }
-  if (!placement_file_.empty()) {
-    const std::function<void()> save = [this] { SavePlacement(); };
+  if (placement_.keeps()) {
+    const std::function<void()> save = [this] { placement_.Save(); };
     co_await RunOn(*workers_, save);
   }
   for (const auto& io : ios_) {
@@ -560,7 +525,7 @@ int DaemonImpl::Run() {
     asio::co_spawn(first, AcceptHttp(), asio::detached);
   }
   asio::co_spawn(first, Sweep(), asio::detached);
-  if (!placement_file_.empty()) {
+  if (placement_.keeps()) {
     asio::co_spawn(first, KeepPlacement(), asio::detached);
   }
   asio::co_spawn(first, WaitForSignal(), asio::detached);

@@ -153,7 +153,7 @@ void AddSsdHealth(Families& f, const CacheStats& s, const ProcessStats& p) {
 }
 
 /// Only where the planner learns.
-void AddPlacement(Families& f, const CacheStats& s) {
+void AddPlacement(Families& f, const CacheStats& s, const ProcessStats& p) {
   if (!s.learns) {
     return;
   }
@@ -166,6 +166,8 @@ void AddPlacement(Families& f, const CacheStats& s) {
   f.Count("placement_engine_bytes",
           "Bytes that turn_end_demand would have written in the same memory.",
           s.engine_written_bytes);
+  f.Count("placement_save_failures", "Times that what was learned could not be written.",
+          p.failed_placement_saves);
 }
 
 void AddState(Families& f, const CacheStats& s, const ProcessStats& p) {
@@ -212,7 +214,7 @@ std::string PrometheusText(const CacheStats& stats, const ProcessStats& process)
   AddRequests(families, stats);
   AddTiers(families, stats);
   AddSsdHealth(families, stats, process);
-  AddPlacement(families, stats);
+  AddPlacement(families, stats, process);
   AddState(families, stats, process);
   return prometheus::TextSerializer().Serialize(families.all());
 }

@@ -15,6 +15,7 @@ struct ProcessStats {
   std::uint64_t refused_frames = 0;
   bool ssd_configured = false;
   bool ssd_quarantined = false;  ///< The store was damaged and moved aside at this start.
+  std::uint64_t failed_placement_saves = 0;
 };
 
 /// Resident memory of this process, from /proc/self/statm; 0 if unreadable.

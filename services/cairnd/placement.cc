@@ -151,7 +151,7 @@ Result<v1::PlacementExportReply> ExportPlacement(const Cache& cache, std::uint32
   return reply;
 }
 
-Result<std::uint64_t> ImportPlacement(Cache& cache, const v1::PlacementStatistics& part) {
+Result<ImportedPlacement> ImportPlacement(Cache& cache, const v1::PlacementStatistics& part) {
   if (part.version() != kPlacementVersion) {
     return Fail(ErrorCode::kUnsupported, "statistics of version " + std::to_string(part.version()) +
                                              "; this daemon knows version " +
@@ -169,12 +169,16 @@ Result<std::uint64_t> ImportPlacement(Cache& cache, const v1::PlacementStatistic
     }
     places.push_back(*record);
   }
+  ImportedPlacement imported;
   if (part.reuse_size() != 0 || part.distance_size() != 0) {
     const Status merged =
         cache.MergeLearnedModels({.reuse = {part.reuse().begin(), part.reuse().end()},
                                   .distance = {part.distance().begin(), part.distance().end()}});
-    if (!merged) {
+    if (!merged && merged.error().code != ErrorCode::kUnsupported) {
       return Fail(merged.error());
+    }
+    if (!merged) {
+      imported.left_out = merged.error().message;
     }
   }
   // Places above before those below them.
@@ -184,7 +188,8 @@ Result<std::uint64_t> ImportPlacement(Cache& cache, const v1::PlacementStatistic
   if (!taken) {
     return Fail(taken.error());
   }
-  return *taken;
+  imported.places = *taken;
+  return imported;
 }
 
 Status SavePlacement(const Cache& cache, const std::string& path) {
@@ -210,17 +215,17 @@ Status SavePlacement(const Cache& cache, const std::string& path) {
   return WriteFileDurably(directory, file.filename().string(), *bytes);
 }
 
-Result<std::uint64_t> LoadPlacement(Cache& cache, const std::string& path) {
+Result<ImportedPlacement> LoadPlacement(Cache& cache, const std::string& path) {
   const auto whole = ReadPlacementFile(path);
   if (!whole && whole.error().code == ErrorCode::kNotFound) {
-    return 0;
+    return ImportedPlacement{};
   }
   if (!whole) {
     return Fail(whole.error());
   }
-  const auto taken = ImportPlacement(cache, *whole);
+  auto imported = ImportPlacement(cache, *whole);
   cache.SortLearnedPlaces();
-  return taken;
+  return imported;
 }
 
 }  // namespace cairn::server

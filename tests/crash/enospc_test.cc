@@ -1,5 +1,5 @@
-// A full disk: reads go on, stores are taken in memory, durable ones are refused aloud, and all
-// comes back by itself once there is room.
+// A full disk: reads go on, stores are taken in memory, durable ones are refused aloud, what was
+// learned is kept as it was saved last, and all comes back by itself once there is room.
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -13,7 +13,9 @@
 #include <thread>
 #include <vector>
 
+#include "tests/integration/cairnctl_run.h"
 #include "tests/integration/daemon_fixture.h"
+#include "tests/integration/http_client.h"
 #include "tests/integration/latency.h"
 
 namespace cairn::test {
@@ -201,6 +203,139 @@ TEST_P(EnospcTest, StartsWithoutTheTierWhenTheDiskIsFull) {
   Engine engine(daemon().UnixEndpoint(), PlaneChoice::kAuto, Model("first"));
   ASSERT_TRUE(engine.Open());
   CheckAll(engine, 0, 1, "what was on the disk before it was full");
+}
+
+/// What the planner learns is saved to a small disk, five times a second.
+class LearnedOnAFullDisk : public DaemonTest {
+ protected:
+  [[nodiscard]] DaemonProcess::Options Learning() const {
+    DaemonProcess::Options options;
+    options.flags = {"--planner=trie", "--placement-file=" + file_, "--placement-save-ms=200"};
+    return options;
+  }
+  /// Whether `condition` comes true within `limit`.
+  template <class Condition>
+  static bool Within(milliseconds limit, const Condition& condition) {
+    const auto until = Clock::now() + limit;
+    while (!condition() && Clock::now() < until) {
+      std::this_thread::sleep_for(milliseconds(20));
+    }
+    return condition();
+  }
+  [[nodiscard]] double Failures() const {
+    const auto metrics = ParseMetrics(HttpGet(daemon_->http_port(), "/metrics").body);
+    const auto it = metrics.find("cairn_placement_save_failures_total");
+    return it == metrics.end() ? -1 : it->second;
+  }
+  /// Until nothing can be saved any more: what a save held meanwhile is free afterwards.
+  bool FillUp(const SmallDisk& disk) {
+    for (int round = 0; round < 10; ++round) {
+      disk.FillUp(0);
+      const double before = Failures();
+      if (Within(milliseconds(1000), [&] { return Failures() >= before + 2; })) {
+        return true;
+      }
+    }
+    return false;
+  }
+  void Ask(std::uint64_t first, std::uint64_t count) {
+    Engine engine(daemon().UnixEndpoint(), PlaneChoice::kAuto);
+    ASSERT_TRUE(engine.Open());
+    for (std::uint64_t number = first; number < first + count; ++number) {
+      const auto hit = engine.client().Match(engine.Prompt(Tokens(number, 64)), Soon());
+      ASSERT_TRUE(hit.has_value()) << Why(hit);
+      ASSERT_TRUE(engine.client().Release(*hit, Soon()));
+    }
+  }
+  std::uint64_t Places() {
+    return Cairnctl(dir_, daemon().UnixEndpoint())({"placement", "show", "--json"})
+        .Json()
+        .at("places");
+  }
+
+  std::string file_ = dir_ / "disk/learned";
+};
+
+TEST_F(LearnedOnAFullDisk, StaysAsItWasSavedLast) {
+  SmallDisk disk(dir_ / "disk", "4m");
+  if (!disk.mounted()) {
+    GTEST_SKIP() << "NOT TESTED: a tmpfs cannot be mounted here (" << disk.error()
+                 << "); run as root to test a full disk";
+  }
+  ASSERT_TRUE(StartDaemon(Learning()));
+  Ask(0, 50);
+  EXPECT_EQ(Failures(), 0);
+  daemon().Stop();
+  ASSERT_TRUE(daemon().Start());
+  ASSERT_TRUE(FillUp(disk));
+  const std::string saved = ReadFile(file_);
+
+  // More is learned than can be saved. The daemon says so and goes on.
+  Ask(100, 50);
+  const double before = Failures();
+  EXPECT_TRUE(Within(std::chrono::seconds(5), [&] { return Failures() > before + 1; }));
+  EXPECT_EQ(ReadFile(file_), saved);
+  EXPECT_FALSE(std::filesystem::exists(file_ + ".tmp"));
+  EXPECT_NE(daemon().Log().find("placement_not_saved"), std::string::npos);
+  EXPECT_NE(daemon().Log().find("No space left on device"), std::string::npos) << daemon().Log();
+  {
+    Engine engine(daemon().UnixEndpoint(), PlaneChoice::kAuto);
+    ASSERT_TRUE(engine.Open());
+    ASSERT_TRUE(engine.Store(Tokens(7, 40), {32}));
+    const auto read = engine.Load(Tokens(7, 40));
+    ASSERT_TRUE(read.has_value()) << Why(read);
+    EXPECT_EQ(read->resume_at, 32U);
+    EXPECT_EQ(read->wrong, 0U);
+  }
+  Cairnctl ctl(dir_, daemon().UnixEndpoint());
+  const auto exported = ctl({"placement", "export", dir_ / "disk/export", "--json"});
+  EXPECT_EQ(exported.code, 1);
+  EXPECT_EQ(exported.Error().at("code"), "no_space") << exported.err;
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "disk/export"));
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "disk/export.tmp"));
+
+  // A daemon that ends now has lost what it learned since, and nothing else.
+  daemon().Stop();
+  EXPECT_EQ(ReadFile(file_), saved);
+  EXPECT_FALSE(std::filesystem::exists(file_ + ".tmp"));
+  ASSERT_TRUE(daemon().Start());
+  EXPECT_NE(daemon().Log().find("placement_loaded"), std::string::npos) << daemon().Log();
+  Ask(200, 1);
+  EXPECT_EQ(Places(), 1U + 50 + 1);
+
+  ASSERT_TRUE(FillUp(disk));
+  disk.Free();
+  EXPECT_TRUE(Within(std::chrono::seconds(5), [&] {
+    return daemon().Log().find("placement_saved_again") != std::string::npos;
+  })) << daemon().Log();
+  daemon().Stop();
+  ASSERT_TRUE(daemon().Start());
+  Ask(300, 1);
+  EXPECT_EQ(Places(), 1U + 50 + 1 + 1);
+}
+
+// Where the disk is too full for the SSD tier, what was learned is on it all the same.
+TEST_F(LearnedOnAFullDisk, IsReadWithoutTheTier) {
+  SmallDisk disk(dir_ / "disk", "128m");
+  if (!disk.mounted()) {
+    GTEST_SKIP() << "NOT TESTED: a tmpfs cannot be mounted here (" << disk.error()
+                 << "); run as root to test a full disk";
+  }
+  DaemonProcess::Options options;
+  options.flags = {"--planner=trie", "--ssd-path=" + (dir_ / "disk/ssd"), "--ssd=96MiB",
+                   "--ssd-min-free=8MiB"};
+  ASSERT_TRUE(StartDaemon(options));
+  Ask(0, 50);
+  daemon().Stop();
+  const std::string saved = ReadFile(dir_ / "disk/ssd/placement");
+  disk.FillUp(0);
+  ASSERT_TRUE(daemon().Start());
+  ASSERT_NE(daemon().Status().tiers(1).state(), "ok");
+  Ask(100, 1);
+  EXPECT_EQ(Places(), 1U + 50 + 1);
+  daemon().Stop();
+  EXPECT_EQ(ReadFile(dir_ / "disk/ssd/placement"), saved);
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "disk/ssd/placement.tmp"));
 }
 
 INSTANTIATE_TEST_SUITE_P(MinFree, EnospcTest, ::testing::Values("0", "8MiB"),

@@ -42,6 +42,7 @@ class ConfigTest : public DaemonTest {
             {"eviction", "lru"},
             {"placement-memory", "8388608"},
             {"placement-file", dir_ / "learned"},
+            {"placement-save-ms", "4321"},
             {"members", "unix:" + (dir_ / "cairn.sock") + ",10.0.0.1:7411"},
             {"threads", "2"},
             {"workers", "3"},

@@ -1,72 +1,16 @@
 // The learned placement in a daemon, and what cairnctl shows and carries of it.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 
-#include "tests/integration/cairnctl_run.h"
-#include "tests/integration/daemon_fixture.h"
+#include "tests/integration/placement_fixture.h"
 
 namespace cairn::test {
 namespace {
-
-class PlacementTest : public DaemonTest {
- protected:
-  static constexpr std::uint32_t kTurnTokens = 64;
-
-  static DaemonProcess::Options Learning(std::vector<std::string> more = {}) {
-    DaemonProcess::Options options;
-    options.flags = {"--planner=trie"};
-    options.flags.insert(options.flags.end(), more.begin(), more.end());
-    return options;
-  }
-  DaemonProcess::Options OnSsd() {
-    return Learning({"--ssd-path=" + (dir_ / "ssd"), "--ssd=256MiB", "--ssd-min-free=1MiB"});
-  }
-  Cairnctl Ctl() { return {dir_, daemon().UnixEndpoint()}; }
-
-  /// Conversations of four turns, each of which stores what the daemon asks for. The tokens that
-  /// were resumed in all.
-  std::uint64_t Converse(std::uint64_t first, std::uint64_t count) {
-    Engine engine(daemon().UnixEndpoint(), PlaneChoice::kAuto);
-    EXPECT_TRUE(engine.Open());
-    std::uint64_t resumed = 0;
-    for (std::uint64_t number = first; number < first + count; ++number) {
-      const auto tokens = Tokens(number, 4 * kTurnTokens);
-      for (std::uint32_t turn = 1; turn <= 4; ++turn) {
-        const std::span<const std::uint32_t> prompt(tokens.data(), std::size_t{turn} * kTurnTokens);
-        const Client::Prompt asked = engine.Prompt(prompt);
-        const auto hit = engine.client().Match(asked, Soon());
-        EXPECT_TRUE(hit.has_value()) << Why(hit);
-        if (!hit) {
-          return 0;
-        }
-        resumed += hit->resume_at;
-        const std::vector<std::uint32_t> plan = hit->plan;
-        EXPECT_TRUE(engine.client().Release(*hit, Soon()));
-        if (!plan.empty()) {
-          EXPECT_TRUE(engine.Store(prompt, plan).has_value());
-        }
-        first_turn_ = engine.client().KeyAt(asked, kTurnTokens)->Hex();
-      }
-    }
-    return resumed;
-  }
-  /// A prompt of these tokens was seen before.
-  std::uint32_t OverlapOf(std::uint64_t number) {
-    const std::uint64_t before = daemon().Counter("overlap_tokens");
-    Engine engine(daemon().UnixEndpoint(), PlaneChoice::kAuto);
-    EXPECT_TRUE(engine.Open());
-    const auto hit = engine.client().Match(engine.Prompt(Tokens(number, 4 * kTurnTokens)), Soon());
-    EXPECT_TRUE(hit.has_value());
-    EXPECT_TRUE(engine.client().Release(*hit, Soon()));
-    return static_cast<std::uint32_t>(daemon().Counter("overlap_tokens") - before);
-  }
-
-  std::string first_turn_;  // Key of the last conversation's first turn.
-};
 
 TEST_F(PlacementTest, ShowsAndExplains) {
   ASSERT_TRUE(StartDaemon(Learning()));
@@ -215,6 +159,93 @@ TEST_F(PlacementTest, ADamagedFileIsPutAside) {
   EXPECT_NE(daemon().Log().find("placement_not_loaded"), std::string::npos);
   EXPECT_TRUE(std::filesystem::exists(file + ".bad"));
   EXPECT_EQ(OverlapOf(7), 0U);
+}
+
+// A file of before an update, or of a newer daemon: places mean the same in all, the models of how
+// soon and where prompts return do not. No damage, so nothing is put aside.
+TEST_F(PlacementTest, ModelsOfAnotherVersionStartAnew) {
+  ASSERT_TRUE(StartDaemon(Learning({"--placement-file=" + (dir_ / "learned")})));
+  Converse(0, 40);
+  const std::string exported = dir_ / "exported";
+  ASSERT_EQ(Ctl()({"placement", "export", exported}).code, 0);
+  daemon().Stop();
+  const auto reuse = [](v1::PlacementStatistics& s) {
+    s.set_reuse(0, s.reuse(0) + 1);
+    s.mutable_reuse()->Truncate(9);  // It is of another length as well.
+  };
+  Rewrite(dir_ / "learned", reuse);
+  ASSERT_TRUE(daemon().Start());
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "learned.bad"));
+  const std::string log = daemon().Log();
+  EXPECT_NE(log.find("placement_loaded"), std::string::npos) << log;
+  EXPECT_NE(log.find("placement_models_left_out"), std::string::npos) << log;
+  EXPECT_NE(log.find("reuse statistics are of version"), std::string::npos) << log;
+  EXPECT_EQ(log.find("distance statistics"), std::string::npos) << log;
+  EXPECT_EQ(OverlapOf(7), 4 * kTurnTokens);
+  daemon().Stop();  // What is saved now is of the version it knows.
+  ASSERT_TRUE(daemon().Start());
+  EXPECT_EQ(daemon().Log().find("left_out"), std::string::npos) << daemon().Log();
+
+  Rewrite(exported, reuse);
+  const auto json = Ctl()({"placement", "import", exported, "--json"});
+  EXPECT_EQ(json.code, 0) << json.err;
+  EXPECT_EQ(json.Json().at("places"), 160);
+  EXPECT_NE(std::string(json.Json().at("left_out")).find("reuse"), std::string::npos) << json.out;
+  Rewrite(exported, [](v1::PlacementStatistics& s) { s.set_distance(0, s.distance(0) + 1); });
+  const auto words = Ctl()({"placement", "import", exported});
+  EXPECT_EQ(words.code, 0) << words.err;
+  EXPECT_EQ(std::count(words.out.begin(), words.out.end(), '\n'), 1) << words.out;
+  EXPECT_NE(words.out.find("left out: reuse statistics are of version"), std::string::npos)
+      << words.out;
+  EXPECT_NE(words.out.find("; distance statistics are of version"), std::string::npos) << words.out;
+
+  // Damage in one model is damage, whatever the version of the other.
+  Rewrite(exported, [](v1::PlacementStatistics& s) { s.clear_distance(); });
+  EXPECT_EQ(Ctl()({"placement", "import", exported, "--json"}).Error().at("code"), "corrupt");
+}
+
+// Statistics with more places than are still free, half of them unused for long. The others stay.
+TEST_F(PlacementTest, AfterAnImportTheLongestUnusedGoFirst) {
+  ASSERT_TRUE(StartDaemon(Learning({"--placement-memory=1KiB"})));
+  Converse(0, 1);
+  PrefixKey root;
+  ASSERT_TRUE(root.Assign(FromHex(daemon().Status().namespaces(0).root_key()).value_or("")));
+  const std::string file = dir_ / "learned";
+  ASSERT_EQ(Ctl()({"placement", "export", file}).code, 0);
+  constexpr int kHalf = 450;
+  constexpr std::uint32_t kShallow = 16;
+  Rewrite(file, [&root](v1::PlacementStatistics& s) {
+    s.clear_places();
+    for (int i = 0; i < 2 * kHalf; ++i) {
+      v1::PlaceStatistics& place = *s.add_places();
+      place.set_key(std::string(28, 'k') + std::to_string(1000 + i));
+      place.set_above(root.bytes.data(), PrefixKey::kBytes);
+      // Shallow ones come first, and are forgotten first if nobody looks at their uses.
+      place.set_position(i < kHalf ? kShallow : 2 * kShallow);
+      place.set_age_s(i < kHalf ? 10 : 1e6);
+      place.set_mass(1);
+      place.set_uses(1);
+    }
+  });
+  const auto added = Ctl()({"placement", "import", file, "--json"});
+  ASSERT_EQ(added.code, 0) << added.err;
+  ASSERT_EQ(added.Json().at("places"), 2 * kHalf);
+  ASSERT_EQ(Ctl()({"placement", "show", "--json"}).Json().at("most_places"), 1024);
+  for (std::uint64_t number = 1000; number < 1300; ++number) {
+    EXPECT_EQ(OverlapOf(number), 0U);
+  }
+  ASSERT_EQ(Ctl()({"placement", "export", dir_ / "after"}).code, 0);
+  const auto after = ReadPlacementFile(dir_ / "after");
+  ASSERT_TRUE(after.has_value()) << Why(after);
+  int shallow = 0;
+  int deep = 0;
+  for (const v1::PlaceStatistics& place : after->places()) {
+    const bool imported = place.key().starts_with("kkkk");
+    shallow += imported && place.position() == kShallow ? 1 : 0;
+    deep += imported && place.position() != kShallow ? 1 : 0;
+  }
+  EXPECT_EQ(shallow, kHalf);
+  EXPECT_LT(deep, kHalf);
 }
 
 }  // namespace

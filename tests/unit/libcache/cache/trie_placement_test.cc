@@ -182,6 +182,32 @@ TEST_F(TriePlacementTest, WhatWasLearnedSurvivesARestart) {
   EXPECT_GE(resumed, 64U * (1 + 2));
 }
 
+// The blocks between two places of before a restart lie on the edge that they lay on then.
+TEST_F(TriePlacementTest, AfterARestartPromptsPartWhereTheyPart) {
+  Open(Learning());
+  Converse(0, 1, 4);
+  const auto places = AllPlaces();
+  cache_->EndSession(session_);
+  Open(Learning());
+  ASSERT_EQ(*cache_->MergeLearnedPlaces(places), places.size());
+  const auto whole = Turn(0, 3);
+  const auto positions = [this, &whole] {
+    std::vector<std::uint32_t> all;
+    const auto path = cache_->ExplainPlacement(Keys(whole).back().Hex());
+    for (const PlaceView& view : path->places) {
+      all.push_back(view.position);
+    }
+    return all;
+  };
+  // All of it but the last token at most was seen before: nothing goes on from 192 anew.
+  MatchOf(whole);
+  EXPECT_EQ(positions(), (std::vector<std::uint32_t>{64, 128, 192, 240, 256}));
+  auto other = Turn(0, 3);
+  std::fill(other.begin() + 96, other.end(), 7);
+  MatchOf(other);
+  EXPECT_EQ(positions(), (std::vector<std::uint32_t>{64, 96, 128, 192, 240, 256}));
+}
+
 TEST_F(TriePlacementTest, WhatWasLearnedWaitsForItsNamespace) {
   Open(Learning());
   Converse(0, 10, 4);
@@ -204,7 +230,7 @@ TEST_F(TriePlacementTest, WhatWasLearnedWaitsForItsNamespace) {
   EXPECT_EQ(AllPlaces().size(), places.size());
   EXPECT_EQ(MatchOf(Turn(7, 3)).overlap_tokens, 64U * 4);
   const auto path = cache_->ExplainPlacement(Keys(Turn(7, 3)).back().Hex());
-  ASSERT_EQ(path->places.size(), 4U);
+  ASSERT_EQ(path->places.size(), 5U);  // And where the whole prompt came by again, without its end.
   EXPECT_GE(path->places[0].idle_s, 60);
 }
 
@@ -265,6 +291,16 @@ TEST_F(TriePlacementTest, BadStatisticsAreRefused) {
   models = *cache_->LearnedModels();
   models.distance.pop_back();
   EXPECT_EQ(cache_->MergeLearnedModels(models).error().code, ErrorCode::kCorrupt);
+  // Of another version is one model at a time: the other counts, unless it is damaged.
+  models = *cache_->LearnedModels();
+  ++models.reuse[0];
+  models.distance[1] += 8;
+  const double seen = cache_->LearnedModels()->distance[1];
+  EXPECT_EQ(cache_->MergeLearnedModels(models).error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(cache_->LearnedModels()->distance[1], 2 * seen + 8);
+  models.distance[2] = -1;
+  EXPECT_EQ(cache_->MergeLearnedModels(models).error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(cache_->LearnedModels()->distance[1], 2 * seen + 8);
   // A place that hangs from nothing we know, one above its parent, one at a wrong depth.
   PlaceRecord loose{.key = Keys(Tokens(16)).back(),
                     .above = Keys(Tokens(16, 9)).back(),
@@ -280,6 +316,34 @@ TEST_F(TriePlacementTest, BadStatisticsAreRefused) {
   PlaceRecord wrong{.key = Keys(Tokens(16)).back(), .above = seed_, .position = 48, .what = {}};
   EXPECT_EQ(*cache_->MergeLearnedPlaces({&wrong, 1}), 1U);
   EXPECT_EQ(MatchOf(Tokens(64)).overlap_tokens, 0U);
+}
+
+// Statistics that hang one tenant's prefixes below another's root: nobody's prompts become
+// another's.
+TEST_F(TriePlacementTest, APlaceBelowAnotherNamespaceIsNobodys) {
+  Open(Learning());
+  NamespaceSpec other = Spec();
+  other.tenant = "other";
+  const PrefixKey other_seed = cache_->OpenNamespace(other)->seed;
+  const auto below_other = [&other_seed](const PrefixKey& key, std::uint32_t position) {
+    return PlaceRecord{
+        .key = key, .above = other_seed, .position = position, .what = {.mass = 9, .uses = 9}};
+  };
+  // The prefix comes by later.
+  const auto unseen = Tokens(64);
+  const PlaceRecord early = below_other(Keys(unseen).back(), 64);
+  ASSERT_TRUE(cache_->MergeLearnedPlaces({&early, 1}).has_value());
+  EXPECT_EQ(MatchOf(unseen).overlap_tokens, 0U);
+  const auto path = cache_->ExplainPlacement(Keys(unseen).back().Hex());
+  ASSERT_EQ(path->places.size(), 1U);
+  EXPECT_EQ(path->places[0].name_space, space_);
+  EXPECT_EQ(path->places[0].uses, 0U);
+  // It is there already, and lies on no edge.
+  const auto stored = Tokens(16, 7000);
+  ASSERT_EQ(StoreAt(stored, ObjectKind::kKv, 16), ErrorCode::kOk);
+  const PlaceRecord late = below_other(Keys(stored).back(), 16);
+  EXPECT_EQ(*cache_->MergeLearnedPlaces({&late, 1}), 0U);
+  EXPECT_TRUE(cache_->ExplainPlacement(Keys(stored).back().Hex())->places.empty());
 }
 
 /// Whatever comes, in whatever order: plans stay within the rules and nothing falls over.

@@ -129,5 +129,15 @@ TEST(DistanceModelTest, SnapshotsComeBackAndDamagedOnesAreRefused) {
   }
 }
 
+TEST(DistanceModelTest, AnotherVersionIsNoDamage) {
+  DistanceModel model;
+  const std::vector<double> before = model.Snapshot();
+  std::vector<double> other = before;
+  other[0] += 1;
+  other.resize(7);
+  EXPECT_EQ(model.Restore(other).error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(model.Snapshot(), before);
+}
+
 }  // namespace
 }  // namespace cairn

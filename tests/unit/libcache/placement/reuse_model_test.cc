@@ -236,5 +236,24 @@ TEST(ReuseModelTest, SnapshotsComeBackAndDamagedOnesAreRefused) {
   }
 }
 
+// A file of before an update, or of a newer daemon: no damage, and nothing to be had from it.
+TEST(ReuseModelTest, AnotherVersionIsNoDamage) {
+  ReuseModel model;
+  Live(model, TipOf(1), 10);
+  const std::vector<double> before = model.Snapshot();
+  for (const double step : {-1.0, 1.0}) {
+    std::vector<double> other = before;
+    other[0] += step;
+    other.resize(other.size() / 2);  // What follows, and how much of it, is another version's.
+    const Status status = model.Restore(other);
+    ASSERT_FALSE(status.has_value());
+    EXPECT_EQ(status.error().code, ErrorCode::kUnsupported) << status.error().message;
+    EXPECT_EQ(model.Snapshot(), before);
+  }
+  std::vector<double> none = before;
+  none[0] += 0.5;
+  EXPECT_EQ(model.Restore(none).error().code, ErrorCode::kCorrupt);
+}
+
 }  // namespace
 }  // namespace cairn
