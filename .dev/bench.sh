@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Measures what docs/benchmarks.md reports. `./dev bench [NAME]` calls it after the build; without a
-# name it lists the names. BIN is where the programs are; figures go to build/bench/NAME.json.
+# name it lists the names. BIN is where the programs are; figures go to build/bench/NAME.json,
+# instructions to a text.
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 source .dev/lib.sh
 
@@ -206,7 +207,7 @@ bench_union() {
 # The limits are those of the design: 60 s of one core and 2 GiB.
 bench_sim() {
   local user peak
-  [[ -x /usr/bin/time ]] || die "/usr/bin/time is not there" "it is Debian's package 'time'"
+  [[ -x /usr/bin/time ]] || die "/usr/bin/time is not there" "./dev setup bench"
   /usr/bin/time -f '%U %M' -o "$OUT/sim.time" "$BIN/cairn-sim" run --generate mixed \
     --requests "${REQUESTS:-1000000}" --capacity 250GB --quiet --json >"$OUT/sim.json"
   read -r user peak <"$OUT/sim.time"
@@ -236,7 +237,7 @@ count_instructions() {  # count_instructions WHAT PROGRAM FILTER FUNCTION
     die "nothing was counted in $4"
 }
 bench_instructions() {
-  [[ -x $(type -P valgrind) ]] || die "valgrind is not there" "it is Debian's package 'valgrind'"
+  [[ -x $(type -P valgrind) ]] || die "valgrind is not there" "./dev setup bench"
   [[ -x $BIN/bench/placement_bench ]] || die "no programs in $BIN/bench" "./dev setup test"
   fresh_dir
   {

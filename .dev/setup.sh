@@ -18,7 +18,7 @@ packages() {
       echo python3 clang-14 libclang-rt-14-dev llvm-14 clang-format-14 codespell \
         chromium-headless-shell
       ;;
-    bench) echo iperf3 redis-server libhiredis-dev python3 ;;
+    bench) echo iperf3 redis-server libhiredis-dev python3 time valgrind ;;
     fmt) echo clang-format-14 ;;
     lint) echo python3-minimal clang-format-14 clang-tidy-19 codespell shellcheck ;;
     # Not where there is another npm: Debian's excludes it.

@@ -245,6 +245,7 @@ void TriePlacement::TakeInHomeless() {
       homeless_.push_back(place);
     }
   }
+  learned_.SortByUse();
 }
 
 }  // namespace cairn

@@ -1,5 +1,6 @@
 // Who goes first: values in one unit, prefill seconds saved per byte and second.
 #include <algorithm>
+#include <limits>
 
 #include "libcache/base/check.h"
 #include "libcache/cache/trie_placement.h"
@@ -149,7 +150,18 @@ double TriePlacement::Price(const Space& space) {
     return 0;
   }
   const auto checkpoint = learned_.Victim(NowSeconds());
-  const double least = checkpoint ? learned_.LastValue(*checkpoint) : 0;
+  const auto plain = FirstAccepted(
+      heap_, [](UnitId) { return true; }, 0);
+  double least = std::numeric_limits<double>::infinity();
+  if (checkpoint) {
+    least = learned_.LastValue(*checkpoint);
+  }
+  if (plain) {
+    least = std::min(least, plain_[*plain].value);
+  }
+  if (!checkpoint && !plain) {
+    return price_.value();
+  }
   price_.Asked(least, learned_.engine_bytes());
   return std::max(price_.value(), least);
 }

@@ -35,6 +35,7 @@ SiteRef LearnedPlacement::Recall(SiteId parent, std::uint32_t position, const Re
   if (id == kNoSite) {
     return {};
   }
+  out_of_order_ = true;
   shadow_.OnTip(id);
   tree_.site(parent).is_tip = parent_is_tip;  // As it was written down itself.
   Site& site = tree_.site(id);
@@ -57,6 +58,7 @@ void LearnedPlacement::Merge(SiteId id, const Remembered& what, double now_s) {
   Site& site = tree_.site(id);
   const double age_s = std::max(now_s_ - site.last_use_s, 0.0);
   if (what.age_s < age_s) {
+    out_of_order_ = true;
     site.last_use_s = now_s_ - what.age_s;
     site.gap_bin = what.gap_bin;
     site.turns = what.turns;
@@ -85,6 +87,10 @@ void LearnedPlacement::Wait(SiteId id) {
 }
 
 void LearnedPlacement::SortByUse() {
+  if (!out_of_order_) {
+    return;
+  }
+  out_of_order_ = false;
   tree_.SortByUse();
   for (auto& queue : waiting_) {
     std::stable_sort(queue.begin(), queue.end(),

@@ -97,7 +97,8 @@ class LearnedPlacement {
   /// from the prompt's end that double.
   ///
   /// Never asks for more bytes in all than engines would have written (EngineShadow): what one
-  /// request leaves unwritten, later ones may use, the more dearly the less there is.
+  /// request leaves unwritten, later ones may use; a price of writing that follows what is asked
+  /// for keeps it for those where it saves most.
   [[nodiscard]] std::vector<Planned> Plan(const Request& request, const Places& places,
                                           double price);
 
@@ -218,7 +219,8 @@ class LearnedPlacement {
   ReuseModel reuse_;
   DistanceModel distance_;
   double now_s_ = 0;
-  double caught_up_s_ = -1;  // All ages are as of this moment, if it is not over.
+  bool out_of_order_ = false;  // Places came that were used before those that are here.
+  double caught_up_s_ = -1;    // All ages are as of this moment, if it is not over.
   EngineShadow shadow_;
   double planned_bytes_ = 0;    // Asked for so far.
   std::uint64_t observed_ = 0;  // Requests.

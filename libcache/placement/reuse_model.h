@@ -112,7 +112,10 @@ class ReuseModel {
       return std::min(factors * base[bin] * ratios[bin], kGreatestHazard);
     }
     /// Instead of 1 - exp(-hazard): the same for small ones, and cheap.
-    [[nodiscard]] double Odds(std::size_t bin) const { return 1 - 1 / (1 + At(bin)); }
+    [[nodiscard]] double Odds(std::size_t bin) const {
+      const double hazard = At(bin);
+      return hazard / (1 + hazard);
+    }
   };
   /// Valid until something is observed.
   [[nodiscard]] Hazards HazardsOf(const SiteTraits& traits) const;

@@ -31,7 +31,8 @@ class DirectoryLock {
 Status MakeDirectory(const std::string& directory);
 
 /// Replaces `directory`/`name` so that after a power cut it holds the old or the new text. Where it
-/// fails, the disk being full for one, the old text stays and nothing is left beside it.
+/// fails, the disk being full for one, the old text stays (or the new one, if only the directory
+/// could not be synced) and nothing is left beside it.
 Status WriteFileDurably(const std::string& directory, const std::string& name,
                         std::string_view text);
 

@@ -65,7 +65,7 @@ std::string PlacementShowText(const v1::PlacementShowReply& shown, bool full, co
       line("checkpoints", FormatCount(shown.checkpoints()) + " in memory, valued by their place; " +
                               FormatCount(shown.other_boundaries()) + " other boundaries") +
       line("price", PerGibHour(shown.price_per_byte_s()) +
-                        " of prefill per GiB and hour: what the last evictions cost") +
+                        " of prefill per GiB and hour: what memory is worth now") +
       line("asked for", FormatBytes(static_cast<std::uint64_t>(shown.planned_bytes())) + "; " +
                             FormatBytes(shown.engine_written_bytes()) +
                             " by a state at every prompt's end and divergence (turn_end_demand)") +

@@ -254,11 +254,11 @@ Result<v1::AdminReply> HandleAdminRequest(const AdminContext& context,
                      &v1::AdminReply::mutable_placement_export);
     case v1::AdminRequest::kPlacementImport: {
       const auto imported = ImportPlacement(*context.cache, request.placement_import().part());
+      if (!imported || !request.placement_import().more()) {
+        context.cache->SortLearnedPlaces();
+      }
       if (!imported) {
         return Fail(imported.error());
-      }
-      if (!request.placement_import().more()) {
-        context.cache->SortLearnedPlaces();
       }
       reply = Counted(imported->places, 0);
       reply.mutable_count()->set_left_out(imported->left_out);

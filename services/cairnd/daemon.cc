@@ -396,11 +396,14 @@ void DaemonImpl::LoadPlacement() {
   if (cache_->planner_name() != kLearnedPlanner) {
     return;
   }
-  // Also where the SSD tier is off because the disk is full: what was learned can still be read.
+  // Where the SSD tier is off because the disk is full, what was learned before can still be read.
+  // But a directory that is not the tier's yet must stay empty, or it will not become the tier's.
   if (!config_.placement_file.empty()) {
     placement_.Load(cache_.get(), config_.placement_file);
-  } else if (!config_.ssd_path.empty()) {
-    placement_.Load(cache_.get(), config_.ssd_path + "/placement");
+  } else if (const std::string path = config_.ssd_path + "/placement";
+             !config_.ssd_path.empty() &&
+             (cache_->Stats().has_cold || ::access(path.c_str(), F_OK) == 0)) {
+    placement_.Load(cache_.get(), path);
   }
 }
 

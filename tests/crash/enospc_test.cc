@@ -338,6 +338,29 @@ TEST_F(LearnedOnAFullDisk, IsReadWithoutTheTier) {
   EXPECT_FALSE(std::filesystem::exists(dir_ / "disk/ssd/placement.tmp"));
 }
 
+// A directory that could not be claimed must stay empty: with a file in it, it would be nobody's
+// store when there is room again.
+TEST_F(LearnedOnAFullDisk, LeavesADirectoryAloneThatIsNotTheTiersYet) {
+  SmallDisk disk(dir_ / "disk", "128m");
+  if (!disk.mounted()) {
+    GTEST_SKIP() << "NOT TESTED: a tmpfs cannot be mounted here (" << disk.error()
+                 << "); run as root to test a full disk";
+  }
+  DaemonProcess::Options options;
+  options.flags = {"--planner=trie", "--ssd-path=" + (dir_ / "disk/ssd"), "--ssd=96MiB",
+                   "--ssd-min-free=8MiB"};
+  std::filesystem::create_directories(dir_ / "disk/ssd");
+  disk.FillUp(0);
+  ASSERT_TRUE(StartDaemon(options));
+  ASSERT_NE(daemon().Status().tiers(1).state(), "ok");
+  Ask(0, 10);
+  disk.Free();
+  daemon().Stop();
+  EXPECT_FALSE(std::filesystem::exists(dir_ / "disk/ssd/placement"));
+  ASSERT_TRUE(daemon().Start()) << daemon().Log();
+  EXPECT_EQ(daemon().Status().tiers(1).state(), "ok");
+}
+
 INSTANTIATE_TEST_SUITE_P(MinFree, EnospcTest, ::testing::Values("0", "8MiB"),
                          [](const auto& min_free) {
                            return std::string("keeps_") + min_free.param;

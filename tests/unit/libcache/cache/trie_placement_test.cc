@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <random>
+#include <tuple>
 
 #include "tests/unit/libcache/cache/cache_fixture.h"
 
@@ -62,6 +63,40 @@ class TriePlacementTest : public CacheFixture {
     std::sort(places.begin(), places.end(),
               [](const PlaceRecord& a, const PlaceRecord& b) { return a.position < b.position; });
     return places;
+  }
+
+  /// No namespace is open when the statistics come, as after a restart without an SSD.
+  void Reopen(Cache::Config config) {
+    cache_->EndSession(session_);
+    config.clock = &clock_;
+    auto cache = Cache::Open(config, nullptr);
+    ASSERT_TRUE(cache.has_value());
+    cache_ = std::move(*cache);
+  }
+  void OpenNamespace() {
+    session_ = cache_->BeginSession();
+    space_ = cache_->OpenNamespace(Spec())->id;
+  }
+
+  /// One and two blocks deep, the latter unused for long, by position as a file may have them.
+  [[nodiscard]] std::vector<PlaceRecord> ShallowUsedLast(std::uint32_t count) const {
+    std::vector<PlaceRecord> places;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const std::uint32_t position = kBlock * (1 + i % 2);
+      places.push_back({.key = Keys(Tokens(position, 1000 * (i + 1))).back(),
+                        .above = seed_,
+                        .position = position,
+                        .what = {.mass = 1, .age_s = i % 2 == 0 ? 10.0 : 1e6, .uses = 1}});
+    }
+    std::sort(places.begin(), places.end(),
+              [](const PlaceRecord& a, const PlaceRecord& b) { return a.position < b.position; });
+    return places;
+  }
+  [[nodiscard]] std::size_t ShallowPlaces() const {
+    const auto places = AllPlaces();
+    return static_cast<std::size_t>(
+        std::count_if(places.begin(), places.end(),
+                      [](const PlaceRecord& place) { return place.position == kBlock; }));
   }
 
   std::vector<std::uint32_t> plan_;
@@ -212,20 +247,12 @@ TEST_F(TriePlacementTest, WhatWasLearnedWaitsForItsNamespace) {
   Open(Learning());
   Converse(0, 10, 4);
   const auto places = AllPlaces();
-  cache_->EndSession(session_);
-
-  // No namespace is open when the statistics come, as after a restart without an SSD.
-  Cache::Config config = Learning();
-  config.clock = &clock_;
-  auto cache = Cache::Open(config, nullptr);
-  ASSERT_TRUE(cache.has_value());
-  cache_ = std::move(*cache);
+  Reopen(Learning());
   EXPECT_EQ(*cache_->MergeLearnedPlaces(places), places.size());
   EXPECT_EQ(cache_->Placement(0)->places, 0U);
   EXPECT_EQ(AllPlaces().size(), places.size()) << "they can be written down again";
   clock_.Advance(60s);
-  session_ = cache_->BeginSession();
-  space_ = cache_->OpenNamespace(Spec())->id;
+  OpenNamespace();
   EXPECT_EQ(cache_->Placement(0)->places, places.size() + 1);
   EXPECT_EQ(AllPlaces().size(), places.size());
   EXPECT_EQ(MatchOf(Turn(7, 3)).overlap_tokens, 64U * 4);
@@ -239,27 +266,13 @@ TEST_F(TriePlacementTest, AfterALoadTheLongestUnusedGoFirst) {
   Cache::Config config = Learning();
   config.placement_bytes = 0;  // 1,024 places.
   Open(config);
-  std::vector<PlaceRecord> places;
-  for (std::uint32_t i = 0; i < 1000; ++i) {
-    // The shallow ones were used last.
-    const std::uint32_t position = kBlock * (1 + i % 2);
-    places.push_back({.key = Keys(Tokens(position, 1000 * (i + 1))).back(),
-                      .above = seed_,
-                      .position = position,
-                      .what = {.mass = 1, .age_s = i % 2 == 0 ? 10.0 : 1e6, .uses = 1}});
-  }
-  std::sort(places.begin(), places.end(),
-            [](const PlaceRecord& a, const PlaceRecord& b) { return a.position < b.position; });
+  std::vector<PlaceRecord> places = ShallowUsedLast(1000);
   ASSERT_EQ(*cache_->MergeLearnedPlaces(places), 1000U);
   cache_->SortLearnedPlaces();
   for (std::uint32_t i = 0; i < 200; ++i) {
     MatchOf(Tokens(64, 5'000'000 + 1000 * i));
   }
-  std::uint32_t shallow = 0;
-  for (const PlaceRecord& place : AllPlaces()) {
-    shallow += place.position == kBlock ? 1 : 0;
-  }
-  EXPECT_EQ(shallow, 500U);
+  EXPECT_EQ(ShallowPlaces(), 500U);
   // A record too many for all tables, again and again, is no standstill.
   for (int round = 0; round < 5; ++round) {
     for (PlaceRecord& place : places) {
@@ -268,6 +281,51 @@ TEST_F(TriePlacementTest, AfterALoadTheLongestUnusedGoFirst) {
     ASSERT_TRUE(cache_->MergeLearnedPlaces(places).has_value());
   }
   EXPECT_LE(cache_->Placement(0)->waiting_places, 2 * 1024U);
+}
+
+TEST_F(TriePlacementTest, SoTheyDoWhenTheyWaitedForTheirNamespace) {
+  Cache::Config config = Learning();
+  config.placement_bytes = 0;
+  Open(config);
+  const std::vector<PlaceRecord> places = ShallowUsedLast(1000);
+  Reopen(config);
+  ASSERT_EQ(*cache_->MergeLearnedPlaces(places), 1000U);
+  cache_->SortLearnedPlaces();
+  OpenNamespace();
+  for (std::uint32_t i = 0; i < 200; ++i) {
+    MatchOf(Tokens(64, 5'000'000 + 1000 * i));
+  }
+  EXPECT_EQ(ShallowPlaces(), 500U);
+}
+
+// Memory is full of what nobody reads, and that is what memory is worth: a first checkpoint may
+// come in, though a few others are worth much.
+TEST_F(TriePlacementTest, MemoryCostsWhatTheLeastOfAllInItIsWorth) {
+  Cache::Config config = Learning();
+  config.host_bytes = 2 * kMiB;
+  Open(config);
+  Converse(0, 150, 6);
+  const auto hybrid = std::pair(space_, seed_);
+  NamespaceSpec attention_only = Spec();
+  attention_only.model = "attention only";
+  attention_only.checkpoint_bytes = 0;
+  const auto opened = cache_->OpenNamespace(attention_only);
+  ASSERT_TRUE(opened.has_value());
+  std::tie(space_, seed_) = std::pair(opened->id, opened->seed);
+  for (std::uint32_t i = 0; i < 3000; ++i) {
+    StoreAt(Tokens(kBlock, 7'000'000 + 1000 * i), ObjectKind::kKv, kBlock);
+    clock_.Advance(100ms);
+  }
+  std::tie(space_, seed_) = hybrid;
+  const auto full = cache_->Placement(0);
+  ASSERT_GT(full->plain, full->checkpoints);
+  ASSERT_GT(full->price_per_byte_s, 0) << "memory is full";
+  // All that asks for room finds worthless bytes that could go.
+  for (std::uint32_t i = 0; i < 400; ++i) {
+    MatchOf(Tokens(64, 9'000'000 + 1000 * i));
+    clock_.Advance(100ms);
+  }
+  EXPECT_LT(cache_->Placement(0)->price_per_byte_s, full->price_per_byte_s / 2);
 }
 
 TEST_F(TriePlacementTest, MergingAddsUp) {
