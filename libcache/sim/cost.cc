@@ -93,7 +93,7 @@ Result<PrefillCost> MakePrefillCost(const ModelSpec& model, const CostRequest& r
                                                  " a token passes is not known; give "
                                                  "--active-parameters");
   }
-  PrefillCost cost{.per_token_s = kUnknownPerToken_s, .per_pair_s = 0};
+  PrefillCost cost{.per_token_s = kUnknownPerTokenSeconds, .per_pair_s = 0};
   if (active) {
     cost.per_token_s = kFlopsPerParameter * *active / request.flops_per_second;
   }

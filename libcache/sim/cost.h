@@ -22,14 +22,14 @@ struct CostRequest {
 };
 
 /// Per token where nothing is known of a model: that of 27 billion parameters at 3e14/s.
-inline constexpr double kUnknownPerToken_s = 180e-6;
+inline constexpr double kUnknownPerTokenSeconds = 180e-6;
 
 /// Parameters that a token passes, as ids of models say it: 27e9 of "qwen3.5-27b", 3e9 of
 /// "qwen3.5-35b-a3b". nullopt where the id has no such part ("jamba-mini").
 std::optional<double> ActiveParameters(std::string_view model_id);
 
-/// linear: 2 flops per active parameter and token; kUnknownPerToken_s if their number is unknown.
-/// flops: adds 4 * query heads * head dimensions * layers of attention per pair of tokens.
+/// linear: 2 flops per active parameter and token; kUnknownPerTokenSeconds if their number is
+/// unknown. flops: adds 4 * query heads * head dimensions * layers of attention per pair of tokens.
 /// Errors: kInvalidArgument, names the option to give: an unknown kind, a number that is negative,
 /// infinite or not one, and for flops whatever is not known. Query heads are not part of a
 /// ModelSpec, so a model with attention needs them or the flops.

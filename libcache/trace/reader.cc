@@ -15,7 +15,7 @@ constexpr std::uint32_t kMooncakeBlockTokens = 512;
 constexpr double kMillisecondsPerSecond = 1000;
 
 /// LMCache's threads stamp a lookup before they queue for the log.
-constexpr double kLookupDisorder_s = 1;
+constexpr double kLookupDisorderSeconds = 1;
 
 enum class Format : std::uint8_t { kUnknown, kCairn, kMooncake, kLookups };
 
@@ -281,7 +281,7 @@ class FileReader final : public TraceReader {
       return status;
     }
     const bool cairn = format_ == Format::kCairn;
-    if (format_ == Format::kLookups && line_.time >= last_time_ - kLookupDisorder_s) {
+    if (format_ == Format::kLookups && line_.time >= last_time_ - kLookupDisorderSeconds) {
       line_.time = std::max(line_.time, last_time_);
     }
     if (last_line_ > 0 && line_.time < last_time_) {

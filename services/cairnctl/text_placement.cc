@@ -8,7 +8,7 @@
 namespace cairn::ctl {
 namespace {
 
-constexpr double kHour_s = 3600;
+constexpr double kHourSeconds = 3600;
 constexpr double kGibibyte = static_cast<double>(kGiB);
 
 std::string Fixed(double value, int digits) {
@@ -19,7 +19,7 @@ std::string Fixed(double value, int digits) {
 
 /// Prefill seconds per byte and second, as what a GiB saves in an hour.
 std::string PerGibHour(double value_per_byte_s) {
-  return Fixed(value_per_byte_s * kGibibyte * kHour_s, 1) + " s";
+  return Fixed(value_per_byte_s * kGibibyte * kHourSeconds, 1) + " s";
 }
 
 std::string Time(double seconds) {
@@ -41,13 +41,13 @@ Table PlacesTable() {
 
 void AddPlace(Table& table, const v1::PlaceStatus& place, bool full) {
   table.AddRow({FormatCount(place.position()), place.kind(), FormatCount(place.uses()),
-                Fixed(place.mass(), 2), Fixed(place.uses_per_s() * kHour_s, 2),
+                Fixed(place.mass(), 2), Fixed(place.uses_per_s() * kHourSeconds, 2),
                 FormatSeconds(place.idle_s()), FormatCount(place.children()), place.model(),
                 place.tenant(), place.key().empty() ? "-" : ShortKey(place.key(), full)});
 }
 
 void AddCheckpoint(Table& table, const v1::CheckpointStatus& c, const std::string& state) {
-  table.AddRow({FormatCount(c.position()), state, Fixed(c.uses_per_s() * kHour_s, 2),
+  table.AddRow({FormatCount(c.position()), state, Fixed(c.uses_per_s() * kHourSeconds, 2),
                 Time(c.saved_s()),
                 FormatBytes(static_cast<std::uint64_t>(c.bytes() < 0 ? 0 : c.bytes())),
                 PerGibHour(c.value_per_byte_s())});
@@ -111,7 +111,7 @@ std::string PlacementExplainText(const v1::PlacementExplainReply& path, const St
   if (path.has_next()) {
     const bool pays = path.next().value_per_byte_s() > path.price_per_byte_s();
     text += "a checkpoint at " + FormatCount(path.next().position()) + " would save " +
-            Time(path.next().uses_per_s() * kHour_s * path.next().saved_s()) +
+            Time(path.next().uses_per_s() * kHourSeconds * path.next().saved_s()) +
             " of prefill an hour and take " +
             FormatBytes(static_cast<std::uint64_t>(path.next().bytes())) +
             (pays ? ", more than the memory costs\n" : ", less than the memory costs\n");

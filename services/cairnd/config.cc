@@ -20,7 +20,7 @@ namespace {
 constexpr std::uint64_t kLeastMemory = 32 * kMiB;
 constexpr std::uint64_t kLeastSsd = 16 * kMiB;
 constexpr std::uint64_t kMostPlacement = kGiB;
-constexpr std::uint32_t kSoonestPlacementSave_ms = 100;
+constexpr std::uint32_t kSoonestPlacementSaveMs = 100;
 
 /// CLI11 calls this for options of sizes; it turns "4GiB" into a count of bytes.
 std::string SizeToNumber(const std::string& text) {
@@ -192,8 +192,8 @@ Status DaemonConfig::CheckSizes() const {
   if (placement_bytes > kMostPlacement) {
     return Bad("--placement-memory: give at most " + FormatBytes(kMostPlacement));
   }
-  if (placement_save_ms < kSoonestPlacementSave_ms) {
-    return Bad("--placement-save-ms: give at least " + std::to_string(kSoonestPlacementSave_ms));
+  if (placement_save_ms < kSoonestPlacementSaveMs) {
+    return Bad("--placement-save-ms: give at least " + std::to_string(kSoonestPlacementSaveMs));
   }
   if (ssd_path.empty() && ssd_bytes != 0) {
     return Bad("--ssd-path: --ssd is given, but not the directory to use");

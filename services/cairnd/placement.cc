@@ -12,7 +12,7 @@ namespace {
 
 // What anybody could have counted. More is damage, or a trick to outweigh all others.
 constexpr double kMostMass = 1e9;
-constexpr double kOldest_s = 1e9;
+constexpr double kOldestSeconds = 1e9;
 constexpr std::uint32_t kMostUses = 1U << 30U;
 
 const char* KindName(SiteKind kind) {
@@ -54,7 +54,7 @@ void SetRecord(v1::PlaceStatistics& to, const PlaceRecord& from) {
   to.set_position(from.position);
   // What is written can be read again: sums of many daemons, clocks that were set.
   to.set_mass(std::clamp(from.what.mass, 0.0, kMostMass));
-  to.set_age_s(std::clamp(from.what.age_s, 0.0, kOldest_s));
+  to.set_age_s(std::clamp(from.what.age_s, 0.0, kOldestSeconds));
   to.set_uses(std::min(from.what.uses, kMostUses));
   to.set_turns(from.what.turns);
   to.set_gap_bin(from.what.gap_bin);
@@ -66,7 +66,7 @@ Result<PlaceRecord> RecordOf(const v1::PlaceStatistics& from, double older_s) {
   const bool keys = record.key.Assign(from.key()) && record.above.Assign(from.above());
   // Not so for what is no number.
   const bool sound = from.mass() >= 0 && from.mass() <= kMostMass && from.age_s() >= 0 &&
-                     from.age_s() <= kOldest_s && from.uses() <= kMostUses &&
+                     from.age_s() <= kOldestSeconds && from.uses() <= kMostUses &&
                      from.turns() <= UINT8_MAX &&
                      (from.gap_bin() < AgeBins::kCount || from.gap_bin() == SiteTraits::kNoGap);
   if (!keys || !sound) {
@@ -74,7 +74,7 @@ Result<PlaceRecord> RecordOf(const v1::PlaceStatistics& from, double older_s) {
   }
   record.position = from.position();
   record.what = {.mass = from.mass(),
-                 .age_s = std::min(kOldest_s, from.age_s() + older_s),
+                 .age_s = std::min(kOldestSeconds, from.age_s() + older_s),
                  .uses = from.uses(),
                  .turns = static_cast<std::uint8_t>(from.turns()),
                  .gap_bin = static_cast<std::uint8_t>(from.gap_bin()),

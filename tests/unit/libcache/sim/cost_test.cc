@@ -34,7 +34,7 @@ TEST(CostTest, LinearIsTwoFlopsPerParameterAndToken) {
 TEST(CostTest, LinearOfAnUnknownSizeHasADefault) {
   const auto cost = MakePrefillCost(*FindModelPreset("jamba-mini"), {});
   ASSERT_TRUE(cost);
-  EXPECT_DOUBLE_EQ(cost->per_token_s, kUnknownPerToken_s);
+  EXPECT_DOUBLE_EQ(cost->per_token_s, kUnknownPerTokenSeconds);
 }
 
 TEST(CostTest, FlopsAddAttentionToAllTokensBefore) {
