@@ -11,8 +11,9 @@ namespace {
 constexpr std::uint32_t kPlacesPerPage = 2048;
 
 tl::unexpected<Error> NotLearned(const std::string& planner) {
-  return Fail(ErrorCode::kUnsupported,
-              "the planner is " + planner + ", which learns nothing; start it with planner trie");
+  return Fail(
+      ErrorCode::kUnsupported,
+      "the planner is " + planner + ", which learns nothing; start cairnd with --planner trie");
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ struct PlacementSummary {
   std::uint64_t plain = 0;           ///< Other boundaries in host memory.
   std::uint64_t memory_bytes = 0;
   double price_per_byte_s = 0;
-  // What an engine of today (turn_end_demand, lru) would have done with the same memory.
+  // What an engine of today (turn_end_demand, lru) would have done with as much memory and SSD.
   std::uint64_t engine_written_bytes = 0;
   std::uint64_t engine_served_tokens = 0;
   double planned_bytes = 0;

@@ -161,7 +161,7 @@ struct CacheStats {
   std::uint64_t placement_bytes = 0;
   double price_per_byte_s = 0;
   std::uint64_t planned_bytes = 0;
-  std::uint64_t engine_written_bytes = 0;  ///< By turn_end_demand and lru in the same memory.
+  std::uint64_t engine_written_bytes = 0;  ///< By turn_end_demand and lru in as much room.
 };
 
 struct LeaseView {

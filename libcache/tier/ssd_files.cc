@@ -76,7 +76,7 @@ Status WriteAll(int fd, std::string_view text, const std::string& path) {
 }
 
 Status WriteAndSync(const std::string& path, std::string_view text) {
-  const FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  const FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!file.ok()) {
     return SystemError("cannot write " + path, errno);
   }
@@ -112,9 +112,13 @@ DirectoryLock::~DirectoryLock() { ::close(fd_); }
 
 Status MakeDirectory(const std::string& directory) {
   std::error_code error;
-  fs::create_directories(directory, error);
+  const bool made = fs::create_directories(directory, error);
   if (error) {
     return SystemError("cannot make directory " + directory, error.value());
+  }
+  // What is cached tells what was asked: nobody else's business, unless the owner opens it.
+  if (made && ::chmod(directory.c_str(), S_IRWXU) != 0) {
+    return SystemError("cannot close directory " + directory, errno);
   }
   return {};
 }

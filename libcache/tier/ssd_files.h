@@ -27,7 +27,7 @@ class DirectoryLock {
   int fd_;
 };
 
-/// Makes the directory and those above it.
+/// Makes the directory and those above it. One that was not there is its owner's alone.
 Status MakeDirectory(const std::string& directory);
 
 /// Replaces `directory`/`name` so that after a power cut it holds the old or the new text. Where it

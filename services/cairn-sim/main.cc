@@ -120,7 +120,9 @@ void AddRun(CLI::App& app, RunOptions& o, Shared& shared, Job& job) {
       ->needs(generate);
   c.add_option("--strategy", o.sim.strategy, "Where states are stored; cairn-sim strategies")
       ->capture_default_str();
-  c.add_option("--eviction", o.sim.eviction, "Who has to go")->capture_default_str();
+  o.sim.eviction.clear();
+  c.add_option("--eviction", o.sim.eviction,
+               "Who has to go (default: value for trie, marconi for marconi, else lru)");
   c.add_option("--block-tokens", o.sim.block_tokens, "Of the cache's blocks")
       ->capture_default_str();
   c.add_option("--capacity", o.capacity, "Of the cache: 500GB, 64GiB or unlimited")

@@ -209,8 +209,11 @@ std::string TraceChoice::Name() const {
 
 Result<Run> Prepare(const RunOptions& options) {
   Run run{.options = options, .sim = options.sim, .model_id = ""};
+  if (run.sim.eviction.empty()) {
+    run.sim.eviction = OwnEviction(run.sim.strategy);
+  }
   for (const Status& status : {CheckTrace(options.trace), CheckStrategy(options.sim.strategy),
-                               CheckEviction(options.sim.eviction)}) {
+                               CheckEviction(run.sim.eviction)}) {
     if (!status) {
       return Fail(status.error());
     }

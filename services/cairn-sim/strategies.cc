@@ -76,6 +76,13 @@ Status CheckEviction(std::string_view name) {
   return Unknown("eviction", name, Evictions());
 }
 
+std::string OwnEviction(const std::string& strategy) {
+  if (strategy == "marconi") {
+    return strategy;
+  }
+  return strategy == kLearned || strategy == kClairvoyant ? "value" : "lru";
+}
+
 int RunStrategies(bool json) {
   if (json) {
     return Print(StrategiesJson(), json);

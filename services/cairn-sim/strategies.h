@@ -21,6 +21,9 @@ std::vector<NamedChoice> Evictions();
 /// Errors: kInvalidArgument, lists the names.
 Status CheckStrategy(std::string_view name);
 Status CheckEviction(std::string_view name);
+/// The eviction that a strategy is known with; engines have lru. The oracle has a way of its own,
+/// whatever is said here.
+std::string OwnEviction(const std::string& strategy);
 
 /// Prints the names. Returns the exit code.
 int RunStrategies(bool json);

@@ -11,6 +11,7 @@
 #include "services/cairn-sim/json.h"
 #include "services/cairn-sim/report.h"
 #include "services/cairn-sim/run_text.h"
+#include "services/cairn-sim/strategies.h"
 #include "services/terminal/table.h"
 
 namespace cairn::sim {
@@ -27,22 +28,12 @@ struct Pair {
   std::string eviction;
 };
 
-/// What a strategy is known with; engines have lru.
-std::string OwnEviction(const std::string& strategy) {
-  if (strategy == "marconi") {
-    return strategy;
-  }
-  return strategy == "trie" ? "value" : "lru";
-}
-
 std::vector<Pair> Pairs(const SweepOptions& options) {
   std::vector<Pair> pairs;
   for (const std::string& strategy : options.strategies) {
     if (const auto at = strategy.find('@'); at != std::string::npos) {
       pairs.push_back({strategy.substr(0, at), strategy.substr(at + 1)});
-    } else if (strategy == "oracle") {  // It evicts in a way of its own.
-      pairs.push_back({strategy, "value"});
-    } else if (options.evictions.empty()) {
+    } else if (strategy == "oracle" || options.evictions.empty()) {
       pairs.push_back({strategy, OwnEviction(strategy)});
     } else {
       for (const std::string& eviction : options.evictions) {

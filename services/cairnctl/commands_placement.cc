@@ -38,11 +38,15 @@ Status WriteWhole(const std::string& path, const std::string& bytes) {
   const std::string temporary = path + ".tmp";
   {
     std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
+    // It tells how many prompts there were, how long, and when they came back.
+    std::error_code ignored;
+    std::filesystem::permissions(
+        temporary, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write,
+        ignored);
     file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     file.close();
     if (!file) {
       const int why = errno;
-      std::error_code ignored;
       std::filesystem::remove(temporary, ignored);
       return Fail(why == ENOSPC || why == EDQUOT ? ErrorCode::kNoSpace : ErrorCode::kIo,
                   path + " could not be written: " + std::generic_category().message(why));
@@ -51,6 +55,8 @@ Status WriteWhole(const std::string& path, const std::string& bytes) {
   std::error_code error;
   std::filesystem::rename(temporary, path, error);
   if (error) {
+    std::error_code ignored;
+    std::filesystem::remove(temporary, ignored);
     return Fail(ErrorCode::kIo, path + " could not be written: " + error.message());
   }
   return {};
@@ -108,6 +114,9 @@ Result<std::string> RunPlacementExplain(const Invocation& invocation) {
 }
 
 Result<std::string> RunPlacementExport(const Invocation& invocation) {
+  if (invocation.argument.empty() || invocation.argument == "-") {
+    return Fail(ErrorCode::kInvalidArgument, "placement export needs the name of a file to write");
+  }
   auto daemon = Daemon::Open(invocation);
   if (!daemon) {
     return Fail(daemon.error());

@@ -64,13 +64,14 @@ std::string PlacementShowText(const v1::PlacementShowReply& shown, bool full, co
                          " in " + FormatBytes(shown.memory_bytes())) +
       line("checkpoints", FormatCount(shown.checkpoints()) + " in memory, valued by their place; " +
                               FormatCount(shown.other_boundaries()) + " other boundaries") +
-      line("price", PerGibHour(shown.price_per_byte_s()) +
-                        " of prefill per GiB and hour: what memory is worth now") +
+      line("price",
+           PerGibHour(shown.price_per_byte_s()) +
+               " of prefill per GiB and hour: what memory was worth to the last requests") +
       line("asked for", FormatBytes(static_cast<std::uint64_t>(shown.planned_bytes())) + "; " +
                             FormatBytes(shown.engine_written_bytes()) +
                             " by a state at every prompt's end and divergence (turn_end_demand)") +
       line("that would serve", FormatCount(shown.engine_served_tokens()) +
-                                   " tokens in the same memory, longest unused out");
+                                   " tokens in as much memory and SSD, longest unused out");
   if (shown.waiting_places() != 0) {
     text += line("remembered", FormatCount(shown.waiting_places()) +
                                    " places of before, whose prefix has not come by again");

@@ -159,11 +159,12 @@ void AddPlacement(Families& f, const CacheStats& s, const ProcessStats& p) {
   }
   f.Gauge("placement_places", "Places of the prefix trie whose use is remembered.", s.places);
   f.Gauge("placement_bytes", "Memory of what the planner has learned.", s.placement_bytes);
-  f.Gauge("placement_price", "Prefill seconds that a GiB of host memory saves in a second.",
+  f.Gauge("placement_price",
+          "Prefill seconds that a GiB of host memory saves in a second, as of the last requests.",
           s.price_per_byte_s * static_cast<double>(kGiB));
   f.Count("placement_planned_bytes", "Bytes that plans asked for.", s.planned_bytes);
   f.Count("placement_engine_bytes",
-          "Bytes that turn_end_demand would have written in the same memory.",
+          "Bytes that turn_end_demand would have written in as much memory and SSD.",
           s.engine_written_bytes);
   f.Count("placement_save_failures", "Times that what was learned could not be written.",
           p.failed_placement_saves);

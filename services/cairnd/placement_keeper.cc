@@ -11,10 +11,17 @@ namespace cairn::server {
 
 void PlacementKeeper::Load(Cache* cache, const std::string& path) {
   cache_ = cache;
+  std::error_code ignored;
+  const bool found = std::filesystem::exists(path, ignored);
   const auto loaded = LoadPlacement(*cache, path);
   if (loaded) {
     path_ = path;
-    spdlog::info("placement_loaded path={} places={}", path, loaded->places);
+    if (found) {
+      spdlog::info("placement_loaded path={} places={}", path, loaded->places);
+    } else {
+      spdlog::info("placement_new path={} effect=\"nothing is known yet; it will be written here\"",
+                   path);
+    }
     if (!loaded->left_out.empty()) {
       spdlog::warn("placement_models_left_out path={} reason=\"{}\" effect=\"these start anew\"",
                    path, loaded->left_out);

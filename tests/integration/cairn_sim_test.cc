@@ -74,6 +74,18 @@ TEST_F(CairnSimTest, APriceThatWasTooHighComesDownAgain) {
   EXPECT_GT(run.at("served_tokens"), run.at("overlap_tokens").get<double>() / 50);
 }
 
+TEST_F(CairnSimTest, AStrategyEvictsAsItIsKnownTo) {
+  const std::string trace = Trace(100);
+  for (const auto& [strategy, eviction] :
+       {std::pair("trie", "value"), std::pair("marconi", "marconi"),
+        std::pair("turn_end_demand", "lru"), std::pair("oracle", "oracle")}) {
+    const Ran ran =
+        Sim({"run", "--trace", trace, "--capacity", "20GB", "--strategy", strategy, "--json"});
+    ASSERT_EQ(ran.code, 0) << ran.err;
+    EXPECT_EQ(ran.Json().at("eviction"), eviction) << strategy;
+  }
+}
+
 TEST_F(CairnSimTest, SameRunSameFigures) {
   for (const char* const strategy : {"trie", "turn_end", "block:512"}) {
     const auto args = Run({"--capacity", "20GB", "--strategy", strategy});

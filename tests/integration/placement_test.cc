@@ -129,6 +129,30 @@ TEST_F(PlacementTest, HostileStatisticsAreRefused) {
   EXPECT_GT(Converse(100, 40), 0U) << "it goes on learning";
 }
 
+TEST_F(PlacementTest, WhatItWritesIsItsOwnersAlone) {
+  using std::filesystem::perms;
+  ASSERT_TRUE(StartDaemon(OnSsd()));
+  Converse(0, 5);
+  ASSERT_EQ(Ctl()({"placement", "export", dir_ / "exported"}).code, 0);
+  daemon().Stop();
+  for (const auto* const name : {"exported", "ssd/placement"}) {
+    EXPECT_EQ(std::filesystem::status(dir_ / name).permissions(),
+              perms::owner_read | perms::owner_write)
+        << name;
+  }
+  EXPECT_EQ(std::filesystem::status(dir_ / "ssd").permissions(), perms::owner_all);
+}
+
+TEST_F(PlacementTest, AnExportNeedsAFile) {
+  ASSERT_TRUE(StartDaemon(Learning()));
+  std::filesystem::create_directories(dir_ / "taken.tmp");
+  for (const std::string& name : {std::string(), std::string("-"), dir_ / "taken"}) {
+    EXPECT_NE(Ctl()({"placement", "export", name}).code, 0) << name;
+  }
+  EXPECT_FALSE(std::filesystem::exists(".tmp"));
+  EXPECT_FALSE(std::filesystem::exists("-"));
+}
+
 TEST_F(PlacementTest, SurvivesARestart) {
   ASSERT_TRUE(StartDaemon(OnSsd()));
   Converse(0, 40);
