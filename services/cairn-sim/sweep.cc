@@ -178,8 +178,8 @@ Result<std::vector<Run>> Combinations(const SweepOptions& options) {
   }
   if (runs.empty()) {
     return Fail(ErrorCode::kInvalidArgument,
-                "there is nothing to run: a list of traces, strategies, capacities or blocks is "
-                "empty");
+                "there is nothing to run; --traces, --strategies, --block-tokens and --capacities "
+                "(or --capacity-checkpoints) need one value each at least");
   }
   return runs;
 }
