@@ -56,6 +56,7 @@ std::vector<NamedChoice> Strategies() {
 
 std::vector<NamedChoice> Evictions() {
   std::vector<NamedChoice> choices;
+  choices.reserve(std::size(kEvictions));
   for (const auto& [name, text] : kEvictions) {
     choices.push_back({std::string(name), std::string(text)});
   }

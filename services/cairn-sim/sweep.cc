@@ -52,6 +52,7 @@ struct Room {
 
 std::vector<Room> Rooms(const SweepOptions& options) {
   std::vector<Room> rooms;
+  rooms.reserve(options.capacities.size() + options.capacity_checkpoints.size());
   for (const std::string& capacity : options.capacities) {
     rooms.push_back({.capacity = capacity});
   }
@@ -111,6 +112,7 @@ std::vector<SweepCell> ExecuteAll(const std::vector<Run>& runs, unsigned jobs,
   const std::size_t cores = std::max(std::thread::hardware_concurrency(), 1U);
   const std::size_t count = std::min(jobs == 0 ? cores : std::size_t{jobs}, runs.size());
   std::vector<std::thread> threads;
+  threads.reserve(count);
   for (std::size_t i = 0; i < count; ++i) {
     threads.emplace_back([&worker] { worker.Work(); });
   }

@@ -152,10 +152,10 @@ Result<std::string> RunPlacementImport(const Invocation& invocation) {
     return Fail(daemon.error());
   }
   // A place comes after the one above it, also where they travel in different messages.
-  std::stable_sort(learned->mutable_places()->begin(), learned->mutable_places()->end(),
-                   [](const v1::PlaceStatistics& a, const v1::PlaceStatistics& b) {
-                     return a.position() < b.position();
-                   });
+  std::sort(learned->mutable_places()->begin(), learned->mutable_places()->end(),
+            [](const v1::PlaceStatistics& a, const v1::PlaceStatistics& b) {
+              return a.position() < b.position();
+            });
   std::uint64_t taken = 0;
   std::string left_out;
   int from = 0;
