@@ -162,8 +162,7 @@ double TriePlacement::Price(const Space& space) {
   if (!checkpoint && !plain) {
     return price_.value();
   }
-  price_.Asked(least, learned_.engine_bytes());
-  return std::max(price_.value(), least);
+  return price_.Asked(least, learned_.engine_bytes());
 }
 
 }  // namespace cairn

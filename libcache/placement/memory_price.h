@@ -19,10 +19,12 @@ class MemoryPrice {
     value_ += std::min(1.0, bytes / (kShare * capacity_bytes_)) * (value - value_);
   }
   /// An engine would have written `bytes` now, whoever had to go; `least` is the least value there.
-  void Asked(double least, double bytes) {
+  /// What it costs to come in: at least what goes is worth.
+  double Asked(double least, double bytes) {
     if (least < value_) {
       value_ += std::min(1.0, bytes / capacity_bytes_) * (least - value_);
     }
+    return std::max(value_, least);
   }
   [[nodiscard]] double value() const { return value_; }
 

@@ -57,18 +57,16 @@ class IndexedHeap {
   void VisitInOrder(Visit visit) const {
     const auto later = [this](std::size_t a, std::size_t b) { return order_(heap_[b], heap_[a]); };
     std::priority_queue<std::size_t, std::vector<std::size_t>, decltype(later)> next(later);
-    if (!heap_.empty()) {
-      next.push(0);
-    }
-    while (!next.empty()) {
-      const std::size_t at = next.top();
-      next.pop();
-      if (!visit(heap_[at])) {
-        return;
-      }
+    // Often the first one will do: nothing is allocated before it was visited.
+    for (std::size_t at = 0; at < heap_.size() && visit(heap_[at]);) {
       for (std::size_t child = 2 * at + 1; child <= 2 * at + 2 && child < heap_.size(); ++child) {
         next.push(child);
       }
+      if (next.empty()) {
+        return;
+      }
+      at = next.top();
+      next.pop();
     }
   }
 

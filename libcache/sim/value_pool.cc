@@ -50,9 +50,7 @@ class ValuePool final : public Pool {
     if (!victim) {
       return 0;
     }
-    const double least = learned_.LastValue(*victim);
-    price_.Asked(least, learned_.engine_bytes());
-    return std::max(price_.value(), least);
+    return price_.Asked(learned_.LastValue(*victim), learned_.engine_bytes());
   }
 
  private:

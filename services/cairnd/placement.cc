@@ -217,9 +217,6 @@ Status SavePlacement(const Cache& cache, const std::string& path) {
 
 Result<ImportedPlacement> LoadPlacement(Cache& cache, const std::string& path) {
   const auto whole = ReadPlacementFile(path);
-  if (!whole && whole.error().code == ErrorCode::kNotFound) {
-    return ImportedPlacement{};
-  }
   if (!whole) {
     return Fail(whole.error());
   }

@@ -27,7 +27,7 @@ Result<ImportedPlacement> ImportPlacement(Cache& cache, const v1::PlacementStati
 /// Replaces the file so that after a power cut the old or the new one is there.
 /// Errors: kIo, kNoSpace, kPermissionDenied, naming the path.
 Status SavePlacement(const Cache& cache, const std::string& path);
-/// An absent file is an empty one. Errors: those of ReadPlacementFile and ImportPlacement.
+/// Errors: those of ReadPlacementFile and ImportPlacement.
 Result<ImportedPlacement> LoadPlacement(Cache& cache, const std::string& path);
 
 }  // namespace cairn::server

@@ -11,21 +11,20 @@ namespace cairn::server {
 
 void PlacementKeeper::Load(Cache* cache, const std::string& path) {
   cache_ = cache;
-  std::error_code ignored;
-  const bool found = std::filesystem::exists(path, ignored);
   const auto loaded = LoadPlacement(*cache, path);
   if (loaded) {
     path_ = path;
-    if (found) {
-      spdlog::info("placement_loaded path={} places={}", path, loaded->places);
-    } else {
-      spdlog::info("placement_new path={} effect=\"nothing is known yet; it will be written here\"",
-                   path);
-    }
+    spdlog::info("placement_loaded path={} places={}", path, loaded->places);
     if (!loaded->left_out.empty()) {
       spdlog::warn("placement_models_left_out path={} reason=\"{}\" effect=\"these start anew\"",
                    path, loaded->left_out);
     }
+    return;
+  }
+  if (loaded.error().code == ErrorCode::kNotFound) {
+    path_ = path;
+    spdlog::info("placement_new path={} effect=\"nothing is known yet; it will be written here\"",
+                 path);
     return;
   }
   if (loaded.error().code != ErrorCode::kCorrupt &&

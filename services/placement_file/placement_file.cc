@@ -8,6 +8,7 @@
 
 #include "libcache/base/bytes.h"
 #include "libcache/base/digest.h"
+#include "libcache/base/endian.h"
 
 namespace cairn {
 namespace {
@@ -16,20 +17,6 @@ constexpr std::string_view kMagic = "CAIRNPLC";
 constexpr std::size_t kHeaderBytes = 8 + 16;
 // Ten million places; what is read must fit memory, and a message of protobuf 2 GiB.
 constexpr std::uint64_t kMostBytes = kGiB;
-
-void PutLittleEndian(char* to, std::uint64_t value) {
-  for (int shift = 0; shift < 64; shift += 8) {
-    *to++ = static_cast<char>(value >> shift & 0xFFU);
-  }
-}
-
-std::uint64_t LittleEndian(std::string_view bytes) {
-  std::uint64_t value = 0;
-  for (std::size_t i = 8; i-- > 0;) {
-    value = value << 8U | static_cast<unsigned char>(bytes[i]);
-  }
-  return value;
-}
 
 Digest DigestOfText(std::string_view text) {
   return DigestOf(std::as_bytes(std::span(text.data(), text.size())));
@@ -45,8 +32,9 @@ Result<std::string> EncodePlacement(const v1::PlacementStatistics& statistics) {
   file.resize(kHeaderBytes);
   statistics.AppendToString(&file);
   const Digest digest = DigestOfText(std::string_view(file).substr(kHeaderBytes));
-  PutLittleEndian(file.data() + kMagic.size(), digest.low);
-  PutLittleEndian(file.data() + kMagic.size() + 8, digest.high);
+  const auto header = std::as_writable_bytes(std::span(file).first(kHeaderBytes));
+  StoreLe(header, kMagic.size(), digest.low);
+  StoreLe(header, kMagic.size() + sizeof(digest.low), digest.high);
   return file;
 }
 
@@ -55,8 +43,10 @@ Result<v1::PlacementStatistics> DecodePlacement(std::string_view bytes) {
     return Fail(ErrorCode::kCorrupt, "this is no file of placement statistics");
   }
   const std::string_view body = bytes.substr(kHeaderBytes);
-  const Digest written = {.low = LittleEndian(bytes.substr(8)),
-                          .high = LittleEndian(bytes.substr(16))};
+  const auto header = std::as_bytes(std::span(bytes.data(), kHeaderBytes));
+  const Digest written = {
+      .low = LoadLe<std::uint64_t>(header, kMagic.size()),
+      .high = LoadLe<std::uint64_t>(header, kMagic.size() + sizeof(std::uint64_t))};
   v1::PlacementStatistics statistics;
   if (!(DigestOfText(body) == written) ||
       !statistics.ParseFromArray(body.data(), static_cast<int>(body.size()))) {
