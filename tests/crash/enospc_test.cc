@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -69,8 +70,23 @@ NamespaceSpec Model(const char* name) {
   return spec;
 }
 
+/// A daemon beside a small disk of its own, at "disk".
+class SmallDiskTest : public DaemonTest {
+ protected:
+  void SetUp() override {
+    DaemonTest::SetUp();
+    disk_.emplace(dir_ / "disk", "128m");
+    if (!disk_->mounted()) {
+      GTEST_SKIP() << "NOT TESTED: a tmpfs cannot be mounted here (" << disk_->error()
+                   << "); run as root to test a full disk";
+    }
+  }
+
+  std::optional<SmallDisk> disk_;
+};
+
 /// What the daemon keeps free; 0 lets the disk run full under RocksDB.
-class EnospcTest : public DaemonTest, public ::testing::WithParamInterface<const char*> {
+class EnospcTest : public SmallDiskTest, public ::testing::WithParamInterface<const char*> {
  protected:
   void CheckAll(Engine& engine, std::uint64_t from, std::uint64_t to, const char* when) {
     for (std::uint64_t p = from; p < to; ++p) {
@@ -83,11 +99,6 @@ class EnospcTest : public DaemonTest, public ::testing::WithParamInterface<const
 };
 
 TEST_P(EnospcTest, FullDiskCostsDurabilityOnlyAndOnlyForATime) {
-  SmallDisk disk(dir_ / "disk", "128m");
-  if (!disk.mounted()) {
-    GTEST_SKIP() << "NOT TESTED: a tmpfs cannot be mounted here (" << disk.error()
-                 << "); run as root to test a full disk";
-  }
   DaemonProcess::Options options;
   options.flags = {"--ssd-path=" + (dir_ / "disk/ssd"), "--ssd=96MiB", "--ssd-flush-ms=500",
                    std::string("--ssd-min-free=") + GetParam()};
@@ -105,7 +116,7 @@ TEST_P(EnospcTest, FullDiskCostsDurabilityOnlyAndOnlyForATime) {
   for (std::uint64_t p = kBefore; p < kBefore + kHasty; ++p) {
     ASSERT_TRUE(engine.Store(Tokens(p, 40), {32}));
   }
-  disk.FillUp(0);
+  disk_->FillUp(0);
   std::this_thread::sleep_for(milliseconds(800));
   Report("SSD tier with a full disk: " + daemon().Status().tiers(1).state());
 
@@ -134,7 +145,7 @@ TEST_P(EnospcTest, FullDiskCostsDurabilityOnlyAndOnlyForATime) {
   ASSERT_TRUE(late.Open());
   ASSERT_TRUE(late.Store(Tokens(1, 40), {32})) << "memory still takes stores";
 
-  disk.Free();
+  disk_->Free();
   const auto freed = Clock::now();
   int in_a_row = 0;
   for (; in_a_row < 5 && Clock::now() - freed < std::chrono::seconds(20); ++next) {
@@ -171,11 +182,6 @@ TEST_P(EnospcTest, FullDiskCostsDurabilityOnlyAndOnlyForATime) {
 }
 
 TEST_P(EnospcTest, StartsWithoutTheTierWhenTheDiskIsFull) {
-  SmallDisk disk(dir_ / "disk", "128m");
-  if (!disk.mounted()) {
-    GTEST_SKIP() << "NOT TESTED: a tmpfs cannot be mounted here (" << disk.error()
-                 << "); run as root to test a full disk";
-  }
   DaemonProcess::Options options;
   options.flags = {"--ssd-path=" + (dir_ / "disk/ssd"), "--ssd=96MiB",
                    std::string("--ssd-min-free=") + GetParam()};
@@ -186,7 +192,7 @@ TEST_P(EnospcTest, StartsWithoutTheTierWhenTheDiskIsFull) {
     ASSERT_TRUE(engine.Store(Tokens(0, 40), {32}, true));
   }
   daemon().Stop();
-  disk.FillUp(0);
+  disk_->FillUp(0);
   ASSERT_TRUE(daemon().Start());
   Report("SSD tier after a start with a full disk: " + daemon().Status().tiers(1).state());
   {
@@ -196,7 +202,7 @@ TEST_P(EnospcTest, StartsWithoutTheTierWhenTheDiskIsFull) {
     CheckAll(engine, 1, 2, "disk full at start: memory serves");
   }
   daemon().Stop();
-  disk.Free();
+  disk_->Free();
   ASSERT_TRUE(daemon().Start());
   EXPECT_EQ(daemon().Status().tiers(1).state(), "ok");
   EXPECT_EQ(daemon().Log().find("quarantined"), std::string::npos) << daemon().Log();
@@ -206,11 +212,18 @@ TEST_P(EnospcTest, StartsWithoutTheTierWhenTheDiskIsFull) {
 }
 
 /// What the planner learns is saved to a small disk, five times a second.
-class LearnedOnAFullDisk : public DaemonTest {
+class LearnedOnAFullDisk : public SmallDiskTest {
  protected:
   [[nodiscard]] DaemonProcess::Options Learning() const {
     DaemonProcess::Options options;
     options.flags = {"--planner=trie", "--placement-file=" + file_, "--placement-save-ms=200"};
+    return options;
+  }
+  /// In the tier's directory instead, on that disk.
+  [[nodiscard]] DaemonProcess::Options WithTier() const {
+    DaemonProcess::Options options;
+    options.flags = {"--planner=trie", "--ssd-path=" + (dir_ / "disk/ssd"), "--ssd=96MiB",
+                     "--ssd-min-free=8MiB"};
     return options;
   }
   /// Whether `condition` comes true within `limit`.
@@ -228,9 +241,9 @@ class LearnedOnAFullDisk : public DaemonTest {
     return it == metrics.end() ? -1 : it->second;
   }
   /// Until nothing can be saved any more: what a save held meanwhile is free afterwards.
-  bool FillUp(const SmallDisk& disk) {
+  bool FillUp() {
     for (int round = 0; round < 10; ++round) {
-      disk.FillUp(0);
+      disk_->FillUp(0);
       const double before = Failures();
       if (Within(milliseconds(1000), [&] { return Failures() >= before + 2; })) {
         return true;
@@ -257,17 +270,12 @@ class LearnedOnAFullDisk : public DaemonTest {
 };
 
 TEST_F(LearnedOnAFullDisk, StaysAsItWasSavedLast) {
-  SmallDisk disk(dir_ / "disk", "4m");
-  if (!disk.mounted()) {
-    GTEST_SKIP() << "NOT TESTED: a tmpfs cannot be mounted here (" << disk.error()
-                 << "); run as root to test a full disk";
-  }
   ASSERT_TRUE(StartDaemon(Learning()));
   Ask(0, 50);
   EXPECT_EQ(Failures(), 0);
   daemon().Stop();
   ASSERT_TRUE(daemon().Start());
-  ASSERT_TRUE(FillUp(disk));
+  ASSERT_TRUE(FillUp());
   const std::string saved = ReadFile(file_);
 
   // More is learned than can be saved. The daemon says so and goes on.
@@ -303,8 +311,8 @@ TEST_F(LearnedOnAFullDisk, StaysAsItWasSavedLast) {
   Ask(200, 1);
   EXPECT_EQ(Places(), 1U + 50 + 1);
 
-  ASSERT_TRUE(FillUp(disk));
-  disk.Free();
+  ASSERT_TRUE(FillUp());
+  disk_->Free();
   EXPECT_TRUE(Within(std::chrono::seconds(5), [&] {
     return daemon().Log().find("placement_saved_again") != std::string::npos;
   })) << daemon().Log();
@@ -316,19 +324,11 @@ TEST_F(LearnedOnAFullDisk, StaysAsItWasSavedLast) {
 
 // Where the disk is too full for the SSD tier, what was learned is on it all the same.
 TEST_F(LearnedOnAFullDisk, IsReadWithoutTheTier) {
-  SmallDisk disk(dir_ / "disk", "128m");
-  if (!disk.mounted()) {
-    GTEST_SKIP() << "NOT TESTED: a tmpfs cannot be mounted here (" << disk.error()
-                 << "); run as root to test a full disk";
-  }
-  DaemonProcess::Options options;
-  options.flags = {"--planner=trie", "--ssd-path=" + (dir_ / "disk/ssd"), "--ssd=96MiB",
-                   "--ssd-min-free=8MiB"};
-  ASSERT_TRUE(StartDaemon(options));
+  ASSERT_TRUE(StartDaemon(WithTier()));
   Ask(0, 50);
   daemon().Stop();
   const std::string saved = ReadFile(dir_ / "disk/ssd/placement");
-  disk.FillUp(0);
+  disk_->FillUp(0);
   ASSERT_TRUE(daemon().Start());
   ASSERT_NE(daemon().Status().tiers(1).state(), "ok");
   Ask(100, 1);
@@ -341,20 +341,12 @@ TEST_F(LearnedOnAFullDisk, IsReadWithoutTheTier) {
 // A directory that could not be claimed must stay empty: with a file in it, it would be nobody's
 // store when there is room again.
 TEST_F(LearnedOnAFullDisk, LeavesADirectoryAloneThatIsNotTheTiersYet) {
-  SmallDisk disk(dir_ / "disk", "128m");
-  if (!disk.mounted()) {
-    GTEST_SKIP() << "NOT TESTED: a tmpfs cannot be mounted here (" << disk.error()
-                 << "); run as root to test a full disk";
-  }
-  DaemonProcess::Options options;
-  options.flags = {"--planner=trie", "--ssd-path=" + (dir_ / "disk/ssd"), "--ssd=96MiB",
-                   "--ssd-min-free=8MiB"};
   std::filesystem::create_directories(dir_ / "disk/ssd");
-  disk.FillUp(0);
-  ASSERT_TRUE(StartDaemon(options));
+  disk_->FillUp(0);
+  ASSERT_TRUE(StartDaemon(WithTier()));
   ASSERT_NE(daemon().Status().tiers(1).state(), "ok");
   Ask(0, 10);
-  disk.Free();
+  disk_->Free();
   daemon().Stop();
   EXPECT_FALSE(std::filesystem::exists(dir_ / "disk/ssd/placement"));
   ASSERT_TRUE(daemon().Start()) << daemon().Log();
