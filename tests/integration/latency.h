@@ -62,6 +62,27 @@ inline Latencies WakeupLateness(std::chrono::milliseconds sleep, int times) {
   return late;
 }
 
+/// Measures WakeupLateness on a thread of its own beside other work, until Stop.
+class WakeupWatch {
+ public:
+  WakeupWatch() {
+    thread_ = std::jthread([this](const std::stop_token& stop) {
+      while (!stop.stop_requested()) {
+        late_.Add(WakeupLateness(std::chrono::milliseconds(2), 5));
+      }
+    });
+  }
+  Latencies Stop() {
+    thread_.request_stop();
+    thread_.join();
+    return late_;
+  }
+
+ private:
+  Latencies late_;
+  std::jthread thread_;
+};
+
 /// Entries of a folder of /proc/self: "fd" or "task".
 inline std::size_t CountOwn(const std::string& what) {
   std::size_t count = 0;
