@@ -87,7 +87,7 @@ cxx_files() {
   for folder in libcache services kernels tests .dev; do
     [[ ! -d $folder ]] || folders+=("$folder")
   done
-  find "${folders[@]}" -type f \( -name '*.h' -o -name '*.cc' \) -print0 | sort -z
+  find "${folders[@]}" -type f \( -name '*.h' -o -name '*.cc' -o -name '*.cu' \) -print0 | sort -z
 }
 
 # Checks that both lint and test make.

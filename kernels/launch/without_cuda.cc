@@ -1,0 +1,12 @@
+// The CUDA half of a library that was built without: every call says so.
+#include "kernels/cairn_kernels.h"
+
+extern "C" {
+
+cairn_kernels_status cairn_kernels_recurrent_cuda(const cairn_kernels_recurrent* /*args*/,
+                                                  void* /*stream*/) {
+  return CAIRN_KERNELS_NO_DEVICE;
+}
+int32_t cairn_kernels_last_cuda_error() { return 0; }
+
+}  // extern "C"

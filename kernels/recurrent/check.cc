@@ -1,0 +1,166 @@
+#include "kernels/recurrent/check.h"
+
+#include <cstdint>
+
+#include "kernels/recurrent/rule.h"
+
+namespace cairn::kernels {
+namespace {
+
+bool Element(int dtype) {
+  return dtype == CAIRN_KERNELS_F32 || dtype == CAIRN_KERNELS_BF16 || dtype == CAIRN_KERNELS_F16;
+}
+
+/// Rows that are read or written; `needed` ones must be there.
+cairn_kernels_status CheckRows(const cairn_kernels_rows& rows, bool needed, bool only_f32) {
+  if (rows.data == nullptr) {
+    return needed ? CAIRN_KERNELS_NULL : CAIRN_KERNELS_OK;
+  }
+  if (only_f32 ? rows.dtype != CAIRN_KERNELS_F32 : !Element(rows.dtype)) {
+    return CAIRN_KERNELS_DTYPE;
+  }
+  return rows.token_stride < 0 || rows.head_stride < 0 ? CAIRN_KERNELS_SHAPE : CAIRN_KERNELS_OK;
+}
+
+cairn_kernels_status CheckPool(const cairn_kernels_pool& pool, std::int64_t slot_elements) {
+  if (pool.data == nullptr) {
+    return CAIRN_KERNELS_NULL;
+  }
+  return pool.slots <= 0 || pool.slot_stride < slot_elements ? CAIRN_KERNELS_SHAPE
+                                                             : CAIRN_KERNELS_OK;
+}
+
+cairn_kernels_status CheckAllRows(const cairn_kernels_recurrent& args) {
+  const bool output = args.output.data != nullptr;
+  const bool any = args.tokens > 0;  // Without tokens no row is read.
+  const struct {
+    const cairn_kernels_rows& rows;
+    bool needed;
+    bool only_f32;
+  } all[] = {
+      {args.key, any, false},      {args.value, any, false}, {args.query, any && output, false},
+      {args.output, false, false}, {args.gate, any, true},   {args.beta, false, true}};
+  for (const auto& each : all) {
+    if (const auto status = CheckRows(each.rows, each.needed, each.only_f32)) {
+      return status;
+    }
+  }
+  // Heads whose outputs lie on each other would overwrite each other.
+  const bool apart = args.value_heads == 1 || args.output.head_stride >= args.value_dim;
+  return output && !(apart && (args.tokens <= 1 || args.output.token_stride >= args.value_dim))
+             ? CAIRN_KERNELS_SHAPE
+             : CAIRN_KERNELS_OK;
+}
+
+}  // namespace
+
+cairn_kernels_status CheckShapes(const cairn_kernels_recurrent* args) {
+  if (args == nullptr || args->cu_seqlens == nullptr) {
+    return CAIRN_KERNELS_NULL;
+  }
+  if (args->struct_bytes != sizeof(*args) || args->reserved != 0 ||
+      args->rule < CAIRN_KERNELS_GATED_DELTA || args->rule > CAIRN_KERNELS_LIGHTNING ||
+      (args->gate_kind != CAIRN_KERNELS_GATE_LOG && args->gate_kind != CAIRN_KERNELS_GATE_FACTOR) ||
+      (args->normalize != 0 && args->normalize != 1) ||
+      (args->skip != nullptr && TraitsOf(args->rule).delta)) {
+    return CAIRN_KERNELS_UNKNOWN;
+  }
+  if (args->sequences < 0 || args->tokens < 0 || args->tokens > INT32_MAX || args->key_heads <= 0 ||
+      args->value_heads <= 0 || args->emissions < 0 ||
+      (args->key_dim != 64 && args->key_dim != 128 && args->key_dim != 256) ||
+      args->value_dim <= 0 || args->value_dim > 256 || args->value_dim % 16 != 0) {
+    return CAIRN_KERNELS_SHAPE;
+  }
+  if (args->value_heads % args->key_heads != 0) {
+    return CAIRN_KERNELS_HEADS;
+  }
+  if (const auto status = CheckAllRows(*args)) {
+    return status;
+  }
+  const std::int64_t slot = std::int64_t{args->value_heads} * args->value_dim * args->key_dim;
+  if (args->initial_slots != nullptr || args->final_slots != nullptr) {
+    if (const auto status = CheckPool(args->state, slot)) {
+      return status;
+    }
+    if (args->state.dtype != CAIRN_KERNELS_F32) {
+      return CAIRN_KERNELS_DTYPE;
+    }
+  }
+  if (args->emit_starts != nullptr && args->emissions > 0) {
+    if (args->emit_positions == nullptr) {
+      return CAIRN_KERNELS_NULL;
+    }
+    if (const auto status = CheckPool(args->emit, slot)) {
+      return status;
+    }
+    if (args->emit.dtype != CAIRN_KERNELS_F32 && args->emit.dtype != CAIRN_KERNELS_BF16) {
+      return CAIRN_KERNELS_DTYPE;
+    }
+  }
+  return CAIRN_KERNELS_OK;
+}
+
+namespace {
+
+bool InPool(std::int32_t slot, std::int32_t slots) { return slot >= -1 && slot < slots; }
+
+/// No sequence may write what another reads or writes. Quadratic, since nothing may be allocated;
+/// a batch of 1,000 takes a millisecond, and its states at least a hundred.
+bool SlotsApart(const cairn_kernels_recurrent& args) {
+  const std::int32_t* ends = args.final_slots;
+  for (int a = 0; a < args.sequences; ++a) {
+    for (int b = 0; b < args.sequences && ends[a] >= 0; ++b) {
+      const bool read = args.initial_slots != nullptr && args.initial_slots[b] == ends[a];
+      if (a != b && (read || ends[b] == ends[a])) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+cairn_kernels_status CheckEmission(const cairn_kernels_recurrent& args, int sequence,
+                                   std::int32_t length) {
+  const std::int32_t begin = args.emit_starts[sequence];
+  const std::int32_t end = args.emit_starts[sequence + 1];
+  if (begin < 0 || end < begin || end > args.emissions) {
+    return CAIRN_KERNELS_POSITIONS;
+  }
+  std::int32_t least = 0;
+  for (std::int32_t e = begin; e < end; ++e) {
+    if (args.emit_positions[e] < least || args.emit_positions[e] > length) {
+      return CAIRN_KERNELS_POSITIONS;
+    }
+    least = args.emit_positions[e] + 1;
+    const std::int32_t slot = args.emit_slots == nullptr ? e : args.emit_slots[e];
+    if (slot < 0 || slot >= args.emit.slots) {
+      return CAIRN_KERNELS_SLOTS;
+    }
+  }
+  return CAIRN_KERNELS_OK;
+}
+
+}  // namespace
+
+cairn_kernels_status CheckLists(const cairn_kernels_recurrent& args) {
+  if (args.cu_seqlens[0] != 0) {
+    return CAIRN_KERNELS_LENGTHS;
+  }
+  for (int n = 0; n < args.sequences; ++n) {
+    if (args.cu_seqlens[n + 1] < args.cu_seqlens[n] || args.cu_seqlens[n + 1] > args.tokens) {
+      return CAIRN_KERNELS_LENGTHS;
+    }
+    if ((args.initial_slots != nullptr && !InPool(args.initial_slots[n], args.state.slots)) ||
+        (args.final_slots != nullptr && !InPool(args.final_slots[n], args.state.slots))) {
+      return CAIRN_KERNELS_SLOTS;
+    }
+    if (args.emit_starts != nullptr) {
+      if (const auto status = CheckEmission(args, n, args.cu_seqlens[n + 1] - args.cu_seqlens[n])) {
+        return status;
+      }
+    }
+  }
+  return args.final_slots == nullptr || SlotsApart(args) ? CAIRN_KERNELS_OK : CAIRN_KERNELS_SLOTS;
+}
+
+}  // namespace cairn::kernels

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "kernels/cairn_kernels.h"
+
+namespace cairn::kernels::test {
+
+/// Where a test runs: the CPU, device code emulated on the CPU, or a GPU. Memory is the backend's.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual const char* name() const = 0;
+  /// Memory of exactly `bytes`, freed with the backend. `from` may be null: then it is filled with
+  /// NaNs. Returns null for 0 bytes.
+  virtual void* Put(const void* from, std::size_t bytes) = 0;
+  virtual void Get(void* to, const void* from, std::size_t bytes) = 0;
+  /// The call, and whatever it leaves in device_error, waited for.
+  virtual cairn_kernels_status Recurrent(cairn_kernels_recurrent args) = 0;
+
+  template <class T>
+  T* Put(const std::vector<T>& from) {
+    return static_cast<T*>(Put(from.data(), from.size() * sizeof(T)));
+  }
+  template <class T>
+  void Get(std::vector<T>& to, const void* from) {
+    Get(to.data(), from, to.size() * sizeof(T));
+  }
+};
+
+/// Every backend this machine has: "cpu" and "emulated", and "cuda" where there is a device. With
+/// CAIRN_KERNELS_NEED_CUDA in the environment, having no device is a failure.
+std::vector<std::unique_ptr<Backend>> Backends();
+std::unique_ptr<Backend> Cpu();
+/// Threads take their turns in an order by `seed`.
+std::unique_ptr<Backend> Emulated(unsigned seed = 0);
+
+}  // namespace cairn::kernels::test

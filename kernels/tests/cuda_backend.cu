@@ -1,0 +1,68 @@
+#include <cuda_runtime.h>
+
+#include "kernels/tests/backend.h"
+#include "kernels/tests/check.h"
+
+namespace cairn::kernels::test {
+namespace {
+
+void Must(cudaError_t error) {
+  if (error != cudaSuccess) {
+    std::printf("CUDA: %s\n", cudaGetErrorString(error));
+    std::abort();
+  }
+}
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend() { Must(cudaStreamCreate(&stream_)); }
+  ~CudaBackend() override {
+    for (void* piece : pieces_) {
+      cudaFree(piece);
+    }
+    cudaStreamDestroy(stream_);
+  }
+  const char* name() const override { return "cuda"; }
+  void* Put(const void* from, std::size_t bytes) override {
+    if (bytes == 0) {
+      return nullptr;
+    }
+    void* piece = nullptr;
+    Must(cudaMalloc(&piece, bytes));
+    pieces_.push_back(piece);
+    Must(from == nullptr ? cudaMemset(piece, 0xFF, bytes)
+                         : cudaMemcpy(piece, from, bytes, cudaMemcpyHostToDevice));
+    return piece;
+  }
+  void Get(void* to, const void* from, std::size_t bytes) override {
+    Must(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToHost));
+  }
+  cairn_kernels_status Recurrent(cairn_kernels_recurrent args) override {
+    const std::int32_t none = 0;
+    args.device_error = static_cast<std::int32_t*>(Put(&none, sizeof(none)));
+    if (const auto status = cairn_kernels_recurrent_cuda(&args, stream_)) {
+      return status;
+    }
+    Must(cudaStreamSynchronize(stream_));
+    std::int32_t error = 0;
+    Get(&error, args.device_error, sizeof(error));
+    return static_cast<cairn_kernels_status>(error);
+  }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+  std::vector<void*> pieces_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> Cuda() {
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  return std::make_unique<CudaBackend>();
+}
+
+}  // namespace cairn::kernels::test
