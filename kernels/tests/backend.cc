@@ -5,6 +5,8 @@
 
 #include "kernels/recurrent/check.h"
 #include "kernels/recurrent/kernel.h"
+#include "kernels/scan/check.h"
+#include "kernels/scan/scan.h"
 #include "kernels/tests/check.h"
 
 namespace cairn::kernels::test {
@@ -43,7 +45,21 @@ class CpuBackend final : public HostMemory {
     }
     return CAIRN_KERNELS_OK;
   }
+  cairn_kernels_status Scan(cairn_kernels_scan args) override {
+    for (int part = 0; part < 3; ++part) {
+      if (const auto status = cairn_kernels_scan_cpu(&args, part, 3)) {
+        return status;
+      }
+    }
+    return CAIRN_KERNELS_OK;
+  }
 };
+
+std::int64_t WorkspaceBytes(const cairn_kernels_scan& args) {
+  return cairn_kernels_scan_workspace(args.of.sequences, args.of.tokens, args.of.key_heads,
+                                      args.of.value_heads, args.of.value_dim,
+                                      args.of.output.data != nullptr ? 1 : 0);
+}
 
 class EmulatedBackend final : public HostMemory {
  public:
@@ -63,7 +79,41 @@ class EmulatedBackend final : public HostMemory {
     return static_cast<cairn_kernels_status>(error);
   }
 
+  cairn_kernels_status Scan(cairn_kernels_scan args) override {
+    args.workspace_bytes = WorkspaceBytes(args);
+    if (args.workspace_bytes > 0) {
+      args.workspace = Put(nullptr, static_cast<std::size_t>(args.workspace_bytes));
+    }
+    if (const auto status = CheckScanShapes(&args, true)) {
+      return status;
+    }
+    std::int32_t error = 0;
+    args.of.device_error = &error;
+    TraitsOf(args.of.rule).delta ? ScanRule<true>(args) : ScanRule<false>(args);
+    return static_cast<cairn_kernels_status>(error);
+  }
+
  private:
+  template <bool kDelta>
+  void ScanRule(const cairn_kernels_scan& args) const {
+    Emulate({.x = static_cast<int>(SlotCount(args.of.sequences, args.of.tokens)),
+             .y = args.of.value_heads,
+             .threads = kPrepareThreads,
+             .shared_bytes = sizeof(PrepareShared),
+             .order_seed = seed_},
+            [&] { PrepareBlock<kDelta>(args); });
+    args.of.output.data != nullptr ? ScanChunks<kDelta, true>(args)
+                                   : ScanChunks<kDelta, false>(args);
+  }
+  template <bool kDelta, bool kOutputs>
+  void ScanChunks(const cairn_kernels_scan& args) const {
+    Emulate({.x = args.of.sequences * (args.of.value_dim / kScanColumns),
+             .y = args.of.value_heads,
+             .threads = kScanThreads,
+             .shared_bytes = kScanStages * sizeof(ScanStage<kDelta, kOutputs>),
+             .order_seed = seed_},
+            [&] { ScanBlock<kDelta, kOutputs>(args); });
+  }
   template <int K>
   void Rule(const cairn_kernels_recurrent& args) const {
     const RuleTraits traits = TraitsOf(args.rule);

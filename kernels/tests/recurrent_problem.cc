@@ -200,7 +200,18 @@ RecurrentResult Run(const RecurrentProblem& p, Backend& backend) {
     p.change(args, backend);
   }
   RecurrentResult result;
-  result.status = backend.Recurrent(args);
+  if (p.scan) {
+    std::vector<std::int32_t> first;
+    for (const Sequence& s : p.sequences) {
+      first.push_back(s.from);
+    }
+    cairn_kernels_scan scan{};
+    scan.of = args;
+    scan.first_position = backend.Put(first);
+    result.status = backend.Scan(scan);
+  } else {
+    result.status = backend.Recurrent(args);
+  }
   if (!out.empty() && p.outputs) {
     backend.Get(out, args.output.data);
   }
