@@ -12,10 +12,10 @@ __global__ void __launch_bounds__(kPrepareThreads, 2)
     ScanPrepare(const __grid_constant__ cairn_kernels_scan args) {
   PrepareBlock<kDelta>(args);
 }
-template <bool kDelta, bool kOutputs>
+template <bool kDelta, bool kOutputs, int kStages>
 __global__ void __launch_bounds__(kScanThreads, 1)
     ScanAdvance(const __grid_constant__ cairn_kernels_scan args) {
-  ScanBlock<kDelta, kOutputs>(args);
+  ScanBlock<kDelta, kOutputs, kStages>(args);
 }
 
 /// More shared memory than 48 KiB has to be asked for; by each device, so every time: it costs less
@@ -29,22 +29,33 @@ cairn_kernels_status Launch(Kernel kernel, dim3 grid, int threads, std::size_t s
   return LaunchStatus();
 }
 
+/// Two chunks in shared memory where it is large enough (not on sm_86, sm_89 and sm_120 with
+/// outputs).
+template <bool kDelta, bool kOutputs>
+cairn_kernels_status LaunchScan(const cairn_kernels_scan& args, cudaStream_t stream) {
+  constexpr std::size_t kOne = sizeof(ScanStage<kDelta, kOutputs>);
+  int device = 0;
+  int most = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  const dim3 grid(static_cast<unsigned>(args.of.sequences) *
+                      static_cast<unsigned>(args.of.value_dim / kScanColumns),
+                  static_cast<unsigned>(args.of.value_heads));
+  return 2 * kOne <= static_cast<std::size_t>(most)
+             ? Launch(ScanAdvance<kDelta, kOutputs, 2>, grid, kScanThreads, 2 * kOne, args, stream)
+             : Launch(ScanAdvance<kDelta, kOutputs, 1>, grid, kScanThreads, kOne, args, stream);
+}
+
 template <bool kDelta>
 cairn_kernels_status LaunchBoth(const cairn_kernels_scan& args, cudaStream_t stream) {
-  const auto heads = static_cast<unsigned>(args.of.value_heads);
-  const dim3 chunks(static_cast<unsigned>(SlotCount(args.of.sequences, args.of.tokens)), heads);
+  const dim3 chunks(static_cast<unsigned>(SlotCount(args.of.sequences, args.of.tokens)),
+                    static_cast<unsigned>(args.of.value_heads));
   if (const auto status = Launch(ScanPrepare<kDelta>, chunks, kPrepareThreads,
                                  sizeof(PrepareShared), args, stream)) {
     return status;
   }
-  const dim3 grid(static_cast<unsigned>(args.of.sequences) *
-                      static_cast<unsigned>(args.of.value_dim / kScanColumns),
-                  heads);
-  return args.of.output.data != nullptr
-             ? Launch(ScanAdvance<kDelta, true>, grid, kScanThreads,
-                      kScanStages * sizeof(ScanStage<kDelta, true>), args, stream)
-             : Launch(ScanAdvance<kDelta, false>, grid, kScanThreads,
-                      kScanStages * sizeof(ScanStage<kDelta, false>), args, stream);
+  return args.of.output.data != nullptr ? LaunchScan<kDelta, true>(args, stream)
+                                        : LaunchScan<kDelta, false>(args, stream);
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ template <bool kDelta>
 struct ScanErasedStage {
   alignas(16) Bf16 erased[kDelta ? kChunk : 1][kKeyRow];
 };
-/// One chunk in shared memory. Two of them: the next is loaded while one is worked on.
+/// One chunk in shared memory. With two of them the next is loaded while one is worked on.
 template <bool kDelta, bool kOutputs>
 struct ScanStage {
   ScanErasedStage<kDelta> delta;
@@ -45,9 +45,8 @@ struct ScanStage {
   alignas(16) float gate[kChunk];
   std::conditional_t<kOutputs, ScanOutputStage, ScanNoStage> output;
 };
-constexpr int kScanStages = 2;
 
-template <bool kDelta, bool kOutputs>
+template <bool kDelta, bool kOutputs, int kStages>
 class ChunkScan {
  public:
   using Stage = ScanStage<kDelta, kOutputs>;
@@ -84,18 +83,18 @@ class ChunkScan {
     const std::int64_t reach = std::int64_t{position % kChunk} + lists_.length;
     const auto chunks =
         lists_.length == 0 ? 0 : static_cast<std::int32_t>((reach + kChunk - 1) / kChunk);
-    if (chunks > 0) {
-      Load(0);
+    for (std::int32_t chunk = 0; chunk < kStages - 1 && chunk < chunks; ++chunk) {
+      Load(chunk);
     }
     for (std::int32_t chunk = 0; chunk < chunks; ++chunk) {
-      if (chunk + 1 < chunks) {
-        Load(chunk + 1);
-        CopyWait<1>();
+      if (chunk + kStages - 1 < chunks) {
+        Load(chunk + kStages - 1);
+        CopyWait<kStages - 1>();
       } else {
         CopyWait<0>();
       }
       SyncBlock();
-      Advance(stages_[chunk % kScanStages], RangeOf(chunk, position, lists_.length));
+      Advance(stages_[chunk % kStages], RangeOf(chunk, position, lists_.length));
       SyncBlock();
     }
     if (lists_.final >= 0) {
@@ -161,7 +160,7 @@ class ChunkScan {
     }
   }
   CAIRN_DEVICE_MEMBER void Load(std::int32_t chunk) const {
-    Stage& stage = stages_[chunk % kScanStages];
+    Stage& stage = stages_[chunk % kStages];
     const std::int64_t slot = FirstSlot(lists_.begin, sequence_) + chunk;
     const std::int64_t key = slot * args_.key_heads + head_ / (args_.value_heads / args_.key_heads);
     const std::int64_t value = slot * args_.value_heads + head_;
@@ -342,11 +341,11 @@ class ChunkScan {
   float s_[kTiles][4];
 };
 
-template <bool kDelta, bool kOutputs>
+template <bool kDelta, bool kOutputs, int kStages>
 CAIRN_DEVICE void ScanBlock(const cairn_kernels_scan& args) {
   const int tiles = args.of.value_dim / kScanColumns;
-  ChunkScan<kDelta, kOutputs>(args, BlockX() / tiles, BlockY(), BlockX() % tiles * kScanColumns,
-                              Shared())
+  ChunkScan<kDelta, kOutputs, kStages>(args, BlockX() / tiles, BlockY(),
+                                       BlockX() % tiles * kScanColumns, Shared())
       .Run();
 }
 template <bool kDelta>

@@ -107,12 +107,17 @@ class EmulatedBackend final : public HostMemory {
   }
   template <bool kDelta, bool kOutputs>
   void ScanChunks(const cairn_kernels_scan& args) const {
+    // Even seeds have room for two chunks at a time.
+    seed_ % 2 == 0 ? ScanStages<kDelta, kOutputs, 2>(args) : ScanStages<kDelta, kOutputs, 1>(args);
+  }
+  template <bool kDelta, bool kOutputs, int kStages>
+  void ScanStages(const cairn_kernels_scan& args) const {
     Emulate({.x = args.of.sequences * (args.of.value_dim / kScanColumns),
              .y = args.of.value_heads,
              .threads = kScanThreads,
-             .shared_bytes = kScanStages * sizeof(ScanStage<kDelta, kOutputs>),
+             .shared_bytes = kStages * sizeof(ScanStage<kDelta, kOutputs>),
              .order_seed = seed_},
-            [&] { ScanBlock<kDelta, kOutputs>(args); });
+            [&] { ScanBlock<kDelta, kOutputs, kStages>(args); });
   }
   template <int K>
   void Rule(const cairn_kernels_recurrent& args) const {

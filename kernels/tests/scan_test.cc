@@ -208,6 +208,7 @@ CASE(DecaysAtTheirEnds) {
   }
 }
 
+// And however many chunks fit into shared memory.
 CASE(AnyOrderOfThreads) {
   RecurrentProblem p = Small(CAIRN_KERNELS_GATED_DELTA);
   p.sequences = {{.seed = 11, .length = 150, .emit = {7, 150}}};
