@@ -8,7 +8,7 @@ source .dev/lib.sh
 BIN=${BIN:-build/release/bin}
 OUT=${OUT:-build/bench}
 TRACES=${CAIRN_TRACES:-../shared/traces}
-NAMES=(get put match ssd redis stream replay rss llama placement ablation union sim micro instructions)
+NAMES=(get put match ssd redis stream replay rss llama placement ablation union sim kernels micro instructions)
 
 list() {
   cat <<'TEXT'
@@ -27,6 +27,7 @@ Usage: ./dev bench NAME
   ablation what placement, admission, eviction and statistics contribute to that (3 min)
   union    tokens recomputed per request in a shared number of checkpoints (cairn-sim; 5 min)
   sim      a million made-up requests through cairn-sim on one core: time and memory
+  kernels  the CPU half of kernels/ on one core (./dev bench --gpu: the other half)
   micro    parts of the library (Google Benchmark)
   instructions  of the placement, which do not depend on the machine's mood (valgrind; 3 min)
   all      all of these
@@ -214,6 +215,10 @@ bench_sim() {
   printf '%d requests: %.1f s of CPU, peak %d MiB\n' "${REQUESTS:-1000000}" "$user" $((peak >> 10))
 }
 
+bench_kernels() {
+  "$BIN/kernels/kernels_recurrent_bench"
+  "$BIN/kernels/kernels_recurrent_bench" --json >"$OUT/kernels.json"
+}
 bench_micro() {
   local program found=0
   for program in "$BIN"/bench/*; do
@@ -267,7 +272,7 @@ bench_one() {
       echo
       "$BIN/cairn-bench" put --plane stream --save "$OUT/stream-put.json"
       ;;
-    replay | rss | llama | placement | ablation | union | sim | micro | instructions) "bench_$1" ;;
+    replay | rss | llama | placement | ablation | union | sim | kernels | micro | instructions) "bench_$1" ;;
   esac
 }
 

@@ -26,7 +26,7 @@ if [[ $what == test ]]; then
     die "a test failed" "ctest --test-dir $dir -R NAME --output-on-failure"
   finish "All tests passed on the GPU."
 else
-  for bench in "$dir"/bin/bench/*; do
+  for bench in "$dir"/bin/kernels/*; do
     step "$(basename "$bench")"
     "$bench"
   done
