@@ -13,6 +13,7 @@ LAYERS = {
     "model": ("base",),
     "trace": ("base",),
     "tier": ("base",),
+    "codec": ("base",),
     "placement": ("base", "policy"),
     "policy": ("base",),
     "solver": ("base",),
@@ -44,6 +45,7 @@ THIRD_PARTY = {
     "gmock/": (),
     "rapidcheck": (),
     "benchmark/": (),
+    "zstd.h": (),
     # The lower layers see no socket.
     "sys/socket.h": ("libcache/transport/", "libcache/connector/", "services/"),
     "sys/un.h": ("libcache/transport/", "libcache/connector/", "services/"),

@@ -10,7 +10,7 @@ packages() {
       echo g++ cmake ninja-build ccache git pkg-config libboost1.81-dev librocksdb-dev \
         libprotobuf-dev protobuf-compiler libssl-dev libspdlog-dev libcli11-dev libexpected-dev \
         prometheus-cpp-dev libxxhash-dev nlohmann-json3-dev zlib1g-dev libgtest-dev \
-        librapidcheck-dev libbenchmark-dev
+        librapidcheck-dev libbenchmark-dev libzstd-dev
       ;;
     # llvm-14 has the symbolizer: without it a sanitizer's report has no line numbers. The browser
     # is the one without windows, which is a quarter smaller.
