@@ -7,7 +7,11 @@
 #include "libcache/base/check.h"
 #include "libcache/base/digest.h"
 #include "libcache/base/endian.h"
+#include "libcache/codec/cachegen.h"
 #include "libcache/codec/exponent_split.h"
+#include "libcache/codec/int8_column.h"
+#include "libcache/codec/kivi.h"
+#include "libcache/codec/row_quant.h"
 
 namespace cairn {
 namespace {
@@ -23,7 +27,9 @@ tl::unexpected<Error> Corrupt(const char* what) {
 }  // namespace
 
 std::span<const Codec* const> Codecs() {
-  static const std::array<const Codec*, 1> all = {&ExponentSplitCodec()};
+  static const std::array<const Codec*, 7> all = {
+      &ExponentSplitCodec(), &Int8ColumnCodec(), &Fp8KvCodec(),   &Int8KvCodec(),
+      &Kivi2Codec(),         &Kivi4Codec(),      &CacheGenCodec()};
   return all;
 }
 

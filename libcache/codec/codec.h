@@ -51,8 +51,8 @@ struct CodecShape {
 inline constexpr std::uint64_t kMaxCodecBytes = std::uint64_t{1} << 40U;
 
 /// One way to make an object smaller. Stateless, pure, thread-safe: the same bytes give the same
-/// frame on every machine and from every instruction set. None allocates more than a few hundred
-/// KiB beside what the caller hands in, whatever a frame claims.
+/// frame on every machine and from every instruction set. None allocates more than 16 MiB beside
+/// what the caller hands in, whatever a frame claims.
 class Codec {
  public:
   virtual ~Codec() = default;

@@ -11,23 +11,24 @@
 #include "libcache/base/endian.h"
 #include "libcache/codec/planes.h"
 #include "libcache/codec/rans.h"
+#include "libcache/codec/sections.h"
 
 namespace cairn {
 namespace {
 
 using internal::BestPlaneKernels;
 using internal::kMaxPlanes;
+using internal::Padded;
 using internal::PlaneKind;
 using internal::PlanesOf;
+using internal::SectionReader;
+using internal::SectionWriter;
 
 constexpr std::size_t kChunkBytes = 128 * kKiB;
 constexpr std::size_t kPrefixBytes = 8;  // Bytes of a chunk, number of chunks.
 constexpr std::size_t kChunkHeaderBytes = 8;
 
 enum class PlaneMode : std::uint8_t { kRaw = 0, kConstant = 1, kRans = 2 };
-
-// ---- How a chunk is best read, from a sample
-// --------------------------------------------------------
 
 constexpr std::size_t kSamples = 1024;
 constexpr std::size_t kRunElements = 32;
@@ -117,40 +118,16 @@ ChunkGuess BestGuess(Element element, std::span<const std::byte> chunk) {
   return best;
 }
 
-// ---- Chunks
-// -----------------------------------------------------------------------------------------
-
-/// Sections begin at multiples of four bytes, as threads of a GPU read them.
-constexpr std::size_t Padded(std::size_t bytes) { return (bytes + 3) / 4 * 4; }
-
-constexpr std::size_t MaxChunkBytes(std::size_t raw) {
-  return kChunkHeaderBytes + raw + 4 * (kMaxPlanes + 1);
-}
+/// Header and padding; a plane is never longer than its bytes.
+constexpr std::size_t kMostAroundChunk = kChunkHeaderBytes + 4 * (kMaxPlanes + 1);
 
 struct Buffers {
   alignas(64) std::array<std::uint8_t, kChunkBytes> planes;
   alignas(64) std::array<std::byte, RansMaxBytes(kChunkBytes)> stream;
 };
 
-/// Appends to room that is known to suffice.
-class Writer {
- public:
-  explicit Writer(std::span<std::byte> out) : out_(out) {}
-  void Put(const void* bytes, std::size_t size) {
-    CAIRN_CHECK(Padded(size) <= out_.size() - at_);
-    std::memcpy(out_.data() + at_, bytes, size);
-    std::memset(out_.data() + at_ + size, 0, Padded(size) - size);
-    at_ += Padded(size);
-  }
-  [[nodiscard]] std::size_t at() const { return at_; }
-
- private:
-  std::span<std::byte> out_;
-  std::size_t at_ = 0;
-};
-
 PlaneMode EncodePlane(std::span<const std::uint8_t> plane, bool coded, Buffers& buffers,
-                      Writer& writer) {
+                      SectionWriter& writer) {
   if (coded && !plane.empty()) {
     const RansCounts counts = CountBytes(plane);
     if (counts[plane.front()] == plane.size()) {
@@ -158,14 +135,9 @@ PlaneMode EncodePlane(std::span<const std::uint8_t> plane, bool coded, Buffers& 
       return PlaneMode::kConstant;
     }
     const RansModel model = RansModel::Of(counts);
-    std::array<std::byte, 32 + 512> stored;
-    const std::size_t model_bytes = model.StoredBytes();
-    model.Store(stored);
-    const auto bytes = static_cast<std::uint32_t>(RansEncoder(model).Encode(plane, buffers.stream));
-    if (4 + model_bytes + Padded(bytes) < plane.size()) {
-      writer.Put(&bytes, 4);
-      writer.Put(stored.data(), model_bytes);
-      writer.Put(buffers.stream.data(), bytes);
+    const std::size_t bytes = RansEncoder(model).Encode(plane, buffers.stream);
+    if (4 + model.StoredBytes() + Padded(bytes) < plane.size()) {
+      internal::PutRans(model, std::span(buffers.stream).first(bytes), writer);
       return PlaneMode::kRans;
     }
   }
@@ -183,7 +155,7 @@ std::size_t EncodeChunk(Element element, std::span<const std::byte> raw, Buffers
   }
   const std::size_t planes = PlanesOf(guess.kind);
   const std::size_t elements = raw.size() / planes;
-  Writer writer(out);
+  SectionWriter writer(out);
   std::array<std::uint8_t, kChunkHeaderBytes> header{};
   header[0] = static_cast<std::uint8_t>(guess.kind);
   writer.Put(header.data(), header.size());
@@ -202,34 +174,9 @@ std::size_t EncodeChunk(Element element, std::span<const std::byte> raw, Buffers
   return writer.at();
 }
 
-/// Takes sections off the front of a chunk; after a failure all that follow fail too.
-class Reader {
- public:
-  explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes) {}
-  /// Null if there is less left, or the padding is not zero.
-  const std::byte* Take(std::size_t size) {
-    if (Padded(size) > bytes_.size() ||
-        std::any_of(bytes_.begin() + static_cast<std::ptrdiff_t>(size),
-                    bytes_.begin() + static_cast<std::ptrdiff_t>(Padded(size)),
-                    [](std::byte byte) { return byte != std::byte{0}; })) {
-      bytes_ = {};
-      failed_ = true;
-      return nullptr;
-    }
-    const std::byte* const taken = bytes_.data();
-    bytes_ = bytes_.subspan(Padded(size));
-    return taken;
-  }
-  [[nodiscard]] std::span<const std::byte> left() const { return bytes_; }
-  [[nodiscard]] bool Done() const { return !failed_ && bytes_.empty(); }
-
- private:
-  std::span<const std::byte> bytes_;
-  bool failed_ = false;
-};
-
 /// Where the plane's bytes are afterwards: in `room`, or in the chunk itself. Null if damaged.
-const std::uint8_t* DecodePlane(std::uint8_t mode, Reader& reader, std::span<std::uint8_t> room) {
+const std::uint8_t* DecodePlane(std::uint8_t mode, SectionReader& reader,
+                                std::span<std::uint8_t> room) {
   if (mode == static_cast<std::uint8_t>(PlaneMode::kRaw)) {
     return reinterpret_cast<const std::uint8_t*>(reader.Take(room.size()));
   }
@@ -241,28 +188,13 @@ const std::uint8_t* DecodePlane(std::uint8_t mode, Reader& reader, std::span<std
     std::fill(room.begin(), room.end(), std::to_integer<std::uint8_t>(*value));
     return room.data();
   }
-  if (mode != static_cast<std::uint8_t>(PlaneMode::kRans)) {
-    return nullptr;
-  }
-  const std::byte* const size = reader.Take(4);
-  if (size == nullptr) {
-    return nullptr;
-  }
-  const auto bytes = LoadLe<std::uint32_t>({size, 4}, 0);
-  const auto model = RansModel::Load(reader.left());
-  if (!model || reader.Take(model->StoredBytes()) == nullptr) {
-    return nullptr;
-  }
-  const std::byte* const stream = reader.Take(bytes);
-  if (stream == nullptr || !RansDecoder(*model).Decode({stream, bytes}, room)) {
-    return nullptr;
-  }
-  return room.data();
+  const bool coded = mode == static_cast<std::uint8_t>(PlaneMode::kRans);
+  return coded && internal::TakeRans(reader, room) ? room.data() : nullptr;
 }
 
 Status DecodeChunk(std::span<const std::byte> chunk, Buffers& buffers, std::span<std::byte> out) {
   const auto corrupt = [] { return Fail(ErrorCode::kCorrupt, "a chunk of a frame is damaged"); };
-  Reader reader(chunk);
+  SectionReader reader(chunk);
   const std::byte* const head = reader.Take(kChunkHeaderBytes);
   if (head == nullptr || std::to_integer<std::size_t>(head[0]) >= internal::kPlaneKinds ||
       (head[5] | head[6] | head[7]) != std::byte{0}) {
@@ -289,9 +221,6 @@ Status DecodeChunk(std::span<const std::byte> chunk, Buffers& buffers, std::span
   return {};
 }
 
-// ---- The codec
-// --------------------------------------------------------------------------------------
-
 class ExponentSplit final : public Codec {
  public:
   [[nodiscard]] CodecId id() const override { return CodecId::kExponentSplit; }
@@ -302,7 +231,7 @@ class ExponentSplit final : public Codec {
 
   [[nodiscard]] std::uint64_t MaxPayloadBytes(const CodecShape&,
                                               std::uint64_t raw_bytes) const override {
-    return kPrefixBytes + raw_bytes + Chunks(raw_bytes) * (4 + MaxChunkBytes(0));
+    return kPrefixBytes + raw_bytes + Chunks(raw_bytes) * (4 + kMostAroundChunk);
   }
 
   std::size_t EncodePayload(const CodecShape& shape, std::span<const std::byte> raw,

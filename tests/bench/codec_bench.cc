@@ -109,24 +109,27 @@ Yardsticks Measure(const Data& data) {
   return found;
 }
 
-void Report(benchmark::State& state, const Data& data, double peer) {
-  const auto bytes = static_cast<double>(data.raw.size());
-  state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(data.raw.size()));
-  const auto per_second = [&](double yardstick) {
-    return benchmark::Counter(bytes / yardstick, benchmark::Counter::kIsIterationInvariantRate);
-  };
-  state.counters["of_memcpy"] = per_second(data.yardsticks.copy);
-  state.counters["of_zstd1"] = per_second(peer);
+/// Runs `work` and reports its speed as such and in parts of the yardsticks'.
+template <class Work>
+void Run(benchmark::State& state, const Data& data, double peer, const Work& work) {
+  const double start = Now();
+  for (auto _ : state) {
+    work();
+    benchmark::ClobberMemory();
+  }
+  const double bytes =
+      static_cast<double>(state.iterations()) * static_cast<double>(data.raw.size());
+  const double speed = bytes / (Now() - start);
+  state.counters["GB/s"] = speed / 1e9;
+  state.counters["of_memcpy"] = speed / data.yardsticks.copy;
+  state.counters["of_zstd1"] = speed / peer;
 }
 
 void BM_Encode(benchmark::State& state, const Codec* codec, const Data* data) {
   std::vector<std::byte> frame(MaxEncodedBytes(*codec, data->shape, data->raw.size()).value());
   std::size_t bytes = 0;
-  for (auto _ : state) {
-    bytes = Encode(*codec, data->shape, data->raw, frame).value();
-    benchmark::ClobberMemory();
-  }
-  Report(state, *data, data->yardsticks.zstd_encode);
+  Run(state, *data, data->yardsticks.zstd_encode,
+      [&] { bytes = Encode(*codec, data->shape, data->raw, frame).value(); });
   state.counters["size"] = static_cast<double>(bytes) / static_cast<double>(data->raw.size());
   state.counters["zstd1_size"] = data->yardsticks.zstd_ratio;
 }
@@ -135,14 +138,9 @@ void BM_Decode(benchmark::State& state, const Codec* codec, const Data* data) {
   std::vector<std::byte> frame(MaxEncodedBytes(*codec, data->shape, data->raw.size()).value());
   frame.resize(Encode(*codec, data->shape, data->raw, frame).value());
   std::vector<std::byte> out(data->raw.size());
-  for (auto _ : state) {
-    CAIRN_CHECK(Decode(frame, out).has_value());
-    benchmark::ClobberMemory();
-  }
-  if (codec->fidelity() == Fidelity::kLossless) {
-    CAIRN_CHECK(out == data->raw);
-  }
-  Report(state, *data, data->yardsticks.zstd_decode);
+  Run(state, *data, data->yardsticks.zstd_decode,
+      [&] { CAIRN_CHECK(Decode(frame, out).has_value()); });
+  CAIRN_CHECK(codec->fidelity() == Fidelity::kLossy || out == data->raw);
 }
 
 std::vector<Data> MakeData() {

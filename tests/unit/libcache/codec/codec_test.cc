@@ -122,7 +122,10 @@ TEST(CodecTest, ShapesThatDoNotFitAreRefused) {
 // A frame of today can be read tomorrow: these change only with the version in the header.
 TEST(CodecTest, TheFormatsStay) {
   const std::map<std::string, std::uint64_t, std::less<>> golden = {
-      {"exponent_split", 0x42DD09A790833A0C}};
+      {"exponent_split", 0x42DD09A790833A0C}, {"int8_column", 0xCF33A62549F1A66C},
+      {"fp8_kv", 0x383A69D3DBDCB2A5},         {"int8_kv", 0xC5A62497D779170A},
+      {"kivi2", 0xD40AE76D17DCDF67},          {"kivi4", 0xB16F802B97E8EA61},
+      {"cachegen", 0x1CD7489BD99CE8B7}};
   const auto raw = Values(kShape.Bytes());
   for (const Codec* codec : Codecs()) {
     const auto it = golden.find(codec->name());
