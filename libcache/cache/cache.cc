@@ -40,6 +40,9 @@ Status Cache::Config::Validate() const {
   if (cold_read_threads < 1 || cold_read_threads > 256) {
     return Fail(ErrorCode::kInvalidArgument, "cold_read_threads: must be between 1 and 256");
   }
+  if (const auto rules = CodecRules::Parse(cold_codecs); !rules) {
+    return Fail(ErrorCode::kInvalidArgument, "cold_codecs: " + rules.error().message);
+  }
   return {};
 }
 
@@ -86,6 +89,7 @@ Result<std::unique_ptr<Cache>> Cache::Open(const Config& config, std::unique_ptr
         [raw](const ColdWriter::Entry& entry, const Result<ColdLocation>& location) {
           return raw->OnColdWritten(entry, location);
         });
+    cache->cold_->SetCodecs([raw](const PrefixKey& seed) { return raw->CodecOf(seed); });
     cache->cold_->SetGoneListener([raw](std::span<const ColdGone> gone) { raw->OnColdGone(gone); });
   }
   return cache;
@@ -94,6 +98,7 @@ Result<std::unique_ptr<Cache>> Cache::Open(const Config& config, std::unique_ptr
 Cache::Cache(const Config& config, std::unique_ptr<ColdTier> cold, std::unique_ptr<Arena> arena,
              std::unique_ptr<EvictionPolicy> policy, std::unique_ptr<Planner> planner)
     : config_(config),
+      cold_codecs_(CodecRules::Parse(config.cold_codecs).value()),  // Validated.
       cold_(std::move(cold)),
       arena_(std::move(arena)),
       planner_(std::move(planner)),
@@ -257,6 +262,7 @@ NamespaceId Cache::AddNamespace(const NamespaceSpec& spec, const PrefixKey& seed
   NamespaceState state;
   state.spec = spec;
   state.seed = seed;
+  state.codec = cold_codecs_.For(spec.model);
   state.root = index_.InsertRoot(seed, static_cast<std::uint16_t>(id));
   namespaces_.push_back(std::move(state));
   namespace_by_seed_.emplace(seed, id);

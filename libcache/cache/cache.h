@@ -19,6 +19,7 @@
 #include "libcache/cache/host_tier.h"
 #include "libcache/cache/trie_placement.h"
 #include "libcache/cache/types.h"
+#include "libcache/codec/codec_rules.h"
 #include "libcache/index/prefix_index.h"
 #include "libcache/model/prefix_key.h"
 #include "libcache/placement/planner.h"
@@ -57,6 +58,8 @@ class Cache {
     std::uint64_t cold_queue_bytes = 0;
     std::chrono::milliseconds cold_flush_every{2'000};
     int cold_read_threads = 2;
+    /// How objects are stored on the cold tier: CodecRules.
+    std::string cold_codecs = "none";
     TenantKey tenant_key;
     const Clock* clock = &SteadyClock::Instance();
 
@@ -226,6 +229,7 @@ class Cache {
     NamespaceSpec spec;
     PrefixKey seed;
     NodeId root = kNoId;
+    const Codec* codec = nullptr;  // For the cold tier; null: as they are.
     bool on_cold = false;  // The cold tier knows it, so what it holds of it can be recovered.
     // Moving averages that calibrate load-or-recompute; start values in cache_read.cc.
     double recompute_us_per_token = 0;
@@ -339,6 +343,8 @@ class Cache {
   void QueueDeferred() CAIRN_REQUIRES(mu_);
   void ForgetCold(ObjectId id) CAIRN_REQUIRES(mu_);
   [[nodiscard]] ObjectRecord RecordOf(ObjectId id) const CAIRN_REQUIRES(mu_);
+  /// Of a namespace, for the cold tier.
+  [[nodiscard]] const Codec* CodecOf(const PrefixKey& seed) const CAIRN_EXCLUDES(mu_);
 
   Result<NodeId> FindByHex(const std::string& key_hex) const CAIRN_REQUIRES(mu_);
   // What lies between the root and a node, the node included.
@@ -356,6 +362,7 @@ class Cache {
                   std::vector<ColdLocation>& cold_drops) CAIRN_REQUIRES(mu_);
 
   const Config config_;
+  const CodecRules cold_codecs_;
   const std::unique_ptr<ColdTier> cold_;
   const std::unique_ptr<Arena> arena_;
   const std::unique_ptr<Planner> planner_;  // Null where trie_ plans.

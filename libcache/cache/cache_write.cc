@@ -344,6 +344,12 @@ ObjectRecord Cache::RecordOf(ObjectId id) const {
           .digest = {}};
 }
 
+const Codec* Cache::CodecOf(const PrefixKey& seed) const {
+  const MutexLock lock(mu_);
+  const auto it = namespace_by_seed_.find(seed);
+  return it == namespace_by_seed_.end() ? nullptr : namespaces_[it->second].codec;
+}
+
 bool Cache::QueueForCold(ObjectId id, const std::shared_ptr<Completion>& durable) {
   if (writer_ == nullptr) {
     return false;

@@ -51,7 +51,8 @@ const Codec* FindCodec(std::string_view name) {
   return nullptr;
 }
 
-std::uint64_t FrameChecksum(std::span<const std::byte> header, std::span<const std::byte> payload) {
+std::uint64_t CodecFrameChecksum(std::span<const std::byte> header,
+                                 std::span<const std::byte> payload) {
   Digester digester;
   digester.Update(header.first(kChecksumOffset));
   digester.Update(payload);
@@ -66,7 +67,7 @@ Result<std::uint64_t> MaxEncodedBytes(const Codec& codec, const CodecShape& shap
   if (const Status fits = codec.Check(shape, raw_bytes); !fits) {
     return Fail(fits.error());
   }
-  return kFrameHeaderBytes + codec.MaxPayloadBytes(shape, raw_bytes);
+  return kCodecFrameBytes + codec.MaxPayloadBytes(shape, raw_bytes);
 }
 
 Result<std::size_t> Encode(const Codec& codec, const CodecShape& shape,
@@ -79,9 +80,9 @@ Result<std::size_t> Encode(const Codec& codec, const CodecShape& shape,
     return Fail(ErrorCode::kInvalidArgument, "the room for a codec frame is too small");
   }
   const std::size_t payload_bytes =
-      codec.EncodePayload(shape, raw, out.subspan(kFrameHeaderBytes, *most - kFrameHeaderBytes));
-  CAIRN_CHECK(kFrameHeaderBytes + payload_bytes <= *most);
-  const std::span<std::byte> header = out.first(kFrameHeaderBytes);
+      codec.EncodePayload(shape, raw, out.subspan(kCodecFrameBytes, *most - kCodecFrameBytes));
+  CAIRN_CHECK(kCodecFrameBytes + payload_bytes <= *most);
+  const std::span<std::byte> header = out.first(kCodecFrameBytes);
   StoreLe(header, 0, kMagic);
   StoreLe(header, 4, kVersion);
   StoreLe(header, 6, static_cast<std::uint16_t>(codec.id()));
@@ -92,12 +93,12 @@ Result<std::size_t> Encode(const Codec& codec, const CodecShape& shape,
   StoreLe(header, 24, std::uint64_t{raw.size()});
   StoreLe(header, 32, std::uint64_t{payload_bytes});
   StoreLe(header, kChecksumOffset,
-          FrameChecksum(header, out.subspan(kFrameHeaderBytes, payload_bytes)));
-  return kFrameHeaderBytes + payload_bytes;
+          CodecFrameChecksum(header, out.subspan(kCodecFrameBytes, payload_bytes)));
+  return kCodecFrameBytes + payload_bytes;
 }
 
-Result<FrameHeader> ParseFrame(std::span<const std::byte> frame) {
-  if (frame.size() < kFrameHeaderBytes || LoadLe<std::uint32_t>(frame, 0) != kMagic) {
+Result<CodecFrame> ParseCodecFrame(std::span<const std::byte> frame) {
+  if (frame.size() < kCodecFrameBytes || LoadLe<std::uint32_t>(frame, 0) != kMagic) {
     return Corrupt("is short or has another magic");
   }
   if (const auto version = LoadLe<std::uint16_t>(frame, 4); version != kVersion) {
@@ -108,18 +109,18 @@ Result<FrameHeader> ParseFrame(std::span<const std::byte> frame) {
   if (element > static_cast<std::uint32_t>(Element::kBF16)) {
     return Corrupt("has elements of an unknown type");
   }
-  FrameHeader header{.codec = FindCodec(static_cast<CodecId>(id)),
-                     .shape = {.element = static_cast<Element>(element),
-                               .matrices = LoadLe<std::uint32_t>(frame, 12),
-                               .rows = LoadLe<std::uint32_t>(frame, 16),
-                               .columns = LoadLe<std::uint32_t>(frame, 20)},
-                     .raw_bytes = LoadLe<std::uint64_t>(frame, 24),
-                     .payload_bytes = LoadLe<std::uint64_t>(frame, 32),
-                     .checksum = LoadLe<std::uint64_t>(frame, kChecksumOffset)};
+  CodecFrame header{.codec = FindCodec(static_cast<CodecId>(id)),
+                    .shape = {.element = static_cast<Element>(element),
+                              .matrices = LoadLe<std::uint32_t>(frame, 12),
+                              .rows = LoadLe<std::uint32_t>(frame, 16),
+                              .columns = LoadLe<std::uint32_t>(frame, 20)},
+                    .raw_bytes = LoadLe<std::uint64_t>(frame, 24),
+                    .payload_bytes = LoadLe<std::uint64_t>(frame, 32),
+                    .checksum = LoadLe<std::uint64_t>(frame, kChecksumOffset)};
   if (header.codec == nullptr) {
     return Fail(ErrorCode::kUnsupported, "a frame of the unknown codec " + std::to_string(id));
   }
-  if (header.payload_bytes != frame.size() - kFrameHeaderBytes ||
+  if (header.payload_bytes != frame.size() - kCodecFrameBytes ||
       header.raw_bytes > kMaxCodecBytes) {
     return Corrupt("has sizes that disagree");
   }
@@ -130,15 +131,15 @@ Result<FrameHeader> ParseFrame(std::span<const std::byte> frame) {
 }
 
 Status Decode(std::span<const std::byte> frame, std::span<std::byte> out) {
-  const auto header = ParseFrame(frame);
+  const auto header = ParseCodecFrame(frame);
   if (!header) {
     return Fail(header.error());
   }
   if (header->raw_bytes != out.size()) {
     return Corrupt("is of an object of another size");
   }
-  const auto payload = frame.subspan(kFrameHeaderBytes);
-  if (FrameChecksum(frame.first(kFrameHeaderBytes), payload) != header->checksum) {
+  const auto payload = frame.subspan(kCodecFrameBytes);
+  if (CodecFrameChecksum(frame.first(kCodecFrameBytes), payload) != header->checksum) {
     return Corrupt("has a wrong checksum");
   }
   return header->codec->DecodePayload(header->shape, payload, out);

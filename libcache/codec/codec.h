@@ -82,9 +82,9 @@ const Codec* FindCodec(std::string_view name);
 
 /// A frame is a header of 48 bytes and a payload; docs/formats/codecs.md. It says all that decoding
 /// needs, and has a checksum.
-inline constexpr std::size_t kFrameHeaderBytes = 48;
+inline constexpr std::size_t kCodecFrameBytes = 48;
 
-struct FrameHeader {
+struct CodecFrame {
   const Codec* codec = nullptr;
   CodecShape shape;
   std::uint64_t raw_bytes = 0;
@@ -103,14 +103,15 @@ Result<std::size_t> Encode(const Codec& codec, const CodecShape& shape,
 
 /// Reads the header of a frame that is all of `frame`. The payload is not touched.
 /// Errors: kCorrupt (length, magic, sizes, shape), kUnsupported (a newer version, unknown codec).
-Result<FrameHeader> ParseFrame(std::span<const std::byte> frame);
+Result<CodecFrame> ParseCodecFrame(std::span<const std::byte> frame);
 
 /// Decodes into `out`, whose size must be the frame's raw_bytes.
-/// Errors: those of ParseFrame; kCorrupt also for a wrong size, checksum or payload. `out` then
-/// holds anything.
+/// Errors: those of ParseCodecFrame; kCorrupt also for a wrong size, checksum or payload. `out`
+/// then holds anything.
 Status Decode(std::span<const std::byte> frame, std::span<std::byte> out);
 
 /// For those who make frames by hand: the checksum of a header's first 40 bytes and a payload.
-std::uint64_t FrameChecksum(std::span<const std::byte> header, std::span<const std::byte> payload);
+std::uint64_t CodecFrameChecksum(std::span<const std::byte> header,
+                                 std::span<const std::byte> payload);
 
 }  // namespace cairn

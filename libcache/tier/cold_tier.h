@@ -13,6 +13,8 @@
 
 namespace cairn {
 
+class Codec;
+
 /// Identity of one object, stored beside its bytes and checked when they come back.
 struct ObjectRecord {
   PrefixKey key;
@@ -44,6 +46,7 @@ struct ColdStats {
   std::uint64_t live_bytes = 0;  ///< Payload of objects that can still be read.
   std::uint64_t objects = 0;
   std::uint64_t written_bytes = 0;         ///< Payload accepted since start.
+  std::uint64_t encoded_bytes = 0;         ///< What a codec made of it; equal without one.
   std::uint64_t device_written_bytes = 0;  ///< As the store counts them, compaction included.
   std::uint64_t read_bytes = 0;
   std::uint64_t checksum_failures = 0;
@@ -77,6 +80,13 @@ class ColdTier {
   /// Namespaces are needed to make sense of recovered objects.
   virtual Status PutNamespace(const PrefixKey& seed, const std::string& canonical) = 0;
   virtual std::vector<std::pair<PrefixKey, std::string>> Namespaces() = 0;
+
+  /// How objects of a namespace, by its seed, are made smaller from now on; null: not at all. Only
+  /// lossless codecs, since Read gives back what was written. Asked in Write, on its thread and
+  /// without any lock of the tier held. Objects stored before are read as they are.
+  using CodecOf = std::function<const Codec*(const PrefixKey& seed)>;
+  /// Set before the first Write. A tier may ignore it.
+  virtual void SetCodecs(CodecOf codec_of) { static_cast<void>(codec_of); }
 
   /// Stores a copy. `cookie` names the object to the listener. Not durable until Flush.
   /// Errors: kNoSpace (cap or disk), kIo (then the object may or may not be there after a

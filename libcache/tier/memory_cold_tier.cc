@@ -84,6 +84,7 @@ Result<ColdLocation> MemoryColdTier::Write(const ObjectRecord& record,
         .record = record, .bytes = {bytes.begin(), bytes.end()}, .cookie = cookie};
     stats_.live_bytes += bytes.size();
     stats_.written_bytes += bytes.size();
+    stats_.encoded_bytes += bytes.size();
     stats_.device_written_bytes += bytes.size();
   }
   if (!gone.empty() && listener_) {

@@ -220,18 +220,15 @@ Status SsdDatabase::PutHeader(std::string_view key, std::span<const std::byte> v
       "writing header");
 }
 
-Status SsdDatabase::GetHeader(std::string_view key, std::span<std::byte> value) {
+Result<std::vector<std::byte>> SsdDatabase::GetHeader(std::string_view key) {
   rocksdb::PinnableSlice found;
   const auto status =
       impl_->db->Get(ScanOptions(), impl_->handles[kObjectsFamily], AsSlice(key), &found);
   if (!status.ok()) {
-    return FromRocks(status, "reading header");
+    return Fail(FromRocks(status, "reading header").error());
   }
-  if (found.size() != value.size()) {
-    return Fail(ErrorCode::kCorrupt, "header of another length");
-  }
-  std::memcpy(value.data(), found.data(), value.size());
-  return {};
+  const auto bytes = AsBytes(found);
+  return std::vector<std::byte>(bytes.begin(), bytes.end());
 }
 
 Status SsdDatabase::DeleteHeader(std::string_view key) {

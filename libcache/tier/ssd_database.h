@@ -63,7 +63,7 @@ class SsdDatabase {
   Status GetChunkUnchecked(ObjectKind kind, ColdLocation location, std::uint32_t chunk,
                            std::span<std::byte> head, std::span<std::byte> body);
   Status PutHeader(std::string_view key, std::span<const std::byte> value);
-  Status GetHeader(std::string_view key, std::span<std::byte> value);
+  Result<std::vector<std::byte>> GetHeader(std::string_view key);
   Status DeleteHeader(std::string_view key);
   /// All headers, in the order of their keys; payload is not read.
   Status VisitHeaders(const HeaderVisitor& visit);

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::uint32_t kMagic = 0x44535343;  // "CSSD"
 constexpr std::uint16_t kHeaderVersion = 1;
+constexpr std::uint16_t kFramedVersion = 2;  // Programs that know 1 only skip such objects.
 constexpr std::size_t kChecksumOffset = kSsdHeaderBytes - 8;
 
 void StoreBigEndian(char* target, std::uint32_t value) {
@@ -72,7 +73,7 @@ SsdHeaderBytes EncodeHeader(const SsdHeader& header) {
   SsdHeaderBytes bytes{};
   const std::span<std::byte> out(bytes);
   StoreLe(out, 0, kMagic);
-  StoreLe(out, 4, kHeaderVersion);
+  StoreLe(out, 4, header.framed ? kFramedVersion : kHeaderVersion);
   StoreLe(out, 6, static_cast<std::uint8_t>(header.record.kind));
   StoreLe(out, 8, header.record.position);
   StoreLe(out, 12, header.chunk_bytes);
@@ -101,7 +102,9 @@ Result<SsdHeader> DecodeHeader(std::span<const std::byte> bytes) {
   header.record.position = LoadLe<std::uint32_t>(bytes, 8);
   header.chunk_bytes = LoadLe<std::uint32_t>(bytes, 12);
   header.record.bytes = LoadLe<std::uint64_t>(bytes, 16);
-  if (LoadLe<std::uint16_t>(bytes, 4) != kHeaderVersion ||
+  const auto version = LoadLe<std::uint16_t>(bytes, 4);
+  header.framed = version == kFramedVersion;
+  if ((version != kHeaderVersion && version != kFramedVersion) ||
       kind > static_cast<std::uint8_t>(ObjectKind::kCheckpoint) ||
       header.chunk_bytes != kSsdChunkBytes || header.record.bytes == 0 ||
       header.record.bytes > MaxObjectBytes()) {
@@ -116,6 +119,43 @@ Result<SsdHeader> DecodeHeader(std::span<const std::byte> bytes) {
   header.location = {.segment = LoadLe<std::uint32_t>(bytes, 136),
                      .ordinal = LoadLe<std::uint32_t>(bytes, 140)};
   return header;
+}
+
+std::vector<std::byte> EncodeObject(const SsdObject& object) {
+  const SsdHeaderBytes header = EncodeHeader(object.header);
+  const auto sizes = std::as_bytes(std::span(object.frames));
+  std::vector<std::byte> bytes(header.size() + (object.header.framed ? sizes.size() + 8 : 0));
+  std::copy(header.begin(), header.end(), bytes.begin());
+  if (object.header.framed) {
+    std::copy(sizes.begin(), sizes.end(), bytes.begin() + kSsdHeaderBytes);
+    StoreLe(std::span(bytes), bytes.size() - 8, DigestOf(sizes).low);
+  }
+  return bytes;
+}
+
+Result<SsdObject> DecodeObject(std::span<const std::byte> bytes) {
+  const auto header = DecodeHeader(bytes.first(std::min(bytes.size(), kSsdHeaderBytes)));
+  if (!header) {
+    return Fail(header.error());
+  }
+  SsdObject object{.header = *header, .frames = {}};
+  const auto rest = bytes.subspan(kSsdHeaderBytes);
+  if (!header->framed) {
+    return rest.empty() ? Result<SsdObject>(object)
+                        : Fail(ErrorCode::kCorrupt, "object header of another length");
+  }
+  const std::size_t chunks = ChunkCount(header->record.bytes, header->chunk_bytes);
+  if (rest.size() != 4 * chunks + 8 ||
+      DigestOf(rest.first(4 * chunks)).low != LoadLe<std::uint64_t>(rest, 4 * chunks)) {
+    return Fail(ErrorCode::kCorrupt, "sizes of frames fail their checksum");
+  }
+  for (std::size_t i = 0; i < chunks; ++i) {
+    object.frames.push_back(LoadLe<std::uint32_t>(rest, 4 * i));
+    if (object.frames.back() >= header->chunk_bytes) {
+      return Fail(ErrorCode::kCorrupt, "a frame longer than its chunk");
+    }
+  }
+  return object;
 }
 
 std::uint32_t ChunkCount(std::uint64_t bytes, std::uint32_t chunk_bytes) {

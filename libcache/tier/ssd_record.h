@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "libcache/base/result.h"
 #include "libcache/tier/cold_tier.h"
@@ -35,6 +36,14 @@ struct SsdHeader {
   ObjectRecord record;
   ColdLocation location;
   std::uint32_t chunk_bytes = kSsdChunkBytes;
+  bool framed = false;  ///< Chunks are frames of a codec, or as they are where that is no longer.
+};
+
+/// What the store knows of an object without its payload.
+struct SsdObject {
+  SsdHeader header;
+  /// Of a framed object: bytes of each chunk's frame, 0 where the chunk is stored as it is.
+  std::vector<std::uint32_t> frames;
 };
 
 SsdObjectKey ObjectKeyOf(ColdLocation location);
@@ -49,6 +58,12 @@ std::optional<std::uint32_t> SegmentOfKey(std::string_view key);
 SsdHeaderBytes EncodeHeader(const SsdHeader& header);
 /// Errors: kCorrupt on another length, magic, version, an impossible field or a wrong checksum.
 Result<SsdHeader> DecodeHeader(std::span<const std::byte> bytes);
+
+/// The header, and for framed objects the sizes of the frames (docs/formats/ssd.md). There are as
+/// many of these as the object has chunks.
+std::vector<std::byte> EncodeObject(const SsdObject& object);
+/// Errors: kCorrupt, as DecodeHeader.
+Result<SsdObject> DecodeObject(std::span<const std::byte> bytes);
 
 /// Chunks of an object of `bytes` > 0 payload bytes; the last may be short.
 std::uint32_t ChunkCount(std::uint64_t bytes, std::uint32_t chunk_bytes);

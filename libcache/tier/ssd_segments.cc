@@ -31,7 +31,14 @@ std::optional<ColdLocation> SsdSegments::Reserve(std::uint64_t charge) {
 
 void SsdSegments::Charge(std::uint64_t bytes) { open_room_ -= std::min(open_room_, bytes); }
 
-void SsdSegments::Add(ColdLocation location, std::uint64_t bytes, std::uint32_t cookie) {
+void SsdSegments::Refund(std::uint32_t segment, std::uint64_t bytes) {
+  if (open_ == segment) {
+    open_room_ += bytes;
+  }
+}
+
+void SsdSegments::Add(ColdLocation location, std::uint64_t bytes, std::uint32_t cookie,
+                      bool framed) {
   CAIRN_CHECK(bytes > 0 && location.ordinal < kSsdMaxOrdinals);
   Segment& segment = segments_[location.segment];
   if (segment.entries.size() <= location.ordinal) {
@@ -39,7 +46,7 @@ void SsdSegments::Add(ColdLocation location, std::uint64_t bytes, std::uint32_t 
   }
   Entry& entry = segment.entries[location.ordinal];
   CAIRN_CHECK(entry.bytes == 0);
-  entry = {.bytes = bytes, .cookie = cookie};
+  entry = {.bytes = bytes, .cookie = cookie, .framed = framed};
   segment.live_bytes += bytes;
   totals_.live_bytes += bytes;
   ++totals_.objects;
@@ -49,6 +56,10 @@ bool SsdSegments::Holds(ColdLocation location) const {
   const auto it = segments_.find(location.segment);
   return it != segments_.end() && location.ordinal < it->second.entries.size() &&
          it->second.entries[location.ordinal].bytes != 0;
+}
+
+bool SsdSegments::Framed(ColdLocation location) const {
+  return Holds(location) && segments_.at(location.segment).entries[location.ordinal].framed;
 }
 
 void SsdSegments::Hit(ColdLocation location) {

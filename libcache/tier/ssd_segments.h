@@ -35,10 +35,13 @@ class SsdSegments {
   std::optional<ColdLocation> Reserve(std::uint64_t charge);
   /// Counts bytes that belong to no object against the open segment.
   void Charge(std::uint64_t bytes);
-  /// Makes a reserved, or recovered, object known.
-  void Add(ColdLocation location, std::uint64_t bytes, std::uint32_t cookie);
+  /// Gives bytes back that an object of `segment` reserved and did not take.
+  void Refund(std::uint32_t segment, std::uint64_t bytes);
+  /// Makes a reserved, or recovered, object known. `framed`: see SsdHeader.
+  void Add(ColdLocation location, std::uint64_t bytes, std::uint32_t cookie, bool framed = false);
 
   [[nodiscard]] bool Holds(ColdLocation location) const;
+  [[nodiscard]] bool Framed(ColdLocation location) const;
   void Hit(ColdLocation location);
   /// False when it was not there.
   bool Drop(ColdLocation location);
@@ -57,6 +60,7 @@ class SsdSegments {
   struct Entry {
     std::uint64_t bytes = 0;  ///< 0: never written, dropped, or not recovered.
     std::uint32_t cookie = 0;
+    bool framed = false;
   };
   struct Segment {
     std::vector<Entry> entries;  ///< By ordinal.

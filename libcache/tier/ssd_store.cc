@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "libcache/base/check.h"
+#include "libcache/codec/codec.h"
 
 namespace cairn {
 namespace {
@@ -22,10 +23,13 @@ constexpr auto kFlushPoll = std::chrono::milliseconds(1);
 std::string_view View(const SsdObjectKey& key) { return {key.data(), key.size()}; }
 std::string_view View(const SsdChunkKey& key) { return {key.data(), key.size()}; }
 
-/// What an object takes at most: payload, and per chunk a blob header and a reference, and per
-/// object the header twice, with the tables around them.
+// Below this a frame's header and model eat up what they save.
+constexpr std::size_t kLeastEncoded = 4 * kKiB;
+
+/// What an object takes at most: payload, and per chunk a blob header, a reference and the size of
+/// a frame, and per object the header twice, with the tables around them.
 std::uint64_t ChargeOf(std::uint64_t bytes) {
-  return bytes + 192 * std::uint64_t{ChunkCount(bytes, kSsdChunkBytes)} + 704;
+  return bytes + 196 * std::uint64_t{ChunkCount(bytes, kSsdChunkBytes)} + 712;
 }
 
 std::string NamespaceKey(const PrefixKey& seed) {
@@ -65,21 +69,22 @@ Status SsdStore::Recover(const Recovered& recovered) {
   auto visited =
       database_->VisitHeaders([&](std::string_view key, std::span<const std::byte> value) {
         const auto location = ParseObjectKey(key);
-        const auto header = DecodeHeader(value);
-        if (!location || !header || header->location != *location ||
+        const auto object = DecodeObject(value);
+        if (!location || !object || object->header.location != *location ||
             location->ordinal >= kSsdMaxOrdinals) {
           ++damaged;
           return;
         }
+        const SsdHeader& header = object->header;
         next_segment_ = std::max(next_segment_, location->segment + 1);
-        const auto cookie = recovered(header->record, *location);
+        const auto cookie = recovered(header.record, *location);
         if (!cookie) {
           unwanted.push_back(*location);
           return;
         }
         live.insert(location->segment);
         const MutexLock lock(mu_);
-        segments_.Add(*location, header->record.bytes, *cookie);
+        segments_.Add(*location, header.record.bytes, *cookie, header.framed);
       });
   {
     const MutexLock lock(mu_);
@@ -138,6 +143,9 @@ Result<ColdLocation> SsdStore::Write(const ObjectRecord& record, std::span<const
     return Fail(ErrorCode::kInternal, "Recover was not called");
   }
   const std::uint64_t charge = ChargeOf(bytes.size());
+  const Codec* const codec =
+      codec_of_ && bytes.size() >= kLeastEncoded ? codec_of_(record.seed) : nullptr;
+  CAIRN_CHECK(codec == nullptr || codec->fidelity() == Fidelity::kLossless);
   Status status = CheckWritable(charge);
   std::vector<ColdGone> gone;
   std::optional<ColdLocation> location;
@@ -149,11 +157,15 @@ Result<ColdLocation> SsdStore::Write(const ObjectRecord& record, std::span<const
         location = segments_.Reserve(charge);
       }
       if (location) {
-        status = StoreObject(*location, record, bytes);
+        const auto stored = StoreObject(*location, record, bytes, codec);
         const MutexLock lock(mu_);
-        if (status) {
-          segments_.Add(*location, bytes.size(), cookie);
+        if (stored) {
+          segments_.Add(*location, bytes.size(), cookie, codec != nullptr);
+          segments_.Refund(location->segment, bytes.size() - *stored);
           counts_.written_bytes += bytes.size();
+          counts_.encoded_bytes += *stored;
+        } else {
+          status = Fail(stored.error());
         }
       }
     }
@@ -170,26 +182,41 @@ Result<ColdLocation> SsdStore::Write(const ObjectRecord& record, std::span<const
   return *location;
 }
 
-Status SsdStore::StoreObject(ColdLocation location, const ObjectRecord& record,
-                             std::span<const std::byte> bytes) {
-  const SsdHeaderBytes header = EncodeHeader({.record = record, .location = location});
+Result<std::uint64_t> SsdStore::StoreObject(ColdLocation location, const ObjectRecord& record,
+                                            std::span<const std::byte> bytes, const Codec* codec) {
+  SsdObject object;
+  object.header = {.record = record, .location = location, .framed = codec != nullptr};
+  const SsdHeaderBytes header = EncodeHeader(object.header);
   const std::uint32_t chunks = ChunkCount(bytes.size(), kSsdChunkBytes);
+  // Chunk by chunk, so that it takes the memory of one, and a read decodes on several threads.
+  std::vector<std::byte> frame;
+  std::uint64_t stored = 0;
   Status status;
   for (std::uint32_t chunk = 0; chunk < chunks && status; ++chunk) {
     const std::size_t offset = std::size_t{chunk} * kSsdChunkBytes;
-    const auto body =
-        bytes.subspan(offset, std::min<std::size_t>(kSsdChunkBytes, bytes.size() - offset));
+    auto body = bytes.subspan(offset, std::min<std::size_t>(kSsdChunkBytes, bytes.size() - offset));
+    if (codec != nullptr) {
+      frame.resize(MaxEncodedBytes(*codec, {}, body.size()).value());
+      const std::size_t size = Encode(*codec, {}, body, frame).value();
+      const bool smaller = size < body.size();
+      object.frames.push_back(smaller ? static_cast<std::uint32_t>(size) : 0);
+      body = smaller ? std::span<const std::byte>(frame).first(size) : body;
+    }
     // The first chunk carries the identity, so that a read needs nothing but chunks.
     const auto head =
         chunk == 0 ? std::span<const std::byte>(header) : std::span<const std::byte>();
     status = database_->PutChunk(record.kind, View(ChunkKeyOf(location, chunk)), head, body);
+    stored += body.size();
   }
   if (status) {
-    status = database_->PutHeader(View(ObjectKeyOf(location)), header);
+    status = database_->PutHeader(View(ObjectKeyOf(location)), EncodeObject(object));
   }
   // After the puts: a flush that clears the mark before them leaves it set for the next.
   dirty_ = true;
-  return status;
+  if (!status) {
+    return Fail(status.error());
+  }
+  return stored;
 }
 
 Status SsdStore::Read(ColdLocation location, const ObjectRecord& expected,
@@ -199,16 +226,31 @@ Status SsdStore::Read(ColdLocation location, const ObjectRecord& expected,
                                                  " bytes for an object of " +
                                                  std::to_string(expected.bytes));
   }
+  bool framed = false;
   {
     const MutexLock lock(mu_);
     if (!segments_.Holds(location)) {
       return Fail(ErrorCode::kNotFound, "not on the SSD");
     }
+    framed = segments_.Framed(location);
   }
-  auto read = ReadChunks(location, expected, target, /*checked=*/false);
-  if (!read) {
-    // The places of blobs are hints: only RocksDB's own read may call an object damaged.
-    read = ReadChunks(location, expected, target, /*checked=*/true);
+  Status read;
+  std::vector<std::uint32_t> frames;
+  if (framed) {
+    auto object = ReadObject(location);
+    if (object && object->header.framed && object->header.record == expected) {
+      frames = std::move(object->frames);
+    } else {
+      read = object ? Fail(ErrorCode::kCorrupt, "another object's header is stored there")
+                    : Fail(object.error());
+    }
+  }
+  if (read) {
+    read = ReadChunks(location, expected, target, {.checked = false, .frames = frames});
+    if (!read) {
+      // The places of blobs are hints: only RocksDB's own read may call an object damaged.
+      read = ReadChunks(location, expected, target, {.checked = true, .frames = frames});
+    }
   }
   if (!read) {
     const bool held = [&] {
@@ -227,7 +269,7 @@ Status SsdStore::Read(ColdLocation location, const ObjectRecord& expected,
 }
 
 Status SsdStore::ReadChunks(ColdLocation location, const ObjectRecord& expected,
-                            std::span<std::byte> target, bool checked) {
+                            std::span<std::byte> target, const Way& way) {
   SsdHeaderBytes header_bytes;
   Digester digester;
   const auto piece = [&](std::uint32_t chunk) {
@@ -238,10 +280,11 @@ Status SsdStore::ReadChunks(ColdLocation location, const ObjectRecord& expected,
       ChunkCount(target.size(), kSsdChunkBytes),
       [&](std::uint32_t chunk) {
         const auto head = chunk == 0 ? std::span<std::byte>(header_bytes) : std::span<std::byte>();
-        return checked ? database_->GetChunk(expected.kind, View(ChunkKeyOf(location, chunk)), head,
-                                             piece(chunk))
-                       : database_->GetChunkUnchecked(expected.kind, location, chunk, head,
-                                                      piece(chunk));
+        return ReadChunk({.kind = expected.kind,
+                          .location = location,
+                          .number = chunk,
+                          .frame = way.frames.empty() ? 0 : way.frames[chunk]},
+                         way.checked, head, piece(chunk));
       },
       [&](std::uint32_t chunk) { digester.Update(piece(chunk)); });
   if (!read) {
@@ -258,6 +301,23 @@ Status SsdStore::ReadChunks(ColdLocation location, const ObjectRecord& expected,
     return Fail(ErrorCode::kCorrupt, "payload fails its digest");
   }
   return {};
+}
+
+Status SsdStore::ReadChunk(const Chunk& chunk, bool checked, std::span<std::byte> head,
+                           std::span<std::byte> body) {
+  const auto get = [&](std::span<std::byte> stored) {
+    return checked ? database_->GetChunk(chunk.kind, View(ChunkKeyOf(chunk.location, chunk.number)),
+                                         head, stored)
+                   : database_->GetChunkUnchecked(chunk.kind, chunk.location, chunk.number, head,
+                                                  stored);
+  };
+  if (chunk.frame == 0) {
+    return get(body);
+  }
+  const auto room = std::make_unique_for_overwrite<std::byte[]>(chunk.frame);
+  const std::span<std::byte> frame(room.get(), chunk.frame);
+  auto read = get(frame);
+  return read ? Decode(frame, body) : read;
 }
 
 Status SsdStore::CountFailedRead(Error error) {
@@ -279,18 +339,23 @@ Result<Digest> SsdStore::ReadDigest(ColdLocation location) {
       return Fail(ErrorCode::kNotFound, "not on the SSD");
     }
   }
-  SsdHeaderBytes bytes;
-  if (auto read = database_->GetHeader(View(ObjectKeyOf(location)), bytes); !read) {
-    return Fail(CountFailedRead(std::move(read.error())).error());
+  const auto object = ReadObject(location);
+  if (!object) {
+    return Fail(CountFailedRead(object.error()).error());
   }
-  auto header = DecodeHeader(bytes);
-  if (header && header->location != location) {
-    header = Fail(ErrorCode::kCorrupt, "another object's header is stored there");
+  return object->header.record.digest;
+}
+
+Result<SsdObject> SsdStore::ReadObject(ColdLocation location) {
+  const auto bytes = database_->GetHeader(View(ObjectKeyOf(location)));
+  if (!bytes) {
+    return Fail(bytes.error());
   }
-  if (!header) {
-    return Fail(CountFailedRead(std::move(header.error())).error());
+  auto object = DecodeObject(*bytes);
+  if (object && object->header.location != location) {
+    return Fail(ErrorCode::kCorrupt, "another object's header is stored there");
   }
-  return header->record.digest;
+  return object;
 }
 
 void SsdStore::Drop(ColdLocation location) {

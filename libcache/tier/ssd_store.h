@@ -56,6 +56,7 @@ class SsdStore final : public ColdTier {
   ~SsdStore() override;
 
   void SetGoneListener(GoneListener listener) override;
+  void SetCodecs(CodecOf codec_of) override { codec_of_ = std::move(codec_of); }
   Status Recover(const Recovered& recovered) override;
   Status PutNamespace(const PrefixKey& seed, const std::string& canonical) override;
   std::vector<std::pair<PrefixKey, std::string>> Namespaces() override;
@@ -74,11 +75,27 @@ class SsdStore final : public ColdTier {
 
  private:
   // ssd_store.cc
-  Status StoreObject(ColdLocation location, const ObjectRecord& record,
-                     std::span<const std::byte> bytes);
-  /// `checked`: by RocksDB's own read. The digest decides in either case.
+  /// `codec` may be null. Returns the bytes of payload that were stored.
+  Result<std::uint64_t> StoreObject(ColdLocation location, const ObjectRecord& record,
+                                    std::span<const std::byte> bytes, const Codec* codec);
+  Result<SsdObject> ReadObject(ColdLocation location);
+  /// One way to read: by RocksDB's own read or past it, with sizes of frames or without.
+  struct Way {
+    bool checked = false;
+    std::span<const std::uint32_t> frames;
+  };
+  /// The digest decides in either case.
   Status ReadChunks(ColdLocation location, const ObjectRecord& expected,
-                    std::span<std::byte> target, bool checked);
+                    std::span<std::byte> target, const Way& way);
+  /// `frame`: 0, or the bytes of the frame that the chunk is stored as.
+  struct Chunk {
+    ObjectKind kind = ObjectKind::kKv;
+    ColdLocation location;
+    std::uint32_t number = 0;
+    std::uint32_t frame = 0;
+  };
+  Status ReadChunk(const Chunk& chunk, bool checked, std::span<std::byte> head,
+                   std::span<std::byte> body);
   Status CountFailedRead(Error error);
 
   // ssd_capacity.cc
@@ -110,6 +127,7 @@ class SsdStore final : public ColdTier {
 
   // Set before there are writers.
   GoneListener listener_;
+  CodecOf codec_of_;
   bool recovered_;
 
   // Changed only by who is alone in `flushing_`.

@@ -12,9 +12,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // Settings that are text even when they look like a number or a switch.
-constexpr std::array<std::string_view, 9> kTextSettings = {
-    "ssd-path", "listen-unix", "listen-tcp", "listen-http",   "planner",
-    "eviction", "members",     "log-level",  "placement-file"};
+constexpr std::array<std::string_view, 10> kTextSettings = {
+    "ssd-codec", "ssd-path", "listen-unix", "listen-tcp", "listen-http",
+    "planner",   "eviction", "members",     "log-level",  "placement-file"};
 
 std::string Dump(const Json& json, int indent = 2) {
   // Names come from engines: one bad byte must not cost the answer.
@@ -29,7 +29,8 @@ Json TierJson(const v1::TierStatus& tier) {
       {"used_bytes", tier.used_bytes()},
       {"kv", {{"bytes", tier.kv_bytes()}, {"objects", tier.kv_objects()}}},
       {"checkpoint", {{"bytes", tier.checkpoint_bytes()}, {"objects", tier.checkpoint_objects()}}},
-      {"location", tier.location()}};
+      {"location", tier.location()},
+      {"codec", tier.codec()}};
 }
 
 Json Tiers(const v1::StatusReply& status) {

@@ -110,6 +110,7 @@ std::string TiersText(const v1::StatusReply& status, const Style& style) {
                {"KV", Align::kRight},
                {"CHECKPOINTS", Align::kRight},
                {"STATE"},
+               {"CODEC"},
                {"LOCATION"}});
   for (const v1::TierStatus& tier : status.tiers()) {
     const bool off = tier.state().starts_with("off");
@@ -118,7 +119,7 @@ std::string TiersText(const v1::StatusReply& status, const Style& style) {
                   FormatShare(tier.used_bytes(), tier.capacity_bytes()),
                   InObjects(tier.kv_bytes(), tier.kv_objects()),
                   InObjects(tier.checkpoint_bytes(), tier.checkpoint_objects()), tier.state(),
-                  tier.location()});
+                  OrDash(tier.codec()), tier.location()});
   }
   return table.Text(style);
 }

@@ -42,6 +42,7 @@ void AddTiers(const AdminContext& context, const CacheStats& stats, v1::StatusRe
   ssd.set_used_bytes(stats.cold_store.disk_bytes);
   ssd.set_state(stats.has_cold ? stats.cold_store.state : context.without_ssd);
   ssd.set_location(context.config->ssd_path);
+  ssd.set_codec(stats.has_cold ? context.config->ssd_codec : "");
 }
 
 void AddCounters(const CacheStats& s, v1::StatusReply& reply) {
@@ -67,6 +68,7 @@ void AddCounters(const CacheStats& s, v1::StatusReply& reply) {
   c["ssd_queue_dropped"] = s.cold_queue_dropped;
   c["ssd_unindexed"] = s.cold_unindexed;
   c["ssd_written_bytes"] = s.cold_store.written_bytes;
+  c["ssd_encoded_bytes"] = s.cold_store.encoded_bytes;
   c["ssd_device_written_bytes"] = s.cold_store.device_written_bytes;
   c["ssd_lost_epochs"] = s.cold_store.lost_epochs;
   for (std::size_t i = 0; i < kEvictReasons; ++i) {

@@ -33,6 +33,7 @@ struct DaemonConfig {
   std::uint64_t ssd_min_free_bytes = 64 * kMiB;
   bool ssd_direct_io = true;
   std::uint64_t ssd_queue_bytes = 0;  ///< 0: a quarter of the arena.
+  std::string ssd_codec = "none";     ///< CodecRules.
 
   // Listening. Empty: off.
   std::string listen_unix;

@@ -131,6 +131,8 @@ void AddTiers(Families& f, const CacheStats& s) {
           s.cold_unindexed);
   f.Gauge("ssd_queue_bytes", "Bytes waiting for the SSD.", s.cold_queue_bytes);
   f.Count("ssd_written_bytes", "Payload bytes written to SSD.", s.cold_store.written_bytes);
+  f.Count("ssd_encoded_bytes", "What --ssd-codec made of the payload written to SSD.",
+          s.cold_store.encoded_bytes);
   f.Count("ssd_device_written_bytes", "Bytes the store wrote to the device in all.",
           s.cold_store.device_written_bytes);
   f.Count("ssd_read_bytes", "Payload bytes read from SSD.", s.cold_store.read_bytes);

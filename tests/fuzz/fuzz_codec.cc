@@ -17,7 +17,7 @@ constexpr std::size_t kMaxObjectBytes = 1 << 18;
 constexpr std::size_t kPrefixBytes = 9;
 
 void TryFrame(std::span<const std::byte> frame) {
-  const auto header = cairn::ParseFrame(frame);
+  const auto header = cairn::ParseCodecFrame(frame);
   if (header && header->raw_bytes <= kMaxObjectBytes) {
     std::vector<std::byte> out(header->raw_bytes);
     static_cast<void>(cairn::Decode(frame, out));

@@ -15,6 +15,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto again = cairn::EncodeHeader(*header);
     CAIRN_CHECK(std::equal(again.begin(), again.end(), bytes.begin(), bytes.end()));
   }
+  if (const auto object = cairn::DecodeObject(bytes)) {
+    const auto again = cairn::EncodeObject(*object);
+    CAIRN_CHECK(std::equal(again.begin(), again.end(), bytes.begin(), bytes.end()));
+  }
   if (const auto location = cairn::ParseObjectKey(text)) {
     const auto key = cairn::ObjectKeyOf(*location);
     CAIRN_CHECK(std::string_view(key.data(), key.size()) == text);

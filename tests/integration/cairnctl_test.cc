@@ -110,7 +110,7 @@ TEST_F(CairnctlTest, TiersCountWhatIsStored) {
   const json tiers = ctl({"tiers", "--json"}).Json()["tiers"];
   ASSERT_EQ(tiers.size(), 2U);
   EXPECT_EQ(Names(tiers[0]), (std::set<std::string>{"name", "state", "capacity_bytes", "used_bytes",
-                                                    "kv", "checkpoint", "location"}));
+                                                    "kv", "checkpoint", "location", "codec"}));
   EXPECT_EQ(tiers[0]["name"], "host");
   EXPECT_EQ(tiers[1]["name"], "ssd");
   for (const json& tier : tiers) {
@@ -119,6 +119,8 @@ TEST_F(CairnctlTest, TiersCountWhatIsStored) {
     EXPECT_EQ(tier["checkpoint"], json({{"bytes", 3 * 4096}, {"objects", 3}}));
   }
   EXPECT_EQ(tiers[1]["location"], dir_ / "ssd");
+  EXPECT_EQ(tiers[0]["codec"], "");
+  EXPECT_EQ(tiers[1]["codec"], "none");
   const Ran text = ctl({"tiers"});
   EXPECT_EQ(text.code, 0);
   EXPECT_TRUE(Contains(text.out, "12.0 KiB in 3")) << text.out;

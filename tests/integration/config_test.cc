@@ -34,6 +34,7 @@ class ConfigTest : public DaemonTest {
             {"ssd-write-buffer", "5242880"},
             {"ssd-min-free", "1048576"},
             {"ssd-queue", "7340032"},
+            {"ssd-codec", "none,llama=lossless"},
             {"ssd-direct-io", "false"},
             {"ssd-readers", "3"},
             {"ssd-flush-ms", "777"},

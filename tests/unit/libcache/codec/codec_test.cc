@@ -52,7 +52,7 @@ TEST(CodecTest, FramesSayWhatTheyAre) {
   for (const Codec* codec : Codecs()) {
     const auto frame = Frame(*codec, kShape, raw);
     EXPECT_EQ(Frame(*codec, kShape, raw), frame) << "the same bytes give the same frame";
-    const auto header = ParseFrame(frame);
+    const auto header = ParseCodecFrame(frame);
     ASSERT_TRUE(header);
     EXPECT_EQ(header->codec, codec);
     EXPECT_EQ(header->shape, kShape);
@@ -88,7 +88,7 @@ TEST(CodecTest, PayloadsWithoutAChecksumNeverReachBeyondTheirRoom) {
   std::vector<std::byte> back(raw.size());
   for (const Codec* codec : Codecs()) {
     const auto frame = Frame(*codec, kShape, raw);
-    const auto payload = std::span(frame).subspan(kFrameHeaderBytes);
+    const auto payload = std::span(frame).subspan(kCodecFrameBytes);
     for (std::size_t at = 0; at < payload.size(); at += at < 200 ? 1 : 31) {
       std::vector<std::byte> damaged(payload.begin(), payload.end());
       damaged[at] ^= std::byte{0x81};
