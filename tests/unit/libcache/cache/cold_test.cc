@@ -7,6 +7,8 @@
 #include <fstream>
 #include <thread>
 
+#include "libcache/codec/exponent_split.h"
+#include "libcache/tier/memory_cold_tier.h"
 #include "libcache/tier/ssd_tier.h"
 #include "tests/unit/libcache/cache/cache_fixture.h"
 
@@ -39,6 +41,7 @@ class ColdTest : public CacheFixture {
     Cache::Config config = SmallConfig();
     config.host_bytes = host_bytes;
     config.index_bytes = index_bytes;
+    config.cold_codecs = codecs_;
     Open(config, std::move(opened->tier));
   }
 
@@ -49,6 +52,7 @@ class ColdTest : public CacheFixture {
   }
 
   std::string dir_;
+  std::string codecs_ = "none";
 };
 
 // Without KV nothing on disk tells of the blocks before a checkpoint. It is found all the same, and
@@ -182,6 +186,57 @@ TEST_F(ColdTest, ARestartServesFromSsdWithTheSameBytes) {
   EXPECT_EQ(cache_->Stats().hit_tokens[2], 214U);
   const MatchResult again = MatchOf(tokens);
   EXPECT_EQ(again.boundaries[1].tier, TierKind::kHost) << "it was promoted";
+}
+
+TEST_F(ColdTest, ACodecChangesWhatIsOnSsdAndNothingElse) {
+  const auto tokens = Tokens(200);
+  OpenCold();
+  StoreBoundary(tokens, 64, true);
+  codecs_ = "lossless";
+  Restart();
+  StoreBoundary(tokens, 150, true);
+  codecs_ = "none";  // Reading needs no setting.
+  Restart();
+  const MatchResult match = MatchOf(tokens, false);
+  ASSERT_EQ(match.boundaries.size(), 2U);
+  EXPECT_EQ(match.boundaries[1].bytes, 150 * kKvPerToken + kState);
+  EXPECT_TRUE(FetchAndCheck(tokens, match, 150));
+  EXPECT_TRUE(FetchAndCheck(tokens, match, 64));
+  ASSERT_TRUE(cache_->Release(session_, match.lease).has_value());
+  EXPECT_EQ(cache_->Stats().checksum_failures, 0U);
+}
+
+TEST_F(ColdTest, TheCodecIsThatOfTheModel) {
+  struct Spy final : MemoryColdTier {
+    using MemoryColdTier::MemoryColdTier;
+    void SetCodecs(CodecOf given) override { codec_of = std::move(given); }
+    CodecOf codec_of;
+  };
+  for (const auto* rules : {"none", "lossless,test=none", "other=lossless"}) {
+    auto tier = std::make_unique<Spy>(MemoryColdTier::Config{.capacity_bytes = kMiB});
+    const Spy& spy = *tier;
+    Cache::Config config = SmallConfig();
+    config.cold_codecs = rules;
+    Open(config, std::move(tier));
+    EXPECT_EQ(spy.codec_of(seed_), nullptr) << rules;
+    EXPECT_EQ(spy.codec_of(PrefixKey{}), nullptr) << "a namespace that nobody opened";
+    cache_->EndSession(session_);
+  }
+  auto tier = std::make_unique<Spy>(MemoryColdTier::Config{.capacity_bytes = kMiB});
+  const Spy& spy = *tier;
+  Cache::Config config = SmallConfig();
+  config.cold_codecs = "none,test=lossless";
+  Open(config, std::move(tier));
+  EXPECT_EQ(spy.codec_of(seed_), &ExponentSplitCodec());
+}
+
+TEST_F(ColdTest, ALossyCodecIsRefused) {
+  Cache::Config config = SmallConfig();
+  config.cold_codecs = "test=kivi4";
+  const auto cache = Cache::Open(config, nullptr);
+  ASSERT_FALSE(cache);
+  EXPECT_EQ(cache.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(cache.error().message.find("kivi4 is lossy"), std::string::npos);
 }
 
 TEST_F(ColdTest, ACleanShutdownKeepsWhatWasNotDurableToo) {
