@@ -122,8 +122,8 @@ fi
 if [[ $quick == 0 ]]; then
   if build_and asan; then
     run_step "canary asan" .dev/canary.sh asan "${steady[@]}" || true
-    run_step "test asan (unit, property, integration)" run_ctest asan \
-      -L '^(unit|property|integration)$' || true
+    run_step "test asan (unit, property, integration, kernels)" run_ctest asan \
+      -L '^(unit|property|integration|kernels)$' || true
   fi
   if build_and tsan; then
     run_step "canary tsan" .dev/canary.sh tsan "${steady[@]}" || true

@@ -31,8 +31,11 @@ bool RansDecodeWith(const RansKernels& kernels, const RansDecoder::Table& table,
                     const std::byte* stream, std::size_t bytes, std::uint8_t* symbols,
                     std::size_t count);
 
+// Static: the linker must not give the plain path what was compiled for AVX2.
+
 /// One symbol into one state; `words` moves down if the state gave up a word. Shared by all paths.
-inline std::uint32_t RansPut(RansEncoder::Entry entry, std::uint32_t state, std::byte** words) {
+[[maybe_unused]] static inline std::uint32_t RansPut(RansEncoder::Entry entry, std::uint32_t state,
+                                                     std::byte** words) {
   const std::uint32_t frequency = entry.packed & 0xFFFU;
   const std::uint32_t start = (entry.packed >> 12U) & 0xFFFU;
   if (state >= frequency << 19U) {  // Else the result would not fit 31 bits.
@@ -46,12 +49,12 @@ inline std::uint32_t RansPut(RansEncoder::Entry entry, std::uint32_t state, std:
   return state + start + quotient * (kRansTotal - frequency);
 }
 
-inline std::uint32_t RansWord(const std::byte* words) {
+[[maybe_unused]] static inline std::uint32_t RansWord(const std::byte* words) {
   return std::to_integer<std::uint32_t>(words[0]) | std::to_integer<std::uint32_t>(words[1]) << 8U;
 }
 
 /// The state after its symbol was taken, before a word may be needed.
-inline std::uint32_t RansAdvance(std::uint32_t entry, std::uint32_t state) {
+[[maybe_unused]] static inline std::uint32_t RansAdvance(std::uint32_t entry, std::uint32_t state) {
   return ((entry >> 8U) & 0xFFFU) * (state >> kRansBits) + (entry >> 20U);
 }
 
