@@ -3,15 +3,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "libcache/base/result.h"
+#include "libcache/tier/run_allocator.h"
+#include "libcache/tier/sealed_memory.h"
 
 namespace cairn {
 
@@ -32,10 +31,9 @@ static_assert(sizeof(SlotHeader) == 64);
 
 /// Host memory for objects: one sealed memfd of fixed size, cut into slots by size class.
 ///
-/// Payload sizes are rounded up to a class (docs/decisions/0002-arena.md has the spacing; the sizes
-/// a model repeats lose less than a page). Small slots fill from the bottom, large ones from the
-/// top, so that freeing one state leaves a hole that fits the next. Pages are taken from the system
-/// on first use and never beyond `capacity_bytes`: the cap is hard.
+/// Payload sizes are rounded up to a class and placed by RunAllocator; the sizes a model repeats
+/// lose less than a page. Pages are taken from the system on first use and never beyond
+/// `capacity_bytes`: the cap is hard.
 ///
 /// The seals let a client that received the descriptor trust the size, and let the daemon trust the
 /// slot headers: where the kernel has F_SEAL_FUTURE_WRITE (5.1), nobody but the creator can write.
@@ -56,7 +54,6 @@ class Arena {
 
   /// Errors: kInvalidArgument for the size, kIo if the system refuses the memory.
   static Result<std::unique_ptr<Arena>> Create(const Config& config);
-  ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
@@ -78,19 +75,17 @@ class Arena {
 
   [[nodiscard]] SlotHeader& Header(std::uint64_t payload_offset) const;
   [[nodiscard]] std::span<std::byte> Payload(std::uint64_t payload_offset) const;
-  [[nodiscard]] int fd() const { return fd_; }
-  [[nodiscard]] std::span<std::byte> memory() const { return {base_, capacity_bytes_}; }
-  [[nodiscard]] std::uint64_t capacity_bytes() const { return capacity_bytes_; }
+  [[nodiscard]] int fd() const { return memory_->fd(); }
+  [[nodiscard]] std::span<std::byte> memory() const { return memory_->memory(); }
+  [[nodiscard]] std::uint64_t capacity_bytes() const { return runs_.capacity_bytes(); }
   /// Slots in use, headers and padding included; <= capacity_bytes() always.
-  [[nodiscard]] std::uint64_t used_bytes() const { return used_bytes_; }
+  [[nodiscard]] std::uint64_t used_bytes() const { return runs_.used_bytes(); }
   /// Payload bytes in use.
   [[nodiscard]] std::uint64_t payload_bytes() const { return payload_bytes_; }
   /// What Allocate(bytes) takes out of the arena; the largest number for what fits none.
   static std::uint64_t SlotBytes(std::uint64_t bytes);
 
  private:
-  using ByOffset = std::map<std::uint64_t, std::uint64_t>;  // offset -> bytes
-
   /// A slot or a free run, as CheapestWindow sees it.
   struct Piece {
     std::uint64_t bytes;
@@ -98,27 +93,18 @@ class Arena {
   };
   class SlidingWindow;
 
-  Arena(int fd, std::byte* base, std::uint64_t capacity_bytes);
+  explicit Arena(std::unique_ptr<SealedMemory> memory);
 
-  void AddFree(std::uint64_t offset, std::uint64_t bytes);
-  void RemoveFree(ByOffset::iterator run);
-  /// The run to cut a slot of `slot_bytes` from, end() if none is long enough.
-  ByOffset::iterator FindFree(std::uint64_t slot_bytes);
   std::uint64_t NextOddGeneration();
   [[nodiscard]] Piece SlotPiece(std::uint64_t slot_offset,
                                 const std::function<double(std::uint32_t owner)>& cost) const;
   [[nodiscard]] std::vector<std::uint32_t> OwnersIn(std::uint64_t begin, std::uint64_t end) const;
   [[nodiscard]] SlotHeader& HeaderAt(std::uint64_t slot_offset) const;
 
-  int fd_;
-  std::byte* base_;
-  std::uint64_t capacity_bytes_;
-  std::uint64_t used_bytes_ = 0;
+  std::unique_ptr<SealedMemory> memory_;
+  RunAllocator runs_;
   std::uint64_t payload_bytes_ = 0;
   std::uint64_t generation_ = 1;  // The next odd value; every value is used once per arena.
-  ByOffset free_by_offset_;       // Never two neighbours: they are merged.
-  std::set<std::pair<std::uint64_t, std::uint64_t>> free_by_size_;  // (bytes, offset)
-  std::set<std::uint64_t> long_free_offsets_;  // Those that a large slot might fit into.
 };
 
 }  // namespace cairn
