@@ -7,6 +7,7 @@ std::string_view TierName(TierKind tier) {
     case TierKind::kNone: return "none";
     case TierKind::kHost: return "host";
     case TierKind::kSsd: return "ssd";
+    case TierKind::kGpu: return "gpu";
   }
   return "unknown";
 }

@@ -20,7 +20,8 @@ using NamespaceId = std::uint32_t;
 /// Owner of operator pins (cairnctl pin); never handed to a connection.
 inline constexpr SessionId kOperatorSession = 0;
 
-enum class TierKind : std::uint8_t { kNone = 0, kHost = 1, kSsd = 2 };
+enum class TierKind : std::uint8_t { kNone = 0, kHost = 1, kSsd = 2, kGpu = 3 };
+inline constexpr std::size_t kTierKinds = 4;
 std::string_view TierName(TierKind tier);
 
 /// A position from which a request could resume.
@@ -34,6 +35,14 @@ struct Boundary {
   NodeId node = kNoId;
 };
 
+/// Where an object lies in device memory, for a reader who holds it there.
+struct DevicePlace {
+  std::uint32_t extent = 0;  ///< Number of the extent; 0: it is not there.
+  std::uint32_t slot = 0;    ///< Its word in the extent's ledger.
+  std::uint64_t offset = 0;
+  std::uint64_t generation = 0;  ///< The word, before and after the copy.
+};
+
 struct ObjectView {
   ObjectKind kind = ObjectKind::kKv;
   std::uint32_t position = 0;
@@ -42,6 +51,7 @@ struct ObjectView {
   Digest digest;
   std::uint64_t arena_offset = 0;
   std::uint64_t generation = 0;
+  DevicePlace device = {};  ///< A second copy; the one in the arena is there too.
 };
 
 enum class MatchState : std::uint8_t { kMiss = 0, kReady = 1, kPending = 2 };
@@ -114,6 +124,25 @@ enum class EvictReason : std::uint8_t {
 inline constexpr std::size_t kEvictReasons = 6;
 std::string_view EvictReasonName(EvictReason reason);
 
+/// The GPU tier: counters since start and gauges of now.
+struct GpuStats {
+  std::string state = "off";  ///< "off", "absent: why", "ok" or "lost: why".
+  std::string device;         ///< Name of the device; empty without one.
+  std::uint64_t capacity_bytes = 0;
+  std::uint64_t extent_bytes = 0;  ///< Taken from the device; <= capacity_bytes.
+  std::uint64_t used_bytes = 0;    ///< Slots, rounding included.
+  TierUse use;
+  std::uint64_t boundaries = 0;
+  std::uint64_t readers = 0;     ///< Objects held by leases now.
+  std::uint64_t promotions = 0;  ///< Boundaries brought there.
+  std::uint64_t promoted_bytes = 0;
+  std::uint64_t refused = 0;    ///< Candidates that were not worth it, or found no room.
+  std::uint64_t evictions = 0;  ///< Boundaries replaced by others or gone from host memory.
+  std::uint64_t failed_copies = 0;
+  std::uint64_t served_objects = 0;  ///< Handed out as places in device memory.
+  std::uint64_t losses = 0;
+};
+
 /// Counters since start and gauges of now. A copy; taken under the cache's lock.
 struct CacheStats {
   // Requests.
@@ -124,7 +153,7 @@ struct CacheStats {
   std::uint64_t overlap_tokens = 0;
   std::uint64_t lost_tokens = 0;  ///< KV was there, a checkpoint was not.
   std::uint64_t fetches = 0;
-  std::array<std::uint64_t, 3> hit_tokens{};  ///< By TierKind, once served.
+  std::array<std::uint64_t, kTierKinds> hit_tokens{};  ///< By TierKind, once served.
   std::uint64_t gap_tokens = 0;
   std::uint64_t failed_restores = 0;
   std::uint64_t commits = 0;
@@ -155,6 +184,7 @@ struct CacheStats {
   bool has_cold = false;
   bool draining = false;
   ColdStats cold_store;
+  GpuStats gpu;
   // Of the planner that learns; zero with others.
   bool learns = false;
   std::uint64_t places = 0;
