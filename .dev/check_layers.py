@@ -29,6 +29,7 @@ LAYERS = {
 # Start of the header's name -> where it may be included. Tests may include anything.
 THIRD_PARTY = {
     "rocksdb/": ("libcache/tier/",),
+    "cuda.h": ("libcache/tier/", "kernels/"),
     "boost/": ("services/cairnd/",),
     "prometheus/": ("services/cairnd/",),
     "google/protobuf/": ("libcache/transport/", "libcache/connector/", "services/"),

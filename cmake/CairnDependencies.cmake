@@ -21,3 +21,17 @@ target_include_directories(cairn_asio SYSTEM INTERFACE ${Boost_INCLUDE_DIRS})
 target_compile_definitions(cairn_asio INTERFACE
   BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_COROUTINE BOOST_ERROR_CODE_HEADER_ONLY)
 target_link_libraries(cairn_asio INTERFACE Threads::Threads)
+
+# CUDA's headers, for the GPU tier. Without them it reports that it is absent; nothing links to CUDA.
+set(CAIRN_CUDA_ROOT "" CACHE PATH "Where CUDA is, if not in a usual place; OFF: build without it")
+if(CAIRN_CUDA_ROOT STREQUAL "OFF")
+  set(CAIRN_CUDA_INCLUDE "")
+else()
+  find_path(CAIRN_CUDA_INCLUDE cuda.h
+            HINTS ${CAIRN_CUDA_ROOT} ENV CUDA_HOME ENV CUDA_PATH
+            PATHS ${CMAKE_SOURCE_DIR}/build/cuda /usr/local/cuda
+            PATH_SUFFIXES include nvidia/cu13/include nvidia/cuda_runtime/include)
+  if(NOT CAIRN_CUDA_INCLUDE)
+    set(CAIRN_CUDA_INCLUDE "")
+  endif()
+endif()

@@ -1,0 +1,482 @@
+#include "libcache/tier/cuda_device_memory.h"
+
+#ifndef CAIRN_WITH_CUDA
+
+namespace cairn {
+
+Result<std::unique_ptr<DeviceMemory>> OpenCudaDevice(int, SmallCopier*) {
+  return Fail(ErrorCode::kUnsupported, "this cairnd was built without CUDA's headers");
+}
+
+}  // namespace cairn
+
+#else
+
+#include <cuda.h>
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <deque>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "libcache/base/bytes.h"
+#include "libcache/base/mutex.h"
+
+// The names that cuda.h gives to the newest versions of functions are macros: expand, then quote.
+#define CAIRN_QUOTE(name) #name
+#define CAIRN_SYMBOL(name) CAIRN_QUOTE(name)
+
+namespace cairn {
+namespace {
+
+constexpr int kStreams = 2;
+// A wait looks this often. Waiting in the driver itself has no deadline.
+constexpr std::chrono::microseconds kPoll{50};
+
+/// The driver's functions, from libcuda.so.1.
+struct Driver {
+#define CAIRN_CUDA_FUNCTIONS(F)    \
+  F(cuInit)                        \
+  F(cuGetErrorName)                \
+  F(cuGetErrorString)              \
+  F(cuDeviceGet)                   \
+  F(cuDeviceGetName)               \
+  F(cuDeviceGetAttribute)          \
+  F(cuDevicePrimaryCtxRetain)      \
+  F(cuDevicePrimaryCtxRelease)     \
+  F(cuCtxSetCurrent)               \
+  F(cuMemGetInfo)                  \
+  F(cuMemGetAllocationGranularity) \
+  F(cuMemCreate)                   \
+  F(cuMemRelease)                  \
+  F(cuMemAddressReserve)           \
+  F(cuMemAddressFree)              \
+  F(cuMemMap)                      \
+  F(cuMemUnmap)                    \
+  F(cuMemSetAccess)                \
+  F(cuMemExportToShareableHandle)  \
+  F(cuMemHostAlloc)                \
+  F(cuMemFreeHost)                 \
+  F(cuMemsetD8Async)               \
+  F(cuMemcpyHtoDAsync)             \
+  F(cuMemcpyDtoHAsync)             \
+  F(cuStreamCreate)                \
+  F(cuStreamSynchronize)           \
+  F(cuStreamDestroy)               \
+  F(cuStreamQuery)                 \
+  F(cuEventCreate)                 \
+  F(cuEventRecord)                 \
+  F(cuEventQuery)                  \
+  F(cuEventDestroy)
+#define CAIRN_DECLARE(name) decltype(&::name) name##_ = nullptr;
+  CAIRN_CUDA_FUNCTIONS(CAIRN_DECLARE)
+#undef CAIRN_DECLARE
+
+  /// Never unloaded: the driver has threads of its own.
+  Status Load() {
+    void* const library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) {
+      return Fail(ErrorCode::kNotFound, "no NVIDIA driver (libcuda.so.1)");
+    }
+    std::string missing;
+    const auto find = [&](auto& function, const char* name) {
+      function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(library, name));
+      missing = function == nullptr ? name : missing;
+    };
+#define CAIRN_FIND(name) find(name##_, CAIRN_SYMBOL(name));
+    CAIRN_CUDA_FUNCTIONS(CAIRN_FIND)
+#undef CAIRN_FIND
+    return missing.empty()
+               ? Status()
+               : Fail(ErrorCode::kNotFound, "the NVIDIA driver is too old: it has no " + missing);
+  }
+
+  [[nodiscard]] std::string Explain(const char* call, CUresult result) const {
+    const char* name = nullptr;
+    const char* text = nullptr;
+    cuGetErrorName_(result, &name);
+    cuGetErrorString_(result, &text);
+    return std::string(call) + ": " + (name == nullptr ? "error " + std::to_string(result) : name) +
+           (text == nullptr ? "" : std::string(" (") + text + ")");
+  }
+};
+
+class CudaDeviceMemory final : public DeviceMemory {
+ public:
+  CudaDeviceMemory(const Driver& driver, SmallCopier* small) : d_(driver), small_(small) {}
+  ~CudaDeviceMemory() override;
+
+  Status Open(int ordinal) CAIRN_EXCLUDES(mu_);
+
+  [[nodiscard]] std::string_view Kind() const override { return "cuda"; }
+  [[nodiscard]] std::string Name() const override { return name_; }
+  [[nodiscard]] int streams() const override { return kStreams; }
+  [[nodiscard]] std::uint64_t granularity_bytes() const override { return granularity_; }
+  [[nodiscard]] Result<Space> SpaceNow() const override CAIRN_EXCLUDES(mu_);
+  Result<Region> Allocate(std::uint64_t bytes) override CAIRN_EXCLUDES(mu_);
+  void Release(std::uint32_t region) override CAIRN_EXCLUDES(mu_);
+  Result<std::span<std::byte>> AllocateStaging(std::uint64_t bytes) override CAIRN_EXCLUDES(mu_);
+  Status CopyToDevice(int stream, std::uint32_t region, std::span<const Piece> pieces) override {
+    return Copy(stream, region, pieces, true);
+  }
+  Status CopyToHost(int stream, std::uint32_t region, std::span<const Piece> pieces) override {
+    return Copy(stream, region, pieces, false);
+  }
+  Result<Mark> SetMark(int stream) override CAIRN_EXCLUDES(mu_);
+  Result<bool> Reached(const Mark& mark) override CAIRN_EXCLUDES(mu_);
+  Status Wait(const Mark& mark, TimePoint deadline) override CAIRN_EXCLUDES(mu_);
+  [[nodiscard]] Status Health() override CAIRN_EXCLUDES(mu_);
+
+ private:
+  struct Mapped {
+    CUmemGenericAllocationHandle handle = 0;
+    CUdeviceptr address = 0;
+    std::uint64_t bytes = 0;
+    int fd = -1;
+    // How far it has come: an allocation that failed half-way is undone by the same function.
+    bool created = false;
+    bool reserved = false;
+    bool mapped = false;
+  };
+  struct Event {
+    std::uint64_t number = 0;
+    CUevent event = nullptr;
+  };
+  struct Stream {
+    CUstream stream = nullptr;
+    std::deque<Event> pending;  // Oldest first.
+    std::uint64_t set = 0;
+    std::uint64_t reached = 0;
+  };
+
+  Status Copy(int stream, std::uint32_t region, std::span<const Piece> pieces, bool to_device)
+      CAIRN_EXCLUDES(mu_);
+  Status Map(Mapped& region) CAIRN_REQUIRES(mu_);
+  void Unmap(const Mapped& region) CAIRN_REQUIRES(mu_);
+  [[nodiscard]] CUmemAllocationProp Properties() const;
+  /// A context belongs to threads, and calls come from several.
+  Status Enter() const CAIRN_REQUIRES(mu_);
+  /// Any error of the driver loses the device, but for memory that is not there.
+  Status Check(const char* call, CUresult result) const CAIRN_REQUIRES(mu_);
+
+  const Driver d_;
+  SmallCopier* const small_;
+  const CopyChoice choice_;
+  std::string name_;
+  CUdevice device_ = 0;
+  std::uint64_t granularity_ = 0;
+  mutable Mutex mu_;
+  CUcontext context_ CAIRN_GUARDED_BY(mu_) = nullptr;
+  mutable std::string lost_ CAIRN_GUARDED_BY(mu_);
+  std::vector<Stream> streams_ CAIRN_GUARDED_BY(mu_);
+  std::map<std::uint32_t, Mapped> regions_ CAIRN_GUARDED_BY(mu_);
+  std::vector<void*> staging_ CAIRN_GUARDED_BY(mu_);
+  std::uint32_t next_region_ CAIRN_GUARDED_BY(mu_) = 1;
+};
+
+Status CudaDeviceMemory::Check(const char* call, CUresult result) const {
+  if (result == CUDA_SUCCESS) {
+    return {};
+  }
+  const std::string why = d_.Explain(call, result);
+  if (result == CUDA_ERROR_OUT_OF_MEMORY) {
+    return Fail(ErrorCode::kNoSpace, why);
+  }
+  lost_ = lost_.empty() ? why : lost_;
+  return Fail(ErrorCode::kUnavailable, lost_);
+}
+
+Status CudaDeviceMemory::Enter() const {
+  return lost_.empty() ? Check("cuCtxSetCurrent", d_.cuCtxSetCurrent_(context_))
+                       : Fail(ErrorCode::kUnavailable, lost_);
+}
+
+CUmemAllocationProp CudaDeviceMemory::Properties() const {
+  CUmemAllocationProp properties{};
+  properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+  properties.requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  properties.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+  properties.location.id = device_;
+  return properties;
+}
+
+Status CudaDeviceMemory::Open(int ordinal) {
+  const MutexLock lock(mu_);
+  Status good = Check("cuInit", d_.cuInit_(0));
+  good = good ? Check("cuDeviceGet", d_.cuDeviceGet_(&device_, ordinal)) : good;
+  char name[128] = {};
+  good =
+      good ? Check("cuDeviceGetName", d_.cuDeviceGetName_(name, sizeof(name) - 1, device_)) : good;
+  for (const auto& [attribute, what] :
+       {std::pair{CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, "memory by handle"},
+        std::pair{CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED,
+                  "sharing memory by descriptor"}}) {
+    int supported = 0;
+    good = good ? Check("cuDeviceGetAttribute",
+                        d_.cuDeviceGetAttribute_(&supported, attribute, device_))
+                : good;
+    if (good && supported == 0) {
+      good = Fail(ErrorCode::kUnsupported, std::string(name) + " does not support " + what);
+    }
+  }
+  good = good ? Check("cuDevicePrimaryCtxRetain", d_.cuDevicePrimaryCtxRetain_(&context_, device_))
+              : good;
+  good = good ? Enter() : good;
+  const CUmemAllocationProp properties = Properties();
+  std::size_t granularity = 0;
+  good = good ? Check("cuMemGetAllocationGranularity",
+                      d_.cuMemGetAllocationGranularity_(&granularity, &properties,
+                                                        CU_MEM_ALLOC_GRANULARITY_RECOMMENDED))
+              : good;
+  for (int i = 0; i < kStreams && good; ++i) {
+    Stream& stream = streams_.emplace_back();
+    good = Check("cuStreamCreate", d_.cuStreamCreate_(&stream.stream, CU_STREAM_NON_BLOCKING));
+  }
+  granularity_ = granularity;
+  name_ = std::string(name) + " (device " + std::to_string(ordinal) + ")";
+  return good;
+}
+
+CudaDeviceMemory::~CudaDeviceMemory() {
+  const MutexLock lock(mu_);
+  if (!lost_.empty() || context_ == nullptr || !Enter()) {
+    return;  // A lost device's driver may never answer. The process's end cleans up.
+  }
+  for (const Stream& stream : streams_) {
+    static_cast<void>(d_.cuStreamSynchronize_(stream.stream));
+    for (const Event& event : stream.pending) {
+      static_cast<void>(d_.cuEventDestroy_(event.event));
+    }
+    static_cast<void>(d_.cuStreamDestroy_(stream.stream));
+  }
+  for (const auto& [id, region] : regions_) {
+    Unmap(region);
+  }
+  for (void* const memory : staging_) {
+    static_cast<void>(d_.cuMemFreeHost_(memory));
+  }
+  static_cast<void>(d_.cuDevicePrimaryCtxRelease_(device_));
+}
+
+Result<DeviceMemory::Space> CudaDeviceMemory::SpaceNow() const {
+  const MutexLock lock(mu_);
+  Status good = Enter();
+  std::size_t free_bytes = 0;
+  std::size_t total_bytes = 0;
+  good = good ? Check("cuMemGetInfo", d_.cuMemGetInfo_(&free_bytes, &total_bytes)) : good;
+  if (!good) {
+    return Fail(good.error());
+  }
+  return Space{.total_bytes = total_bytes, .free_bytes = free_bytes};
+}
+
+Status CudaDeviceMemory::Map(Mapped& region) {
+  const CUmemAllocationProp properties = Properties();
+  Status good = Check("cuMemCreate", d_.cuMemCreate_(&region.handle, region.bytes, &properties, 0));
+  region.created = good.has_value();
+  good = good ? Check("cuMemAddressReserve",
+                      d_.cuMemAddressReserve_(&region.address, region.bytes, 0, 0, 0))
+              : good;
+  region.reserved = good.has_value();
+  good = good ? Check("cuMemMap", d_.cuMemMap_(region.address, region.bytes, 0, region.handle, 0))
+              : good;
+  region.mapped = good.has_value();
+  CUmemAccessDesc access{};
+  access.location = properties.location;
+  access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+  good = good
+             ? Check("cuMemSetAccess", d_.cuMemSetAccess_(region.address, region.bytes, &access, 1))
+             : good;
+  good = good ? Check("cuMemExportToShareableHandle",
+                      d_.cuMemExportToShareableHandle_(&region.fd, region.handle,
+                                                       CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0))
+              : good;
+  // What it held before may be another tenant's.
+  CUstream const stream = streams_[0].stream;
+  good =
+      good ? Check("cuMemsetD8Async", d_.cuMemsetD8Async_(region.address, 0, region.bytes, stream))
+           : good;
+  return good ? Check("cuStreamSynchronize", d_.cuStreamSynchronize_(stream)) : good;
+}
+
+void CudaDeviceMemory::Unmap(const Mapped& region) {
+  if (region.fd >= 0) {
+    close(region.fd);
+  }
+  if (region.mapped) {
+    static_cast<void>(Check("cuMemUnmap", d_.cuMemUnmap_(region.address, region.bytes)));
+  }
+  if (region.reserved) {
+    static_cast<void>(
+        Check("cuMemAddressFree", d_.cuMemAddressFree_(region.address, region.bytes)));
+  }
+  if (region.created) {
+    static_cast<void>(Check("cuMemRelease", d_.cuMemRelease_(region.handle)));
+  }
+}
+
+Result<DeviceMemory::Region> CudaDeviceMemory::Allocate(std::uint64_t bytes) {
+  const MutexLock lock(mu_);
+  Status good = Enter();
+  Mapped region;
+  region.bytes = bytes;
+  if (good) {
+    good = Map(region);
+  }
+  if (!good) {
+    Unmap(region);
+    return Fail(good.error());
+  }
+  const std::uint32_t id = next_region_++;
+  regions_.emplace(id, region);
+  return Region{.id = id, .bytes = bytes, .handle = region.fd};
+}
+
+void CudaDeviceMemory::Release(std::uint32_t region) {
+  const MutexLock lock(mu_);
+  const auto it = regions_.find(region);
+  if (it != regions_.end() && Enter()) {
+    Unmap(it->second);
+    regions_.erase(it);
+  }
+}
+
+Result<std::span<std::byte>> CudaDeviceMemory::AllocateStaging(std::uint64_t bytes) {
+  const MutexLock lock(mu_);
+  Status good = Enter();
+  void* memory = nullptr;
+  good = good
+             ? Check("cuMemHostAlloc", d_.cuMemHostAlloc_(&memory, bytes, CU_MEMHOSTALLOC_PORTABLE))
+             : good;
+  if (!good) {
+    return Fail(good.error());
+  }
+  staging_.push_back(memory);
+  return std::span<std::byte>(static_cast<std::byte*>(memory), bytes);
+}
+
+Status CudaDeviceMemory::Copy(int stream, std::uint32_t region, std::span<const Piece> pieces,
+                              bool to_device) {
+  const MutexLock lock(mu_);
+  Status good = Enter();
+  if (!good) {
+    return good;
+  }
+  const CUdeviceptr base = regions_.at(region).address;
+  CUstream const queue = streams_[static_cast<std::size_t>(stream)].stream;
+  std::size_t small = 0;
+  for (const Piece& piece : pieces) {
+    small += choice_.Of(piece.host.size(), SIZE_MAX) == CopyWay::kKernel ? 1 : 0;
+  }
+  std::vector<SmallCopier::Move> moves;
+  for (const Piece& piece : pieces) {
+    const std::size_t bytes = piece.host.size();
+    const CUdeviceptr there = base + piece.offset;
+    if (small_ != nullptr && choice_.Of(bytes, small) == CopyWay::kKernel) {
+      // Staging memory has one address for both, as all of cuMemHostAlloc where addresses are
+      // unified, that is, everywhere with 64 bits.
+      const auto here = reinterpret_cast<std::uint64_t>(piece.host.data());
+      moves.push_back(
+          {.source = to_device ? here : there, .target = to_device ? there : here, .bytes = bytes});
+    } else if (to_device) {
+      good =
+          Check("cuMemcpyHtoDAsync", d_.cuMemcpyHtoDAsync_(there, piece.host.data(), bytes, queue));
+    } else {
+      good =
+          Check("cuMemcpyDtoHAsync", d_.cuMemcpyDtoHAsync_(piece.host.data(), there, bytes, queue));
+    }
+    if (!good) {
+      return good;
+    }
+  }
+  return moves.empty() ? good : small_->Copy(queue, moves);
+}
+
+Result<DeviceMemory::Mark> CudaDeviceMemory::SetMark(int stream) {
+  const MutexLock lock(mu_);
+  Status good = Enter();
+  Stream& on = streams_[static_cast<std::size_t>(stream)];
+  Event event;
+  good = good ? Check("cuEventCreate", d_.cuEventCreate_(&event.event, CU_EVENT_DISABLE_TIMING))
+              : good;
+  good = good ? Check("cuEventRecord", d_.cuEventRecord_(event.event, on.stream)) : good;
+  if (!good) {
+    return Fail(good.error());
+  }
+  event.number = ++on.set;
+  on.pending.push_back(event);
+  return Mark{.stream = stream, .number = event.number};
+}
+
+Result<bool> CudaDeviceMemory::Reached(const Mark& mark) {
+  const MutexLock lock(mu_);
+  if (const Status good = Enter(); !good) {
+    return Fail(good.error());
+  }
+  Stream& on = streams_[static_cast<std::size_t>(mark.stream)];
+  while (on.reached < mark.number && !on.pending.empty()) {
+    const Event oldest = on.pending.front();
+    const CUresult result = d_.cuEventQuery_(oldest.event);
+    if (result == CUDA_ERROR_NOT_READY) {
+      return false;
+    }
+    if (const Status good = Check("cuEventQuery", result); !good) {
+      return Fail(good.error());
+    }
+    on.reached = oldest.number;
+    on.pending.pop_front();
+    if (const Status good = Check("cuEventDestroy", d_.cuEventDestroy_(oldest.event)); !good) {
+      return Fail(good.error());
+    }
+  }
+  return on.reached >= mark.number;
+}
+
+Status CudaDeviceMemory::Wait(const Mark& mark, TimePoint deadline) {
+  for (;;) {
+    const auto reached = Reached(mark);
+    if (!reached) {
+      return Fail(reached.error());
+    }
+    if (*reached) {
+      return {};
+    }
+    if (SteadyClock::Instance().Now() >= deadline) {
+      const MutexLock lock(mu_);
+      lost_ = lost_.empty() ? "a copy does not end" : lost_;
+      return Fail(ErrorCode::kDeadlineExceeded, lost_);
+    }
+    std::this_thread::sleep_for(kPoll);
+  }
+}
+
+Status CudaDeviceMemory::Health() {
+  const MutexLock lock(mu_);
+  if (const Status good = Enter(); !good) {
+    return good;
+  }
+  // Errors of a GPU are sticky: any query of a stream tells.
+  const CUresult result = d_.cuStreamQuery_(streams_[0].stream);
+  return result == CUDA_ERROR_NOT_READY ? Status() : Check("cuStreamQuery", result);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DeviceMemory>> OpenCudaDevice(int device, SmallCopier* small) {
+  Driver driver;
+  if (const Status loaded = driver.Load(); !loaded) {
+    return Fail(loaded.error());
+  }
+  auto memory = std::make_unique<CudaDeviceMemory>(driver, small);
+  if (const Status opened = memory->Open(device); !opened) {
+    return Fail(opened.error());
+  }
+  return memory;
+}
+
+}  // namespace cairn
+
+#endif
