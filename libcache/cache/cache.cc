@@ -47,6 +47,11 @@ Status Cache::Config::Validate() const {
 }
 
 Result<std::unique_ptr<Cache>> Cache::Open(const Config& config, std::unique_ptr<ColdTier> cold) {
+  return Open(config, std::move(cold), Gpu{});
+}
+
+Result<std::unique_ptr<Cache>> Cache::Open(const Config& config, std::unique_ptr<ColdTier> cold,
+                                           Gpu gpu) {
   if (const Status valid = config.Validate(); !valid) {
     return Fail(valid.error());
   }
@@ -92,6 +97,7 @@ Result<std::unique_ptr<Cache>> Cache::Open(const Config& config, std::unique_ptr
     cache->cold_->SetCodecs([raw](const PrefixKey& seed) { return raw->CodecOf(seed); });
     cache->cold_->SetGoneListener([raw](std::span<const ColdGone> gone) { raw->OnColdGone(gone); });
   }
+  cache->OpenGpu(std::move(gpu));
   return cache;
 }
 
@@ -115,6 +121,12 @@ Cache::Cache(const Config& config, std::unique_ptr<ColdTier> cold, std::unique_p
                    const NamespaceSpec& spec = namespaces_[id].spec;
                    return NamespaceShape{.recurrent = spec.checkpoint_bytes != 0,
                                          .block_tokens = spec.block_tokens};
+                 },
+             .dropped =
+                 [this](ObjectId id) CAIRN_REQUIRES(mu_) {
+                   if (gpu_ != nullptr) {
+                     gpu_->Forget(id);
+                   }
                  }}),
       cold_bytes_per_us_(kFirstColdBytesPerUs) {}
 
@@ -143,6 +155,9 @@ NodeId Cache::InsertNode(NodeId parent, const PrefixKey& key, std::uint32_t posi
 }
 
 void Cache::Shutdown() {
+  if (mover_ != nullptr) {
+    mover_->Stop();
+  }
   if (writer_ != nullptr) {
     writer_->Stop();  // Writes what is queued.
   }
@@ -178,6 +193,9 @@ void Cache::EndSession(SessionId session) {
     EndReservation(token);
   }
   sessions_.erase(session);
+  if (gpu_ != nullptr) {
+    gpu_->EndSession(session);
+  }
 }
 
 Result<Cache::OpenedNamespace> Cache::OpenNamespace(const NamespaceSpec& spec) {
@@ -263,6 +281,8 @@ NamespaceId Cache::AddNamespace(const NamespaceSpec& spec, const PrefixKey& seed
   state.spec = spec;
   state.seed = seed;
   state.codec = cold_codecs_.For(spec.model);
+  state.domain =
+      domains_.emplace(spec.tenant, static_cast<std::uint32_t>(domains_.size())).first->second;
   state.root = index_.InsertRoot(seed, static_cast<std::uint16_t>(id));
   namespaces_.push_back(std::move(state));
   namespace_by_seed_.emplace(seed, id);
@@ -275,6 +295,7 @@ NamespaceId Cache::AddNamespace(const NamespaceSpec& spec, const PrefixKey& seed
 void Cache::EndLease(LeaseId id) {
   const auto it = leases_.find(id);
   CAIRN_CHECK(it != leases_.end());
+  ReleaseOnGpu(it->second);
   for (const NodeId node : it->second.pinned) {
     host_.Unpin(node);
   }

@@ -15,7 +15,10 @@
 #include "libcache/base/completion.h"
 #include "libcache/base/mutex.h"
 #include "libcache/base/thread_pool.h"
+#include "libcache/base/unique_fd.h"
 #include "libcache/cache/cold_writer.h"
+#include "libcache/cache/gpu_mover.h"
+#include "libcache/cache/gpu_tier.h"
 #include "libcache/cache/host_tier.h"
 #include "libcache/cache/trie_placement.h"
 #include "libcache/cache/types.h"
@@ -67,8 +70,21 @@ class Cache {
     [[nodiscard]] Status Validate() const;
   };
 
+  /// A device for the GPU tier, or why there is none.
+  struct Gpu {
+    std::unique_ptr<DeviceMemory> device;
+    std::string without = "off";       ///< What to say of the tier without a device.
+    std::uint64_t capacity_bytes = 0;  ///< A hard cap.
+    std::uint64_t extent_bytes = 0;    ///< As in GpuTier::Config, like the next two.
+    std::uint32_t promote_after = 2;
+    std::chrono::milliseconds least_stay{1'000};
+    DeviceUploader::Config uploader = {};
+  };
   /// `cold` may be null: then what leaves host memory is gone. Objects it holds are recovered into
-  /// the trie before this returns. Errors: those of Validate, Arena::Create and Recover.
+  /// the trie before this returns. A device that fails here is absent, which is no error.
+  /// Errors: those of Validate, Arena::Create and Recover.
+  static Result<std::unique_ptr<Cache>> Open(const Config& config, std::unique_ptr<ColdTier> cold,
+                                             Gpu gpu);
   static Result<std::unique_ptr<Cache>> Open(const Config& config, std::unique_ptr<ColdTier> cold);
   ~Cache();
   /// Ends the threads of this cache after writing what is queued for the cold tier; completions
@@ -115,6 +131,20 @@ class Cache {
       CAIRN_EXCLUDES(mu_);
   /// `used`: the objects that came with Match were loaded, which counts as a fetch.
   Status Release(SessionId session, LeaseId lease, bool used = false) CAIRN_EXCLUDES(mu_);
+  /// What a process needs to read an extent of device memory: import or map `region`, map `ledger`
+  /// read-only.
+  struct DeviceGrant {
+    std::string kind;  ///< Of the device: "cuda", "fake".
+    std::uint64_t bytes = 0;
+    std::uint32_t ledger_words = 0;
+    UniqueFd region;
+    UniqueFd ledger;
+  };
+  /// For the extents that views name. Until the session ends the extent keeps its memory. Errors:
+  /// kInvalidArgument; kNotFound (no such extent, or no more); kPermissionDenied (it holds objects
+  /// of another tenant than the namespace's); kIo.
+  Result<DeviceGrant> AttachDevice(SessionId session, NamespaceId name_space, std::uint32_t extent)
+      CAIRN_EXCLUDES(mu_);
   /// A reader found that object `index` of FinishFetch does not have its digest: it is dropped from
   /// all tiers, once its slot still is what the reader saw.
   Status ReportCorrupt(SessionId session, LeaseId lease, std::uint32_t index) CAIRN_EXCLUDES(mu_);
@@ -230,7 +260,8 @@ class Cache {
     PrefixKey seed;
     NodeId root = kNoId;
     const Codec* codec = nullptr;  // For the cold tier; null: as they are.
-    bool on_cold = false;  // The cold tier knows it, so what it holds of it can be recovered.
+    bool on_cold = false;      // The cold tier knows it, so what it holds of it can be recovered.
+    std::uint32_t domain = 0;  // Number of its tenant: who shares device memory.
     // Moving averages that calibrate load-or-recompute; start values in cache_read.cc.
     double recompute_us_per_token = 0;
   };
@@ -252,6 +283,8 @@ class Cache {
     NodeId fetched = kNoId;
     std::uint32_t fetched_from = 0;
     TierKind fetched_tier = TierKind::kHost;
+    std::vector<DevicePlace> device;  // Held for the views handed out last.
+    bool want_device = false;
     bool is_pin = false;
   };
   struct Reservation {
@@ -274,6 +307,7 @@ class Cache {
 
   Cache(const Config& config, std::unique_ptr<ColdTier> cold, std::unique_ptr<Arena> arena,
         std::unique_ptr<EvictionPolicy> policy, std::unique_ptr<Planner> planner);
+  void OpenGpu(Gpu gpu) CAIRN_EXCLUDES(mu_);
 
   [[nodiscard]] static std::unique_ptr<TriePlacement> MakeTrie(const Config& config,
                                                                const PrefixIndex* index,
@@ -309,6 +343,19 @@ class Cache {
   void AddReadyObjects(Lease& lease, std::uint32_t want, MatchResult& result) CAIRN_REQUIRES(mu_);
   [[nodiscard]] bool IsStill(const ServedObject& served) const CAIRN_REQUIRES(mu_);
   void CountServed(const Lease& lease) CAIRN_REQUIRES(mu_);
+  /// Takes a damaged object out of all tiers. True when the caller must drop `cold` too.
+  bool Condemn(ObjectId id, ColdLocation& cold) CAIRN_REQUIRES(mu_);
+
+  [[nodiscard]] bool OnGpu(ObjectId id) const CAIRN_REQUIRES(mu_);
+  /// Where the views' objects lie in device memory, if all of them are there.
+  void HoldOnGpu(Lease& lease, std::vector<ObjectView>& views) CAIRN_REQUIRES(mu_);
+  void ReleaseOnGpu(Lease& lease) CAIRN_REQUIRES(mu_);
+  void OfferToGpu(const Lease& lease) CAIRN_REQUIRES(mu_);
+  GpuMover::Step NextGpuStep() CAIRN_EXCLUDES(mu_);
+  GpuMover::Step PlanGpuCopy(NodeId unit) CAIRN_REQUIRES(mu_);
+  bool OnGpuGrown(const Result<DeviceMemory::Region>& region) CAIRN_EXCLUDES(mu_);
+  void OnGpuCopied(const DeviceUploader::Outcome& outcome) CAIRN_EXCLUDES(mu_);
+  void OnGpuLost(const std::string& reason) CAIRN_EXCLUDES(mu_);
   Status Promote(ObjectId id, const std::shared_ptr<Completion>& waiter) CAIRN_REQUIRES(mu_);
   void PromoteObject(ObjectId id, ObjectRecord expected, ColdLocation location,
                      std::span<std::byte> target) CAIRN_EXCLUDES(mu_);
@@ -376,6 +423,11 @@ class Cache {
   std::unordered_map<PrefixKey, NamespaceId, PrefixKeyHash> namespace_by_seed_
       CAIRN_GUARDED_BY(mu_);
   HostTier host_ CAIRN_GUARDED_BY(mu_);
+  std::unique_ptr<GpuTier> gpu_ CAIRN_GUARDED_BY(mu_);  // Null without a device. Set by Open.
+  std::unordered_map<std::string, std::uint32_t> domains_ CAIRN_GUARDED_BY(mu_);  // By tenant.
+  std::vector<ObjectId> gpu_sources_ CAIRN_GUARDED_BY(mu_);  // Held in place while they are copied.
+  std::vector<ObjectId> gpu_copies_ CAIRN_GUARDED_BY(mu_);   // Those that are being copied.
+  NodeId gpu_waiting_ CAIRN_GUARDED_BY(mu_) = kNoId;         // For an extent.
   std::unordered_map<SessionId, SessionState> sessions_ CAIRN_GUARDED_BY(mu_);
   std::unordered_map<LeaseId, Lease> leases_ CAIRN_GUARDED_BY(mu_);
   std::unordered_map<std::uint64_t, Reservation> reservations_ CAIRN_GUARDED_BY(mu_);
@@ -390,6 +442,7 @@ class Cache {
   // Last, so that their threads end before what they use.
   std::unique_ptr<ColdWriter> writer_;
   std::unique_ptr<ThreadPool> readers_;
+  std::unique_ptr<GpuMover> mover_;
 };
 
 /// Move-only. The bytes stay where they are while it lives; the cache must outlive it.

@@ -18,6 +18,9 @@ CacheStats Cache::Stats() const {
     stats.ghosts = index_.ghosts();
     stats.reservations = reservations_.size();
     stats.sessions = sessions_.size();
+    if (gpu_ != nullptr) {
+      gpu_->AddTo(stats.gpu);
+    }
     for (const auto& [id, lease] : leases_) {
       (lease.is_pin ? stats.pins : stats.leases) += 1;
     }

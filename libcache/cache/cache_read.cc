@@ -15,6 +15,8 @@ constexpr std::size_t kMaxTailPins = 8;
 constexpr std::size_t kPrefetchAhead = 12;
 // A copy from host memory, for estimates; of the order of one core's memcpy.
 constexpr double kHostBytesPerUs = 8000;
+// A copy within device memory; of the order of what an H100's has for reading and writing.
+constexpr double kGpuBytesPerUs = 1'000'000;
 
 }  // namespace
 
@@ -24,6 +26,7 @@ struct Cache::Path {
   NodeId node = kNoId;            // Deepest reached, ghosts included.
   std::uint32_t seen_tokens = 0;  // Known before this request.
   bool kv_whole = true;
+  bool kv_on_gpu = false;  // Never where the caller cannot read from there.
   std::uint32_t kv_tokens = 0;
   std::uint64_t kv_bytes = 0;
   std::uint64_t kv_cold_bytes = 0;
@@ -42,6 +45,7 @@ void Cache::AddBoundary(Path& path, NodeId id, bool tail) const {
   b.tail = tail;
   b.bytes = path.kv_bytes;
   std::uint64_t cold_bytes = path.kv_cold_bytes;
+  bool on_gpu = path.kv_on_gpu;
   const auto add = [&](ObjectId object_id) CAIRN_REQUIRES(mu_) {
     if (object_id == kNoId) {
       return false;
@@ -49,6 +53,7 @@ void Cache::AddBoundary(Path& path, NodeId id, bool tail) const {
     const Object& object = index_.object(object_id);
     b.bytes += object.bytes;
     cold_bytes += object.Has(Object::kHost) ? 0 : object.bytes;
+    on_gpu = on_gpu && OnGpu(object_id);
     return object.Readable();
   };
   if (spec.checkpoint_bytes != 0 && !add(n.checkpoint)) {
@@ -59,6 +64,10 @@ void Cache::AddBoundary(Path& path, NodeId id, bool tail) const {
   }
   b.tier = cold_bytes != 0 ? TierKind::kSsd : TierKind::kHost;
   b.estimated_load_us = EstimateLoadUs(b.bytes, cold_bytes);
+  if (on_gpu) {
+    b.tier = TierKind::kGpu;
+    b.estimated_load_us = static_cast<std::uint32_t>(static_cast<double>(b.bytes) / kGpuBytesPerUs);
+  }
   if (tail) {
     b.tail_key = n.key;
   }
@@ -118,6 +127,7 @@ void Cache::WalkPath(Path& path, std::span<const PrefixKey> keys) {
         path.kv_tokens = position;
         path.kv_bytes += kv.bytes;
         path.kv_cold_bytes += kv.Has(Object::kHost) ? 0 : kv.bytes;
+        path.kv_on_gpu = path.kv_on_gpu && OnGpu(n.kv);
       }
     }
     if (path.kv_whole && known) {
@@ -186,6 +196,7 @@ Result<MatchResult> Cache::Match(SessionId session, std::uint64_t request, Names
   Path path;
   path.name_space = &space;
   path.prompt_tokens = prompt_tokens;
+  path.kv_on_gpu = wish.want_device && gpu_ != nullptr && !gpu_->lost();
   WalkPath(path, keys);
 
   MatchResult result;
@@ -204,11 +215,12 @@ Result<MatchResult> Cache::Match(SessionId session, std::uint64_t request, Names
     Lease& lease = leases_[result.lease];
     lease.session = session;
     lease.request = request;
+    lease.want_device = wish.want_device;
     lease.expires = config_.clock->Now() + config_.lease_time;
     owner->second.leases += 1;
     LeaseBest(lease, result);
     AddReadyObjects(lease, wish.want_objects, result);
-    result.state = best.tier == TierKind::kHost ? MatchState::kReady : MatchState::kPending;
+    result.state = best.tier == TierKind::kSsd ? MatchState::kPending : MatchState::kReady;
   }
   result.plan =
       PlanFor(path.node, path.kv_tokens,
@@ -359,7 +371,8 @@ Result<std::shared_ptr<Completion>> Cache::StartFetch(SessionId session, LeaseId
   (*lease)->fetched = node;
   (*lease)->fetched_from = from_position;
   // What the match found on SSD counts as served from there, even if it has arrived since.
-  (*lease)->fetched_tier = node == (*lease)->best ? (*lease)->tier : TierKind::kHost;
+  const bool from_ssd = node == (*lease)->best && (*lease)->tier == TierKind::kSsd;
+  (*lease)->fetched_tier = from_ssd ? TierKind::kSsd : TierKind::kHost;
   for (const ObjectId id : (*lease)->objects) {
     if (index_.object(id).Has(Object::kHost)) {
       continue;
@@ -415,6 +428,7 @@ Result<std::vector<ObjectView>> Cache::Serve(Lease& lease) {
   std::vector<ObjectView> views;
   views.reserve(lease.objects.size());
   lease.served.clear();
+  ReleaseOnGpu(lease);
   for (const ObjectId id : lease.objects) {
     if (!index_.object(id).Has(Object::kHost)) {
       return Fail(ErrorCode::kNotFound, "an object of the boundary could not be read");
@@ -422,6 +436,7 @@ Result<std::vector<ObjectView>> Cache::Serve(Lease& lease) {
     views.push_back(ViewOf(id));
     lease.served.push_back({.id = id, .generation = views.back().generation});
   }
+  HoldOnGpu(lease, views);
   return views;
 }
 
@@ -438,6 +453,7 @@ void Cache::CountServed(const Lease& lease) {
     }
   }
   host_.Touch(lease.fetched);
+  OfferToGpu(lease);
   index_.TouchTail(lease.fetched);
   stats_.fetches += 1;
   stats_.hit_tokens[static_cast<std::size_t>(lease.fetched_tier)] +=
@@ -451,14 +467,14 @@ void Cache::AddReadyObjects(Lease& lease, std::uint32_t want, MatchResult& resul
       (spec.kv_bytes_per_token != 0 ? best.position / spec.block_tokens : 0) +
       (spec.checkpoint_bytes != 0 ? 1 : 0);
   const bool few = objects <= want;
-  if (best.tier != TierKind::kHost || best.tail || !few || !CollectObjects(lease, best.node, 0)) {
+  if (best.tier == TierKind::kSsd || best.tail || !few || !CollectObjects(lease, best.node, 0)) {
     return;
   }
+  lease.fetched_tier = TierKind::kHost;
   auto views = Serve(lease);
   if (views) {
     lease.fetched = best.node;
     lease.fetched_from = 0;
-    lease.fetched_tier = TierKind::kHost;
     result.objects = std::move(*views);
   }
 }
@@ -541,41 +557,6 @@ Status Cache::Observe(NamespaceId name_space, const Observation& observation) {
     if (trie_ != nullptr) {
       trie_->SetRecomputeCost(name_space, average);
     }
-  }
-  return {};
-}
-
-Status Cache::ReportCorrupt(SessionId session, LeaseId lease_id, std::uint32_t index) {
-  ColdLocation dropped;
-  bool drop = false;
-  {
-    const MutexLock lock(mu_);
-    const auto lease = FindLease(session, lease_id);
-    if (!lease) {
-      return Fail(lease.error());
-    }
-    if (index >= (*lease)->served.size()) {
-      return Fail(ErrorCode::kInvalidArgument, "no such object under this lease");
-    }
-    stats_.checksum_failures += 1;
-    const ServedObject served = (*lease)->served[index];
-    if (!IsStill(served)) {
-      return {};  // Replaced since; the reader saw a slot change hands.
-    }
-    const ObjectId id = served.id;
-    const Object& object = index_.object(id);
-    if (object.Has(Object::kCold)) {
-      // Its copy there was read or written with these very bytes.
-      drop = true;
-      dropped = object.cold;
-      ForgetCold(id);
-    }
-    if (!host_.Drop(id, EvictReason::kCorrupt)) {
-      index_.object(id).Set(Object::kDoomed);  // Somebody is at it; it goes when they are done.
-    }
-  }
-  if (drop) {
-    cold_->Drop(dropped);
   }
   return {};
 }

@@ -358,7 +358,7 @@ Result<GpuTier::Grant> GpuTier::Attach(SessionId session, std::uint32_t domain,
     return Fail(ErrorCode::kPermissionDenied, "the extent belongs to another tenant");
   }
   it->second.sessions.insert(session);
-  return Grant{.kind = {},
+  return Grant{.kind = c_.kind,
                .bytes = it->second.region.bytes,
                .region_fd = it->second.region.handle,
                .ledger_fd = it->second.arena->ledger_fd()};
@@ -405,9 +405,9 @@ void GpuTier::Lose(const std::string& reason) {
 }
 
 void GpuTier::AddTo(GpuStats& stats) const {
-  const std::string device = stats.device;
+  std::string device = std::move(stats.device);
   stats = stats_;
-  stats.device = device;
+  stats.device = std::move(device);
   stats.extent_bytes = extent_bytes_;
   stats.boundaries = units_.size() - (reserved_ != kNoId ? 1 : 0);
   for (const auto& [id, extent] : extents_) {

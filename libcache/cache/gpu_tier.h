@@ -38,6 +38,7 @@ namespace cairn {
 class GpuTier {
  public:
   struct Config {
+    std::string kind;                  ///< Of the device.
     std::uint64_t capacity_bytes = 0;  ///< A hard cap.
     std::uint64_t extent_bytes = 0;    ///< The usual size; 0: an eighth of the cap.
     std::uint64_t granularity_bytes = 2 * 1024 * 1024;
@@ -85,12 +86,13 @@ class GpuTier {
   void Finish(bool copied);
   /// Errors: kIo if the ledger's memory cannot be had.
   Status AddExtent(std::uint32_t domain, const DeviceMemory::Region& region);
-  /// The device refused an extent: ask no more for a while.
+  /// The device refused one: ask no more for a while.
   void NoMoreExtents();
 
   // Who reads.
 
   [[nodiscard]] bool Has(ObjectId id) const;
+  [[nodiscard]] bool HasUnit(NodeId unit) const { return units_.contains(unit); }
   /// Where a readable object is, held in place until Release. nullopt when it is not here.
   std::optional<DevicePlace> Hold(ObjectId id);
   void Release(const DevicePlace& place);

@@ -200,6 +200,7 @@ bool HostTier::Drop(ObjectId id, EvictReason reason) {
   c_.stats->host.objects[Index(object.kind)] -= 1;
   c_.stats->evictions[static_cast<std::size_t>(reason)] += 1;
   c_.stats->evicted_bytes += object.bytes;
+  c_.dropped(id);
   UpdateUnit(node);
   Refresh(node);
   if (!object.Has(Object::kCold)) {

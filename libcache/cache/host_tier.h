@@ -34,6 +34,8 @@ class HostTier {
     EvictionPolicy* policy = nullptr;
     CacheStats* stats = nullptr;
     std::function<NamespaceShape(std::uint16_t)> shape;
+    /// A published object left host memory, for whatever reason.
+    std::function<void(ObjectId)> dropped;
   };
   explicit HostTier(Config config) : c_(std::move(config)) {}
 

@@ -60,6 +60,7 @@ enum class MatchState : std::uint8_t { kMiss = 0, kReady = 1, kPending = 2 };
 struct MatchWish {
   std::uint32_t grid_tokens = 0;   ///< Plan at multiples of this; 0: as the namespace was opened.
   std::uint32_t want_objects = 0;  ///< See MatchResult::objects; 0: never.
+  bool want_device = false;        ///< The caller reads from device memory where it can.
 };
 
 struct MatchResult {

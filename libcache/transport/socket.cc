@@ -176,12 +176,6 @@ Result<std::shared_ptr<Lookup>> Resolve(const Endpoint& endpoint, TimePoint dead
 
 }  // namespace
 
-UniqueFd::~UniqueFd() {
-  if (fd_ >= 0) {
-    close(fd_);
-  }
-}
-
 Result<Socket> Socket::Connect(const Endpoint& endpoint, TimePoint deadline) {
   if (endpoint.kind == Endpoint::Kind::kUnix) {
     sockaddr_un address{};

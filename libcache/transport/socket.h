@@ -9,29 +9,10 @@
 
 #include "libcache/base/clock.h"
 #include "libcache/base/result.h"
+#include "libcache/base/unique_fd.h"
 #include "libcache/transport/endpoint.h"
 
 namespace cairn {
-
-/// Owns a file descriptor.
-class UniqueFd {
- public:
-  UniqueFd() = default;
-  explicit UniqueFd(int fd) : fd_(fd) {}
-  UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  UniqueFd& operator=(UniqueFd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  UniqueFd(const UniqueFd&) = delete;
-  UniqueFd& operator=(const UniqueFd&) = delete;
-  ~UniqueFd();
-  [[nodiscard]] int get() const { return fd_; }
-  [[nodiscard]] bool valid() const { return fd_ >= 0; }
-
- private:
-  int fd_ = -1;
-};
 
 /// The connector's side of a connection: every call ends by its deadline, none needs an event loop,
 /// and only the look-up of a host's name takes a thread. After an error the stream is out of step:

@@ -19,9 +19,9 @@ class CacheFixture : public ::testing::Test {
   static constexpr std::uint64_t kKvPerToken = 64;
   static constexpr std::uint64_t kState = 4096;
 
-  void Open(Cache::Config config, std::unique_ptr<ColdTier> cold = nullptr) {
+  void Open(Cache::Config config, std::unique_ptr<ColdTier> cold = nullptr, Cache::Gpu gpu = {}) {
     config.clock = &clock_;
-    auto cache = Cache::Open(config, std::move(cold));
+    auto cache = Cache::Open(config, std::move(cold), std::move(gpu));
     ASSERT_TRUE(cache.has_value()) << ToString(cache.error());
     cache_ = std::move(*cache);
     session_ = cache_->BeginSession();
