@@ -79,6 +79,8 @@ class Cache {
     std::uint32_t promote_after = 2;
     std::chrono::milliseconds least_stay{1'000};
     DeviceUploader::Config uploader = {};
+    /// Told once, from a thread of the cache, when the device is lost; may be empty.
+    std::function<void(const std::string& reason)> on_lost = {};
   };
   /// `cold` may be null: then what leaves host memory is gone. Objects it holds are recovered into
   /// the trie before this returns. A device that fails here is absent, which is no error.
@@ -140,10 +142,10 @@ class Cache {
     UniqueFd region;
     UniqueFd ledger;
   };
-  /// For the extents that views name. Until the session ends the extent keeps its memory. Errors:
-  /// kInvalidArgument; kNotFound (no such extent, or no more); kPermissionDenied (it holds objects
-  /// of another tenant than the namespace's); kIo.
-  Result<DeviceGrant> AttachDevice(SessionId session, NamespaceId name_space, std::uint32_t extent)
+  /// For an extent that a view of the lease names. Until the session ends the extent keeps its
+  /// memory. Errors: kExpired; kPermissionDenied (nothing of the lease lies there); kNotFound (the
+  /// tier is lost); kIo.
+  Result<DeviceGrant> AttachDevice(SessionId session, LeaseId lease, std::uint32_t extent)
       CAIRN_EXCLUDES(mu_);
   /// A reader found that object `index` of FinishFetch does not have its digest: it is dropped from
   /// all tiers, once its slot still is what the reader saw.

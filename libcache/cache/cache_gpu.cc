@@ -43,7 +43,12 @@ void Cache::OpenGpu(Gpu gpu) {
   owner.next = [this] { return NextGpuStep(); };
   owner.grown = [this](const Result<DeviceMemory::Region>& region) { return OnGpuGrown(region); };
   owner.copied = [this](const DeviceUploader::Outcome& outcome) { OnGpuCopied(outcome); };
-  owner.lost = [this](const std::string& reason) { OnGpuLost(reason); };
+  owner.lost = [this, told = std::move(gpu.on_lost)](const std::string& reason) {
+    OnGpuLost(reason);
+    if (told) {
+      told(reason);
+    }
+  };
   mover_ =
       std::make_unique<GpuMover>(std::move(gpu.device), std::move(*uploader), std::move(owner));
 }
@@ -82,16 +87,22 @@ void Cache::OfferToGpu(const Lease& lease) {
   }
 }
 
-Result<Cache::DeviceGrant> Cache::AttachDevice(SessionId session, NamespaceId name_space,
+Result<Cache::DeviceGrant> Cache::AttachDevice(SessionId session, LeaseId lease_id,
                                                std::uint32_t extent) {
   const MutexLock lock(mu_);
-  if (name_space >= namespaces_.size() || !sessions_.contains(session)) {
-    return Fail(ErrorCode::kInvalidArgument, "namespace_id: not opened on this connection");
+  const auto found = FindLease(session, lease_id);
+  if (!found) {
+    return Fail(found.error());
   }
-  if (gpu_ == nullptr) {
-    return Fail(ErrorCode::kNotFound, "there is no GPU tier: " + stats_.gpu.state);
+  const Lease& lease = **found;
+  const bool holds =
+      std::any_of(lease.device.begin(), lease.device.end(),
+                  [extent](const DevicePlace& place) { return place.extent == extent; });
+  if (!holds) {
+    return Fail(ErrorCode::kPermissionDenied, "no object of the lease lies in this extent");
   }
-  const auto granted = gpu_->Attach(session, namespaces_[name_space].domain, extent);
+  const std::uint32_t domain = namespaces_[index_.node(lease.best).name_space].domain;
+  const auto granted = gpu_->Attach(session, domain, extent);
   if (!granted) {
     return Fail(granted.error());
   }

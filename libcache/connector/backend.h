@@ -14,6 +14,7 @@
 namespace cairn {
 
 class Cache;
+class DevicePort;
 
 /// Where a Client's calls go: a daemon over a connection, or a cache in this process. One session.
 /// Calls mean what the methods of Cache of the same name mean (libcache/cache/cache.h), plus
@@ -46,6 +47,12 @@ class Backend {
   /// wrong one is reported.
   virtual Status Read(LeaseId lease, std::uint32_t index, const ObjectView& object, Pieces target,
                       TimePoint deadline) = 0;
+  /// Has the engine's port copy object `index` of the fetch out of device memory, where
+  /// object.device says that it is there. Errors: kUnsupported, those of DevicePlane::Get; the
+  /// bytes are to be had by Read as well.
+  virtual Status ReadOnDevice(LeaseId, const ObjectView&, TimePoint) {
+    return Fail(ErrorCode::kUnsupported, "no device memory here");
+  }
   /// Says that object `index` of the fetch is not what it should be, though its digest fits: it is
   /// taken out of all tiers.
   virtual Status ReportCorrupt(LeaseId lease, std::uint32_t index, TimePoint deadline) = 0;
@@ -66,9 +73,14 @@ class Backend {
 
 enum class PlaneChoice { kAuto, kShm, kStream };
 
-/// `client` is shown by the daemon. kAuto takes shared memory where there is a Unix socket.
-Result<std::unique_ptr<Backend>> ConnectBackend(const Endpoint& endpoint, PlaneChoice plane,
-                                                const std::string& client, TimePoint deadline);
+/// How to speak to a daemon.
+struct Connecting {
+  PlaneChoice plane = PlaneChoice::kAuto;  ///< kAuto: shared memory where there is a Unix socket.
+  std::string client;                      ///< Shown by the daemon.
+  std::shared_ptr<DevicePort> device;      ///< Null: nothing is read in device memory.
+};
+Result<std::unique_ptr<Backend>> ConnectBackend(const Endpoint& endpoint,
+                                                const Connecting& connecting, TimePoint deadline);
 
 /// A session on a cache of this process.
 std::unique_ptr<Backend> EmbeddedBackend(std::shared_ptr<Cache> cache);

@@ -35,7 +35,9 @@ Result<Backend*> Client::Ready(TimePoint deadline) {
     if (!endpoint) {
       return Fail(endpoint.error());
     }
-    auto connected = ConnectBackend(*endpoint, options_.plane, options_.name, deadline);
+    auto connected = ConnectBackend(
+        *endpoint, {.plane = options_.plane, .client = options_.name, .device = options_.device},
+        deadline);
     if (!connected) {
       Note(connected.error().code);
       const MutexLock names(names_mu_);
@@ -303,6 +305,12 @@ Result<Client::Loaded> Client::LoadScattered(const Hit& hit, std::uint32_t from_
   Loaded loaded;
   for (std::size_t i = 0; i < objects->size(); ++i) {
     const ObjectView& object = (*objects)[i];
+    if (object.device.extent != 0 && backend_->ReadOnDevice(hit.lease, object, deadline)) {
+      loaded.objects += 1;
+      loaded.device_objects += 1;
+      loaded.bytes += object.bytes;
+      continue;
+    }
     const Pieces memory = target(object);
     if (const std::size_t bytes = TotalBytes(memory); bytes != object.bytes) {
       return Fail(ErrorCode::kInvalidArgument, "the target for an object of " +

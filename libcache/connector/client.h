@@ -22,6 +22,10 @@ struct ClientOptions {
   /// Embedded mode: a cache in this process, shared by as many clients as like.
   std::shared_ptr<Cache> cache;
   PlaneChoice plane = PlaneChoice::kAuto;
+  /// Reads objects in the daemon's GPU memory, over a Unix socket, where there is any. Then Load
+  /// hands an object to the port or to its target, and to the target after the port if that one
+  /// failed: the last one counts.
+  std::shared_ptr<DevicePort> device = {};
   std::string name = "libcairn";
   /// The circuit breaker: after this many timeouts or lost connections in a row every call fails at
   /// once with kUnavailable, and one call each `probe_every` tries again.
@@ -94,6 +98,7 @@ class Client {
   struct Loaded {
     std::uint32_t objects = 0;
     std::uint64_t bytes = 0;
+    std::uint32_t device_objects = 0;  ///< Of them by ClientOptions::device.
   };
   /// Brings the boundary of `hit` to the engine's memory: KV blocks shallow to deep, the tail's KV,
   /// then the checkpoint, each verified. KV up to `from_position` is left out. All or nothing: on

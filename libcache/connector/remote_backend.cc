@@ -3,6 +3,7 @@
 #include <unordered_set>
 
 #include "libcache/connector/backend.h"
+#include "libcache/connector/device_port.h"
 #include "libcache/transport/channel.h"
 #include "libcache/transport/data_plane.h"
 
@@ -28,7 +29,11 @@ ObjectView ToView(const v1::ObjectRef& from) {
           .bytes = from.bytes(),
           .digest = {.low = from.digest_low(), .high = from.digest_high()},
           .arena_offset = from.arena_offset(),
-          .generation = from.generation()};
+          .generation = from.generation(),
+          .device = {.extent = from.device_extent(),
+                     .slot = from.device_slot(),
+                     .offset = from.device_offset(),
+                     .generation = from.device_generation()}};
 }
 
 std::vector<ObjectView> ToViews(const google::protobuf::RepeatedPtrField<v1::ObjectRef>& refs) {
@@ -44,7 +49,16 @@ constexpr std::uint32_t kObjectsWithMatch = 16;
 
 class Remote final : public Backend {
  public:
-  explicit Remote(Channel channel) : channel_(std::move(channel)) {}
+  Remote(Channel channel, std::shared_ptr<DevicePort> port)
+      : channel_(std::move(channel)), port_(std::move(port)) {}
+
+  /// Device memory comes beside the other plane, where both sides can.
+  void OpenDevice() {
+    if (port_ != nullptr) {
+      auto opened = DevicePlane::Open(channel_, *port_);
+      device_ = opened ? std::move(*opened) : nullptr;
+    }
+  }
 
   Status OpenPlane(PlaneChoice choice, TimePoint deadline) {
     if (choice != PlaneChoice::kStream) {
@@ -107,6 +121,7 @@ class Remote final : public Backend {
     match.set_request_id(request_id);
     match.set_prompt_tokens(prompt_tokens);
     match.set_want_objects(kObjectsWithMatch);
+    match.set_want_device(device_ != nullptr);
     const TimePoint sent = SteadyClock::Instance().Now();
     match.mutable_keys()->assign(reinterpret_cast<const char*>(keys.data()),
                                  keys.size() * sizeof(PrefixKey));
@@ -190,6 +205,24 @@ class Remote final : public Backend {
     }
     NotePlane(got.error().code);
     return got;
+  }
+
+  Status ReadOnDevice(LeaseId lease, const ObjectView& object, TimePoint deadline) override {
+    if (device_ == nullptr || object.device.extent == 0) {
+      return Fail(ErrorCode::kUnsupported, "the object is not in device memory");
+    }
+    const DeviceObject wanted{.lease = lease,
+                              .extent = object.device.extent,
+                              .slot = object.device.slot,
+                              .offset = object.device.offset,
+                              .generation = object.device.generation,
+                              .bytes = object.bytes};
+    return device_->Get(
+        wanted,
+        [&](std::uint64_t mapping) {
+          return port_->Copy(mapping, object.device.offset, object, deadline);
+        },
+        deadline);
   }
 
   Status ReportCorrupt(LeaseId lease, std::uint32_t index, TimePoint deadline) override {
@@ -323,23 +356,26 @@ class Remote final : public Backend {
   Ready ready_;
   std::unordered_set<LeaseId> used_;  // Loaded with what came along; said with their release.
   std::unique_ptr<DataPlane> plane_;  // Uses channel_.
+  std::shared_ptr<DevicePort> port_;
+  std::unique_ptr<DevicePlane> device_;  // Uses channel_ and port_. Null: none, or not wanted.
   bool plane_lost_ = false;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Backend>> ConnectBackend(const Endpoint& endpoint, PlaneChoice plane,
-                                                const std::string& client, TimePoint deadline) {
+Result<std::unique_ptr<Backend>> ConnectBackend(const Endpoint& endpoint,
+                                                const Connecting& connecting, TimePoint deadline) {
   Channel::Greeting greeting;
-  greeting.client = client;
+  greeting.client = connecting.client;
   auto channel = Channel::Open(endpoint, greeting, deadline);
   if (!channel) {
     return Fail(channel.error());
   }
-  auto remote = std::make_unique<Remote>(std::move(*channel));
-  if (const Status opened = remote->OpenPlane(plane, deadline); !opened) {
+  auto remote = std::make_unique<Remote>(std::move(*channel), connecting.device);
+  if (const Status opened = remote->OpenPlane(connecting.plane, deadline); !opened) {
     return Fail(opened.error());
   }
+  remote->OpenDevice();
   return remote;
 }
 

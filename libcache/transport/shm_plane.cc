@@ -1,16 +1,13 @@
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cerrno>
 #include <utility>
 #include <vector>
 
-#include "libcache/base/errno_text.h"
 #include "libcache/transport/data_plane.h"
+#include "libcache/transport/mapping.h"
 
 namespace cairn {
 namespace {
@@ -18,41 +15,6 @@ namespace {
 /// What precedes every payload in the arena (libcache/tier/arena.h, SlotHeader): the generation is
 /// its first word. Repeated here because a connector knows the format, not the allocator.
 constexpr std::uint64_t kSlotHeaderBytes = 64;
-
-/// A shared mapping, unmapped at the end.
-class Mapping {
- public:
-  static Result<Mapping> Map(const UniqueFd& fd, std::uint64_t bytes, int protection) {
-    // Memory that shrinks under us would make us fault with SIGBUS, and so would a daemon that
-    // claims more than the file has. The seal first: what is sealed keeps the size seen after.
-    const int seals = fcntl(fd.get(), F_GET_SEALS);
-    if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
-      return Fail(ErrorCode::kCorrupt, "the shared memory is not sealed against shrinking");
-    }
-    struct stat info {};
-    if (fstat(fd.get(), &info) != 0 || static_cast<std::uint64_t>(info.st_size) < bytes) {
-      return Fail(ErrorCode::kCorrupt, "the shared memory is smaller than the daemon says");
-    }
-    void* const memory = mmap(nullptr, bytes, protection, MAP_SHARED, fd.get(), 0);
-    if (memory == MAP_FAILED) {
-      return Fail(ErrorCode::kIo, "mapping shared memory: " + ErrnoText());
-    }
-    return Mapping({static_cast<std::byte*>(memory), bytes});
-  }
-  Mapping(Mapping&& other) noexcept : memory_(std::exchange(other.memory_, {})) {}
-  Mapping& operator=(Mapping&&) = delete;
-  Mapping(const Mapping&) = delete;
-  ~Mapping() {
-    if (!memory_.empty()) {
-      munmap(memory_.data(), memory_.size());
-    }
-  }
-  [[nodiscard]] std::span<std::byte> memory() const { return memory_; }
-
- private:
-  explicit Mapping(std::span<std::byte> memory) : memory_(memory) {}
-  std::span<std::byte> memory_;
-};
 
 class ShmPlane final : public DataPlane {
  public:
@@ -164,11 +126,11 @@ Result<std::unique_ptr<DataPlane>> OpenShmPlane(Channel& channel, TimePoint dead
   if (fds.size() != 2 || reply.arena_bytes() == 0 || reply.staging_bytes() < 2) {
     return Fail(ErrorCode::kCorrupt, "the daemon sent no shared memory");
   }
-  auto arena = Mapping::Map(fds[0], reply.arena_bytes(), PROT_READ);
+  auto arena = Mapping::Map(fds[0].get(), reply.arena_bytes(), PROT_READ);
   if (!arena) {
     return Fail(arena.error());
   }
-  auto staging = Mapping::Map(fds[1], reply.staging_bytes(), PROT_READ | PROT_WRITE);
+  auto staging = Mapping::Map(fds[1].get(), reply.staging_bytes(), PROT_READ | PROT_WRITE);
   if (!staging) {
     return Fail(staging.error());
   }

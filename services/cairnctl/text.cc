@@ -56,19 +56,21 @@ Fields SinceStart(const v1::StatusReply& status) {
   const std::uint64_t prompt = count("prompt_tokens");
   const std::uint64_t host = count("hit_tokens_host");
   const std::uint64_t ssd = count("hit_tokens_ssd");
-  return {
-      {"matches", FormatCount(count("matches")) + ", " +
-                      FormatShare(count("match_hits"), count("matches")) +
-                      " with a restorable boundary"},
-      {"prompt tokens", FormatCount(prompt)},
-      {"served", FormatCount(host + ssd) + " tokens (" + FormatShare(host + ssd, prompt) +
-                     "): " + FormatCount(host) + " from host, " + FormatCount(ssd) + " from SSD"},
-      {"gap", FormatCount(count("gap_tokens")) + " tokens recomputed, " +
-                  FormatCount(count("lost_tokens")) + " lost for want of a checkpoint"},
-      {"commits", FormatCount(count("commits")) + ", " + FormatCount(count("durable_commits")) +
-                      " of them durable"},
-      {"evictions", FormatCount(Evictions(status), "object")},
-      {"bad checksums", FormatCount(count("checksum_failures"))}};
+  const std::uint64_t gpu = count("hit_tokens_gpu");
+  const std::uint64_t served = host + ssd + gpu;
+  return {{"matches", FormatCount(count("matches")) + ", " +
+                          FormatShare(count("match_hits"), count("matches")) +
+                          " with a restorable boundary"},
+          {"prompt tokens", FormatCount(prompt)},
+          {"served", FormatCount(served) + " tokens (" + FormatShare(served, prompt) +
+                         "): " + FormatCount(host) + " from host, " + FormatCount(ssd) +
+                         " from SSD" + (gpu == 0 ? "" : ", " + FormatCount(gpu) + " from GPU")},
+          {"gap", FormatCount(count("gap_tokens")) + " tokens recomputed, " +
+                      FormatCount(count("lost_tokens")) + " lost for want of a checkpoint"},
+          {"commits", FormatCount(count("commits")) + ", " + FormatCount(count("durable_commits")) +
+                          " of them durable"},
+          {"evictions", FormatCount(Evictions(status), "object")},
+          {"bad checksums", FormatCount(count("checksum_failures"))}};
 }
 
 std::string NamespacesText(const v1::StatusReply& status, const Style& style) {
@@ -88,9 +90,9 @@ std::string NamespacesText(const v1::StatusReply& status, const Style& style) {
 
 /// Settings that are sizes, for people to read as such.
 bool IsSize(std::string_view name) {
-  static constexpr std::array<std::string_view, 10> kSizes = {
-      "placement-memory", "arena",   "index",       "memory", "ssd", "ssd-min-free", "ssd-queue",
-      "ssd-write-buffer", "staging", "staging-pool"};
+  static constexpr std::array<std::string_view, 11> kSizes = {
+      "gpu-memory", "placement-memory", "arena",   "index",       "memory", "ssd", "ssd-min-free",
+      "ssd-queue",  "ssd-write-buffer", "staging", "staging-pool"};
   return std::find(kSizes.begin(), kSizes.end(), name) != kSizes.end();
 }
 
@@ -113,7 +115,7 @@ std::string TiersText(const v1::StatusReply& status, const Style& style) {
                {"CODEC"},
                {"LOCATION"}});
   for (const v1::TierStatus& tier : status.tiers()) {
-    const bool off = tier.state().starts_with("off");
+    const bool off = tier.state().starts_with("off") || tier.state().starts_with("absent");
     table.AddRow({tier.name(), off ? "-" : FormatBytes(tier.used_bytes()),
                   off ? "-" : FormatBytes(tier.capacity_bytes()),
                   FormatShare(tier.used_bytes(), tier.capacity_bytes()),

@@ -43,6 +43,12 @@ void AddTiers(const AdminContext& context, const CacheStats& stats, v1::StatusRe
   ssd.set_state(stats.has_cold ? stats.cold_store.state : context.without_ssd);
   ssd.set_location(context.config->ssd_path);
   ssd.set_codec(stats.has_cold ? context.config->ssd_codec : "");
+  v1::TierStatus& gpu = *reply.add_tiers();
+  SetTier(gpu, "gpu", stats.gpu.use);
+  gpu.set_capacity_bytes(stats.gpu.capacity_bytes);
+  gpu.set_used_bytes(stats.gpu.used_bytes);
+  gpu.set_state(stats.gpu.state);
+  gpu.set_location(stats.gpu.device);
 }
 
 void AddCounters(const CacheStats& s, v1::StatusReply& reply) {
@@ -56,6 +62,7 @@ void AddCounters(const CacheStats& s, v1::StatusReply& reply) {
   c["failed_restores"] = s.failed_restores;
   c["hit_tokens_host"] = s.hit_tokens[1];
   c["hit_tokens_ssd"] = s.hit_tokens[2];
+  c["hit_tokens_gpu"] = s.hit_tokens[3];
   c["gap_tokens"] = s.gap_tokens;
   c["fetches"] = s.fetches;
   c["commits"] = s.commits;
@@ -65,6 +72,13 @@ void AddCounters(const CacheStats& s, v1::StatusReply& reply) {
   c["checksum_failures"] = s.checksum_failures + s.cold_store.checksum_failures;
   c["promotions"] = s.promotions;
   c["promotion_failures"] = s.promotion_failures;
+  c["gpu_promotions"] = s.gpu.promotions;
+  c["gpu_promoted_bytes"] = s.gpu.promoted_bytes;
+  c["gpu_refused"] = s.gpu.refused;
+  c["gpu_evictions"] = s.gpu.evictions;
+  c["gpu_failed_copies"] = s.gpu.failed_copies;
+  c["gpu_served_objects"] = s.gpu.served_objects;
+  c["gpu_losses"] = s.gpu.losses;
   c["ssd_queue_dropped"] = s.cold_queue_dropped;
   c["ssd_unindexed"] = s.cold_unindexed;
   c["ssd_written_bytes"] = s.cold_store.written_bytes;

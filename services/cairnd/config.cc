@@ -20,6 +20,7 @@ namespace {
 constexpr std::uint64_t kLeastMemory = 32 * kMiB;
 constexpr std::uint64_t kLeastSsd = 16 * kMiB;
 constexpr std::uint64_t kMostPlacement = kGiB;
+constexpr std::uint64_t kLeastGpu = 8 * kMiB;
 constexpr std::uint32_t kSoonestPlacementSaveMs = 100;
 
 /// CLI11 calls this for options of sizes; it turns "4GiB" into a count of bytes.
@@ -80,6 +81,12 @@ void AddOptions(CLI::App& app, DaemonConfig& c) {
   AddSwitch(app, "huge-pages", c.huge_pages, "Ask for huge pages");
   AddSwitch(app, "prefault", c.prefault, "Take the memory at start, in the background");
   AddSsdOptions(app, c);
+  AddValue(app, "gpu", c.gpu,
+           "auto (if --gpu-memory is given), off, or fake: host memory that passes for a GPU, for "
+           "tests");
+  AddSize(app, "gpu-memory", c.gpu_memory_bytes,
+          "GPU memory to use; without it there is no GPU tier", "0");
+  AddValue(app, "gpu-device", c.gpu_device, "Which GPU, as the driver counts them");
   AddValue(app, "listen-unix", c.listen_unix,
            "Unix socket (default /run/cairn/cairn.sock as root, else "
            "$XDG_RUNTIME_DIR/cairn.sock)");
@@ -218,6 +225,21 @@ Status DaemonConfig::CheckSizes() const {
   return {};
 }
 
+Status DaemonConfig::CheckGpu() const {
+  const bool fake = gpu == "fake" || gpu.starts_with("fake:");
+  if (gpu != "auto" && gpu != "off" && !fake) {
+    return Bad("--gpu: '" + gpu + "' is neither auto, off nor fake");
+  }
+  if (fake && gpu_memory_bytes == 0) {
+    return Bad("--gpu-memory: how much memory has the fake GPU?");
+  }
+  if (gpu_memory_bytes != 0 && gpu_memory_bytes < kLeastGpu) {
+    return Bad("--gpu-memory: " + FormatBytes(gpu_memory_bytes) + " is too little; give at least " +
+               FormatBytes(kLeastGpu));
+  }
+  return {};
+}
+
 Status DaemonConfig::FinishListening() {
   if (listen_unix.empty()) {
     listen_unix = DefaultSocket();
@@ -280,6 +302,7 @@ Status DaemonConfig::FinishSizes() {
 
 Status DaemonConfig::Finish() {
   Status good = CheckSizes();
+  good = good ? CheckGpu() : good;
   good = good ? FinishListening() : good;
   good = good ? FinishThreads() : good;
   good = good ? FinishSizes() : good;
@@ -368,6 +391,9 @@ std::map<std::string, std::string> DaemonConfig::Shown() const {
           {"ssd-direct-io", yes(ssd_direct_io)},
           {"ssd-readers", std::to_string(ssd_readers)},
           {"ssd-flush-ms", std::to_string(ssd_flush_ms)},
+          {"gpu", gpu},
+          {"gpu-memory", std::to_string(gpu_memory_bytes)},
+          {"gpu-device", std::to_string(gpu_device)},
           {"listen-unix", listen_unix},
           {"listen-tcp", listen_tcp},
           {"listen-http", listen_http},

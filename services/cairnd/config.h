@@ -35,6 +35,11 @@ struct DaemonConfig {
   std::uint64_t ssd_queue_bytes = 0;  ///< 0: a quarter of the arena.
   std::string ssd_codec = "none";     ///< CodecRules.
 
+  // GPU; off without memory for it: what an engine needs there is for its operator to say.
+  std::string gpu = "auto";  ///< "off", "auto", or "fake" for tests.
+  std::uint64_t gpu_memory_bytes = 0;
+  std::uint32_t gpu_device = 0;
+
   // Listening. Empty: off.
   std::string listen_unix;
   std::string listen_tcp = "127.0.0.1:7411";
@@ -73,6 +78,7 @@ struct DaemonConfig {
 
  private:
   [[nodiscard]] Status CheckSizes() const;
+  [[nodiscard]] Status CheckGpu() const;
   Status FinishListening();
   Status FinishThreads();
   Status FinishSizes();

@@ -25,6 +25,7 @@
 #include "libcache/tier/prefault.h"
 #include "libcache/transport/socket.h"
 #include "services/cairnd/admin.h"
+#include "services/cairnd/gpu.h"
 #include "services/cairnd/http.h"
 #include "services/cairnd/metrics.h"
 #include "services/cairnd/placement_keeper.h"
@@ -170,7 +171,7 @@ Status DaemonImpl::OpenCache() {
       cold = ReportedSsd(std::move(*opened));
     }
   }
-  auto cache = Cache::Open(config_.CacheConfig(), std::move(cold));
+  auto cache = Cache::Open(config_.CacheConfig(), std::move(cold), OpenGpu(config_));
   if (!cache) {
     return Fail(cache.error());
   }
@@ -286,6 +287,7 @@ Status DaemonImpl::Start() {
   context_.staging = &staging_;
   context_.tokens = &tokens_;
   context_.lease_ms = config_.lease_ms;
+  context_.has_device = cache_->Stats().gpu.state == "ok";
   context_.admin = [this](const v1::AdminRequest& request) {
     return HandleAdminRequest(admin_, request);
   };

@@ -46,6 +46,12 @@ void AddRefs(std::span<const ObjectView> views,
     to.set_arena_offset(from.arena_offset);
     to.set_generation(from.generation);
     to.set_index(index++);
+    if (from.device.extent != 0) {
+      to.set_device_extent(from.device.extent);
+      to.set_device_slot(from.device.slot);
+      to.set_device_offset(from.device.offset);
+      to.set_device_generation(from.device.generation);
+    }
   }
 }
 
@@ -156,9 +162,11 @@ Status Session::HandleMatch(const v1::Match& match, v1::MatchReply& reply) {
   }
   keys_.resize(match.keys().size() / PrefixKey::kBytes);
   match.keys().copy(reinterpret_cast<char*>(keys_.data()), match.keys().size());  // May be none.
-  const auto result = context_.cache->Match(
-      session_, match.request_id(), match.namespace_id(), keys_, match.prompt_tokens(),
-      {.grid_tokens = opened->second, .want_objects = match.want_objects()});
+  const auto result = context_.cache->Match(session_, match.request_id(), match.namespace_id(),
+                                            keys_, match.prompt_tokens(),
+                                            {.grid_tokens = opened->second,
+                                             .want_objects = match.want_objects(),
+                                             .want_device = local_ && match.want_device()});
   if (!result) {
     return Fail(result.error());
   }

@@ -65,10 +65,17 @@ class Families {
   std::vector<MetricFamily> all_;
 };
 
+/// A GPU tier was asked for, whatever became of it.
+bool HasGpu(const CacheStats& s) { return s.gpu.state != "off"; }
+
 std::vector<Sample> ByTierAndKind(const CacheStats& s,
                                   std::array<std::uint64_t, 2> TierUse::*field) {
   std::vector<Sample> samples;
-  for (const auto& [tier, use] : {std::pair{"host", &s.host}, std::pair{"ssd", &s.cold}}) {
+  std::vector<std::pair<const char*, const TierUse*>> tiers = {{"host", &s.host}, {"ssd", &s.cold}};
+  if (HasGpu(s)) {
+    tiers.emplace_back("gpu", &s.gpu.use);
+  }
+  for (const auto& [tier, use] : tiers) {
     samples.push_back({{{"tier", tier}, {"kind", "kv"}}, static_cast<double>((use->*field)[0])});
     samples.push_back(
         {{{"tier", tier}, {"kind", "checkpoint"}}, static_cast<double>((use->*field)[1])});
@@ -87,7 +94,8 @@ void AddRequests(Families& f, const CacheStats& s) {
           s.overlap_tokens);
   f.Counts("hit_tokens", "Tokens before the boundaries that were fetched, by slowest tier used.",
            {{{{"tier", "host"}}, static_cast<double>(s.hit_tokens[1])},
-            {{{"tier", "ssd"}}, static_cast<double>(s.hit_tokens[2])}});
+            {{{"tier", "ssd"}}, static_cast<double>(s.hit_tokens[2])},
+            {{{"tier", "gpu"}}, static_cast<double>(s.hit_tokens[3])}});
   f.Count("gap_tokens", "Tokens between boundary and overlap that engines recomputed.",
           s.gap_tokens);
   f.Count("lost_tokens",
@@ -141,6 +149,28 @@ void AddTiers(Families& f, const CacheStats& s) {
   f.Count("ssd_segments_evicted", "SSD segments freed.", s.cold_store.segments_evicted);
   f.Gauge("ssd_lost_epochs", "Durable writes that the store had lost at start.",
           s.cold_store.lost_epochs);
+}
+
+/// Only where a GPU tier is asked for.
+void AddGpu(Families& f, const CacheStats& s) {
+  if (!HasGpu(s)) {
+    return;
+  }
+  f.Gauge("gpu_healthy", "1 while the GPU tier serves; 0: absent or lost.",
+          s.gpu.state == "ok" ? 1 : 0);
+  f.Gauge("gpu_capacity_bytes", "Cap of the GPU tier.", s.gpu.capacity_bytes);
+  f.Gauge("gpu_extent_bytes", "GPU memory taken from the device.", s.gpu.extent_bytes);
+  f.Gauge("gpu_used_bytes", "GPU memory in use, rounding included.", s.gpu.used_bytes);
+  f.Gauge("gpu_boundaries", "Boundaries that have a copy in GPU memory.", s.gpu.boundaries);
+  f.Gauge("gpu_readers", "Objects in GPU memory that leases hold now.", s.gpu.readers);
+  f.Count("gpu_promotions", "Boundaries brought to GPU memory.", s.gpu.promotions);
+  f.Count("gpu_promoted_bytes", "Payload bytes brought there.", s.gpu.promoted_bytes);
+  f.Count("gpu_refused", "Boundaries not brought there: not worth it, or no room.", s.gpu.refused);
+  f.Count("gpu_evictions", "Boundaries that left GPU memory.", s.gpu.evictions);
+  f.Count("gpu_failed_copies", "Copies that did not arrive as they were sent.",
+          s.gpu.failed_copies);
+  f.Count("gpu_served_objects", "Objects handed out in GPU memory.", s.gpu.served_objects);
+  f.Count("gpu_losses", "Devices lost since the start.", s.gpu.losses);
 }
 
 /// Only where an SSD is configured: a 0 elsewhere would read as a failed one.
@@ -216,6 +246,7 @@ std::string PrometheusText(const CacheStats& stats, const ProcessStats& process)
   AddRequests(families, stats);
   AddTiers(families, stats);
   AddSsdHealth(families, stats, process);
+  AddGpu(families, stats);
   AddPlacement(families, stats, process);
   AddState(families, stats, process);
   return prometheus::TextSerializer().Serialize(families.all());

@@ -115,6 +115,9 @@ asio::awaitable<bool> Session::Greet() {
   reply.set_lease_ms(context_.lease_ms);
   if (local_) {
     reply.add_planes(v1::PLANE_SHARED_MEMORY);
+    if (context_.has_device) {
+      reply.add_planes(v1::PLANE_DEVICE);
+    }
   }
   reply.add_planes(v1::PLANE_STREAM);
   if (!data_) {
@@ -150,6 +153,13 @@ asio::awaitable<void> Session::ServeControl() {
     response.set_id(request.id());
     if (request.has_attach_shared_memory()) {
       const auto attached = co_await Attach(request, response);
+      if (!attached) {
+        co_return;
+      }
+      continue;
+    }
+    if (request.has_attach_device()) {
+      const auto attached = co_await AttachDevice(request, response);
       if (!attached) {
         co_return;
       }
@@ -210,6 +220,24 @@ asio::awaitable<Status> Session::Attach(const v1::Request& request, v1::Response
   reply.set_arena_bytes(context_.cache->arena().capacity_bytes());
   reply.set_staging_bytes(staging_->memory().size());
   const std::array<int, 2> fds = {context_.cache->arena().fd(), staging_->fd()};
+  co_return co_await connection_.WriteWithFds(response, fds);
+}
+
+asio::awaitable<Status> Session::AttachDevice(const v1::Request& request, v1::Response& response) {
+  if (!local_) {
+    const Error remote{ErrorCode::kUnsupported, "device memory needs the Unix socket"};
+    co_return co_await Refuse(request, remote);
+  }
+  const auto grant = context_.cache->AttachDevice(session_, request.attach_device().lease_id(),
+                                                  request.attach_device().extent());
+  if (!grant) {
+    co_return co_await Refuse(request, grant.error());
+  }
+  v1::AttachDeviceReply& reply = *response.mutable_attach_device();
+  reply.set_kind(grant->kind);
+  reply.set_extent_bytes(grant->bytes);
+  reply.set_ledger_words(grant->ledger_words);
+  const std::array<int, 2> fds = {grant->region.get(), grant->ledger.get()};
   co_return co_await connection_.WriteWithFds(response, fds);
 }
 

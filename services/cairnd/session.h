@@ -33,6 +33,7 @@ struct SessionContext {
   StagingPool* staging = nullptr;
   TokenRegistry* tokens = nullptr;
   std::uint32_t lease_ms = 0;
+  bool has_device = false;  ///< There is, or was, a GPU tier.
   /// Answers an admin request; called on the workers.
   std::function<Result<v1::AdminReply>(const v1::AdminRequest&)> admin;
   std::atomic<std::uint64_t> refused_frames{0};
@@ -60,6 +61,7 @@ class Session : public std::enable_shared_from_this<Session> {
   asio::awaitable<Status> Answer(const v1::Request& request, v1::Response& response);
   Status AnswerAtOnce(const v1::Request& request, v1::Response& response);
   asio::awaitable<Status> Attach(const v1::Request& request, v1::Response& response);
+  asio::awaitable<Status> AttachDevice(const v1::Request& request, v1::Response& response);
   asio::awaitable<Status> HandleFetch(const v1::Request& request, v1::Response& response);
   asio::awaitable<Status> HandleWrite(const v1::Write& write);
   asio::awaitable<Status> HandleCommit(const v1::Request& request, v1::Response& response);

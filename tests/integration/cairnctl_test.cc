@@ -108,12 +108,14 @@ TEST_F(CairnctlTest, TiersCountWhatIsStored) {
   StoreTwoBranches(true);
   Cairnctl ctl = Ctl();
   const json tiers = ctl({"tiers", "--json"}).Json()["tiers"];
-  ASSERT_EQ(tiers.size(), 2U);
+  ASSERT_EQ(tiers.size(), 3U);
   EXPECT_EQ(Names(tiers[0]), (std::set<std::string>{"name", "state", "capacity_bytes", "used_bytes",
                                                     "kv", "checkpoint", "location", "codec"}));
   EXPECT_EQ(tiers[0]["name"], "host");
   EXPECT_EQ(tiers[1]["name"], "ssd");
-  for (const json& tier : tiers) {
+  EXPECT_EQ(tiers[2]["name"], "gpu");
+  EXPECT_EQ(tiers[2]["state"], "off");
+  for (const json& tier : {tiers[0], tiers[1]}) {
     EXPECT_EQ(tier["state"], "ok");
     EXPECT_EQ(tier["kv"], json({{"bytes", 6 * 1024}, {"objects", 6}}));
     EXPECT_EQ(tier["checkpoint"], json({{"bytes", 3 * 4096}, {"objects", 3}}));

@@ -184,7 +184,8 @@ TEST_P(SharingTest, WriterThatDiesBeforeCommitLeavesNothing) {
   const auto tokens = Tokens(2, 20);
   {
     const auto backend =
-        ConnectBackend(*ParseEndpoint(endpoint()), GetParam().plane, "dying", Soon());
+        ConnectBackend(*ParseEndpoint(endpoint()),
+                       {.plane = GetParam().plane, .client = "dying", .device = nullptr}, Soon());
     ASSERT_TRUE(backend.has_value()) << Why(backend);
     const auto space = (*backend)->OpenNamespace(LargeModel(), Soon());
     ASSERT_TRUE(space.has_value()) << Why(space);

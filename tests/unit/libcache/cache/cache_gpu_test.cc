@@ -88,7 +88,7 @@ class CacheGpuTest : public CacheFixture {
       on_device = on_device && view.device.extent != 0;
       const auto want = BytesFor(KeyAt(tokens, view.position), view.kind, view.bytes);
       if (view.device.extent != 0) {
-        ExpectOnDevice(view, want);
+        ExpectOnDevice(match.lease, view, want);
       }
       const auto host = cache_->arena().Payload(view.arena_offset).first(view.bytes);
       EXPECT_TRUE(std::equal(host.begin(), host.end(), want.begin(), want.end()));
@@ -96,8 +96,8 @@ class CacheGpuTest : public CacheFixture {
     EXPECT_TRUE(cache_->Release(session_, match.lease));
     return on_device;
   }
-  void ExpectOnDevice(const ObjectView& view, const std::vector<std::byte>& want) {
-    const auto grant = cache_->AttachDevice(session_, space_, view.device.extent);
+  void ExpectOnDevice(LeaseId lease, const ObjectView& view, const std::vector<std::byte>& want) {
+    const auto grant = cache_->AttachDevice(session_, lease, view.device.extent);
     ASSERT_TRUE(grant.has_value()) << ToString(grant.error());
     EXPECT_EQ(grant->kind, "fake");
     const Mapped region(grant->region.get(), grant->bytes);
@@ -128,9 +128,11 @@ TEST_F(CacheGpuTest, WithoutADeviceNothingChanges) {
     EXPECT_FALSE(Load(tokens, 32));
   }
   EXPECT_EQ(cache_->Stats().gpu.state, "absent: no driver");
-  const auto grant = cache_->AttachDevice(session_, space_, 1);
+  const MatchResult match = MatchDevice(tokens);
+  const auto grant = cache_->AttachDevice(session_, match.lease, 1);
   ASSERT_FALSE(grant);
-  EXPECT_EQ(grant.error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(grant.error().code, ErrorCode::kPermissionDenied);
+  EXPECT_TRUE(cache_->Release(session_, match.lease));
 }
 
 TEST_F(CacheGpuTest, ABoundaryThatReturnsComesWithStateAndKvAndIsReadThere) {
@@ -214,7 +216,7 @@ TEST_F(CacheGpuTest, ReadersOfADamagedObjectSeeItGoAndItsMemoryWaitsForThem) {
   const MatchResult match = MatchDevice(tokens);
   const auto views = Fetch(match, 32);
   ASSERT_EQ(views.size(), 3U);
-  const auto grant = cache_->AttachDevice(session_, space_, views[2].device.extent);
+  const auto grant = cache_->AttachDevice(session_, match.lease, views[2].device.extent);
   ASSERT_TRUE(grant);
   const Mapped ledger(grant->ledger.get(), grant->ledger_words * sizeof(std::uint64_t));
   ASSERT_TRUE(cache_->ReportCorrupt(session_, match.lease, 2));
@@ -257,7 +259,7 @@ TEST_F(CacheGpuTest, EndOfTheSessionEndsItsHolds) {
   const auto match = cache_->Match(other, 1, space_, Keys(tokens), 40,
                                    {.grid_tokens = 0, .want_objects = 16, .want_device = true});
   ASSERT_TRUE(match.has_value());
-  EXPECT_TRUE(cache_->AttachDevice(other, space_, match->objects[0].device.extent));
+  EXPECT_TRUE(cache_->AttachDevice(other, match->lease, match->objects[0].device.extent));
   EXPECT_EQ(cache_->Stats().gpu.readers, 3U);
   cache_->EndSession(other);
   EXPECT_EQ(cache_->Stats().gpu.readers, 0U);
@@ -300,7 +302,7 @@ TEST_F(CacheGpuTest, ALossIsSeenByReadersAtOnce) {
   Bring(tokens, 32);
   const MatchResult match = MatchDevice(tokens);
   const auto views = Fetch(match, 32);
-  const auto grant = cache_->AttachDevice(session_, space_, views[0].device.extent);
+  const auto grant = cache_->AttachDevice(session_, match.lease, views[0].device.extent);
   ASSERT_TRUE(grant);
   const Mapped ledger(grant->ledger.get(), grant->ledger_words * sizeof(std::uint64_t));
   device_->Lose("it fell off the bus");
@@ -365,19 +367,21 @@ TEST_F(CacheGpuTest, TenantsShareNoExtent) {
   Bring(tokens, 32);
   const MatchResult mine = MatchDevice(tokens);
   const std::uint32_t extent = Fetch(mine, 32)[0].device.extent;
+  EXPECT_TRUE(cache_->AttachDevice(session_, mine.lease, extent));
   EXPECT_TRUE(cache_->Release(session_, mine.lease));
+  EXPECT_EQ(cache_->AttachDevice(session_, mine.lease, extent).error().code, ErrorCode::kExpired);
   NamespaceSpec spec = Spec();
   spec.tenant = "another";
   const auto opened = cache_->OpenNamespace(spec);
   ASSERT_TRUE(opened.has_value());
-  const auto denied = cache_->AttachDevice(session_, opened->id, extent);
-  ASSERT_FALSE(denied);
-  EXPECT_EQ(denied.error().code, ErrorCode::kPermissionDenied);
-  std::swap(space_, const_cast<NamespaceId&>(opened->id));
+  space_ = opened->id;
   seed_ = opened->seed;
   Bring(tokens, 32);
   const MatchResult theirs = MatchDevice(tokens);
   EXPECT_NE(Fetch(theirs, 32)[0].device.extent, extent);
+  const auto denied = cache_->AttachDevice(session_, theirs.lease, extent);
+  ASSERT_FALSE(denied);
+  EXPECT_EQ(denied.error().code, ErrorCode::kPermissionDenied);
   EXPECT_TRUE(cache_->Release(session_, theirs.lease));
 }
 

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string_view>
+
+#include "libcache/base/clock.h"
+#include "libcache/base/result.h"
+#include "libcache/transport/channel.h"
+#include "libcache/transport/mapping.h"
+
+namespace cairn {
+
+/// Makes device memory of the daemon usable in this process. Called from one thread at a time.
+class DeviceMapper {
+ public:
+  virtual ~DeviceMapper() = default;
+  /// The devices it can map: "cuda", or "fake".
+  [[nodiscard]] virtual std::string_view Kind() const = 0;
+  /// `fd` stays the caller's. Returns a number for the mapping, of the mapper's choice.
+  virtual Result<std::uint64_t> Map(int fd, std::uint64_t bytes) = 0;
+  virtual void Unmap(std::uint64_t mapping) = 0;
+};
+
+/// An object in device memory, as the daemon names it.
+struct DeviceObject {
+  std::uint64_t lease = 0;
+  std::uint32_t extent = 0;
+  std::uint32_t slot = 0;
+  std::uint64_t offset = 0;
+  std::uint64_t generation = 0;
+  std::uint64_t bytes = 0;
+};
+
+/// Reads objects in the daemon's device memory: maps extents as they come up, and looks at a slot's
+/// generation before and after each copy. Belongs to one connection and uses its control channel.
+/// Not thread-safe.
+class DevicePlane {
+ public:
+  /// Copies the object out of `mapping`; returns once the device has read it.
+  using Copy = std::function<Status(std::uint64_t mapping)>;
+
+  /// Both must outlive the plane. Errors: kUnsupported (not over this connection).
+  static Result<std::unique_ptr<DevicePlane>> Open(Channel& channel, DeviceMapper& mapper);
+  ~DevicePlane();
+  DevicePlane(const DevicePlane&) = delete;
+  DevicePlane& operator=(const DevicePlane&) = delete;
+
+  /// Errors: kExpired (the slot changed hands: what was copied is worth nothing), kCorrupt (the
+  /// daemon's answer), those of the mapper and of `copy`, those of Channel. Bytes are in host
+  /// memory as well, so there is another way after each of them.
+  Status Get(const DeviceObject& object, const Copy& copy, TimePoint deadline);
+
+ private:
+  struct Extent {
+    std::uint64_t mapping = 0;
+    std::uint64_t bytes = 0;
+    Mapping ledger;
+  };
+  DevicePlane(Channel& channel, DeviceMapper& mapper) : channel_(channel), mapper_(mapper) {}
+  Result<const Extent*> Find(const DeviceObject& object, TimePoint deadline);
+
+  Channel& channel_;
+  DeviceMapper& mapper_;
+  std::map<std::uint32_t, Extent> extents_;
+};
+
+}  // namespace cairn

@@ -1,0 +1,56 @@
+#include "services/cairnd/gpu.h"
+
+#include <spdlog/spdlog.h>
+
+#include <string>
+#include <utility>
+
+#include "libcache/tier/cuda_device_memory.h"
+#include "libcache/tier/host_device_memory.h"
+
+namespace cairn::server {
+namespace {
+
+constexpr std::string_view kFake = "fake";
+
+/// "fake" or "fake:FILE": lost once FILE exists.
+std::unique_ptr<DeviceMemory> FakeDevice(const DaemonConfig& config) {
+  HostDeviceMemory::Config fake;
+  fake.total_bytes = config.gpu_memory_bytes;
+  if (config.gpu.size() > kFake.size()) {
+    fake.lost_when_exists = config.gpu.substr(kFake.size() + 1);
+  }
+  return std::make_unique<HostDeviceMemory>(std::move(fake));
+}
+
+}  // namespace
+
+Cache::Gpu OpenGpu(const DaemonConfig& config) {
+  Cache::Gpu gpu;
+  if (config.gpu == "off" || config.gpu_memory_bytes == 0) {
+    return gpu;
+  }
+  gpu.capacity_bytes = config.gpu_memory_bytes;
+  if (config.gpu.starts_with(kFake)) {
+    gpu.device = FakeDevice(config);
+    spdlog::warn("gpu_fake effect=\"host memory passes for a GPU; for tests\"");
+  } else {
+    auto device = OpenCudaDevice(static_cast<int>(config.gpu_device));
+    if (device) {
+      gpu.device = std::move(*device);
+      spdlog::info("gpu device=\"{}\" memory={}", gpu.device->Name(),
+                   FormatBytes(gpu.capacity_bytes));
+    } else {
+      gpu.without = "absent: " + device.error().message;
+      spdlog::warn("gpu_absent reason=\"{}\" effect=\"host memory and SSD only\"",
+                   device.error().message);
+    }
+  }
+  gpu.on_lost = [](const std::string& reason) {
+    spdlog::error("gpu_lost reason=\"{}\" effect=\"host memory and SSD only until a restart\"",
+                  reason);
+  };
+  return gpu;
+}
+
+}  // namespace cairn::server
