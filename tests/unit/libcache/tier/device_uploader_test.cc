@@ -104,7 +104,7 @@ TEST_F(DeviceUploaderTest, DamageInHostMemoryIsNoticedAndNamed) {
 }
 
 TEST_F(DeviceUploaderTest, ADeviceThatGivesBackOtherBytesIsNoticed) {
-  Open(4096);
+  Open(4096, 1);  // One stream: the first copy is the first object's.
   objects_.reserve(2);
   Add(100, 0);
   Add(50'000, 4096);

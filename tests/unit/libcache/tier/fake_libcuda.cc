@@ -1,0 +1,297 @@
+// A stand-in for NVIDIA's driver: its memory is host memory, its copies are done when they are
+// asked for. It is strict about order and arguments where the real one is, and keeps count.
+#include "tests/unit/libcache/tier/fake_libcuda.h"
+
+#include <cuda.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <set>
+#include <string_view>
+
+extern "C" __attribute__((visibility("default"))) FakeCuda fake_cuda;
+FakeCuda fake_cuda;
+
+namespace {
+
+constexpr std::size_t kGranularity = std::size_t{2} << 20U;
+std::map<CUmemGenericAllocationHandle, std::size_t> allocated;  // By descriptor.
+std::map<CUdeviceptr, std::size_t> reserved;
+std::map<CUdeviceptr, std::size_t> mapped;
+std::map<CUdeviceptr, std::size_t> accessible;
+std::set<void*> staging;  // A lost device's is never given back, and is no leak either.
+bool initialised = false;
+CUcontext current = nullptr;
+
+CUresult Verdict(std::string_view call) {
+  if (call.ends_with("_v2")) {  // By a macro of cuda.h's.
+    call.remove_suffix(3);
+  }
+  if (fake_cuda.fail_call != nullptr && call == fake_cuda.fail_call &&
+      fake_cuda.fail_after-- <= 0) {
+    return static_cast<CUresult>(fake_cuda.fail_with);
+  }
+  if (!initialised && call != "cuInit") {
+    return CUDA_ERROR_NOT_INITIALIZED;
+  }
+  return CUDA_SUCCESS;
+}
+
+bool Reachable(CUdeviceptr address, std::size_t bytes) {
+  auto it = accessible.upper_bound(address);
+  if (it == accessible.begin()) {
+    return false;
+  }
+  --it;
+  return address + bytes <= it->first + it->second;
+}
+
+void* Pointer(CUdeviceptr address) { return reinterpret_cast<void*>(address); }
+
+}  // namespace
+
+#define CAIRN_VERDICT(call)                                               \
+  if (const CUresult verdict = Verdict(#call); verdict != CUDA_SUCCESS) { \
+    return verdict;                                                       \
+  }
+#define CAIRN_IN_CONTEXT(call)         \
+  CAIRN_VERDICT(call)                  \
+  if (current == nullptr) {            \
+    return CUDA_ERROR_INVALID_CONTEXT; \
+  }
+
+extern "C" {
+
+CUresult cuInit(unsigned int flags) {
+  CAIRN_VERDICT(cuInit)
+  initialised = true;
+  return flags == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+CUresult cuGetErrorName(CUresult error, const char** text) {
+  *text = error == CUDA_ERROR_ECC_UNCORRECTABLE ? "CUDA_ERROR_ECC_UNCORRECTABLE" : nullptr;
+  return CUDA_SUCCESS;
+}
+CUresult cuGetErrorString(CUresult error, const char** text) {
+  *text = error == CUDA_ERROR_ECC_UNCORRECTABLE ? "uncorrectable ECC error" : nullptr;
+  return CUDA_SUCCESS;
+}
+CUresult cuDeviceGet(CUdevice* device, int ordinal) {
+  CAIRN_VERDICT(cuDeviceGet)
+  *device = ordinal;
+  return ordinal == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+}
+CUresult cuDeviceGetName(char* name, int length, CUdevice) {
+  CAIRN_VERDICT(cuDeviceGetName)
+  std::strncpy(name, "Stand-in", static_cast<std::size_t>(length));
+  return CUDA_SUCCESS;
+}
+CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice) {
+  CAIRN_VERDICT(cuDeviceGetAttribute)
+  *value = attribute == CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED ||
+                   attribute == CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED
+               ? 1
+               : 0;
+  return CUDA_SUCCESS;
+}
+CUresult cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice) {
+  CAIRN_VERDICT(cuDevicePrimaryCtxRetain)
+  *context = reinterpret_cast<CUcontext>(&fake_cuda);
+  ++fake_cuda.contexts;
+  return CUDA_SUCCESS;
+}
+CUresult cuDevicePrimaryCtxRelease(CUdevice) {
+  CAIRN_VERDICT(cuDevicePrimaryCtxRelease)
+  --fake_cuda.contexts;
+  current = nullptr;
+  return CUDA_SUCCESS;
+}
+CUresult cuCtxSetCurrent(CUcontext context) {
+  CAIRN_VERDICT(cuCtxSetCurrent)
+  current = context;
+  return CUDA_SUCCESS;
+}
+CUresult cuMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
+  CAIRN_IN_CONTEXT(cuMemGetInfo)
+  *free_bytes = kGranularity;
+  *total_bytes = 2 * kGranularity;
+  return CUDA_SUCCESS;
+}
+CUresult cuMemGetAllocationGranularity(std::size_t* granularity, const CUmemAllocationProp* wanted,
+                                       CUmemAllocationGranularity_flags) {
+  CAIRN_VERDICT(cuMemGetAllocationGranularity)
+  *granularity = kGranularity;
+  return wanted->type == CU_MEM_ALLOCATION_TYPE_PINNED ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+CUresult cuMemCreate(CUmemGenericAllocationHandle* handle, std::size_t bytes,
+                     const CUmemAllocationProp* wanted, unsigned long long flags) {
+  CAIRN_IN_CONTEXT(cuMemCreate)
+  if (bytes % kGranularity != 0 || flags != 0 || wanted->type != CU_MEM_ALLOCATION_TYPE_PINNED ||
+      wanted->location.type != CU_MEM_LOCATION_TYPE_DEVICE ||
+      wanted->requestedHandleTypes != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  const int fd = memfd_create("fake-cuda", MFD_CLOEXEC);
+  if (fd < 0 || ftruncate(fd, static_cast<off_t>(bytes)) != 0) {
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  *handle = static_cast<CUmemGenericAllocationHandle>(fd);
+  allocated[*handle] = bytes;
+  ++fake_cuda.allocations;
+  return CUDA_SUCCESS;
+}
+CUresult cuMemRelease(CUmemGenericAllocationHandle handle) {
+  CAIRN_IN_CONTEXT(cuMemRelease)
+  if (allocated.erase(handle) == 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  close(static_cast<int>(handle));
+  --fake_cuda.allocations;
+  return CUDA_SUCCESS;
+}
+CUresult cuMemAddressReserve(CUdeviceptr* address, std::size_t bytes, std::size_t, CUdeviceptr,
+                             unsigned long long) {
+  CAIRN_IN_CONTEXT(cuMemAddressReserve)
+  void* const at = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  *address = reinterpret_cast<CUdeviceptr>(at);
+  reserved[*address] = bytes;
+  ++fake_cuda.reservations;
+  return CUDA_SUCCESS;
+}
+CUresult cuMemAddressFree(CUdeviceptr address, std::size_t bytes) {
+  CAIRN_IN_CONTEXT(cuMemAddressFree)
+  const auto it = reserved.find(address);
+  if (it == reserved.end() || it->second != bytes || mapped.count(address) != 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  munmap(Pointer(address), bytes);
+  reserved.erase(it);
+  --fake_cuda.reservations;
+  return CUDA_SUCCESS;
+}
+CUresult cuMemMap(CUdeviceptr address, std::size_t bytes, std::size_t offset,
+                  CUmemGenericAllocationHandle handle, unsigned long long) {
+  CAIRN_IN_CONTEXT(cuMemMap)
+  if (reserved.count(address) == 0 || allocated.count(handle) == 0 || offset != 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  if (mmap(Pointer(address), bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+           static_cast<int>(handle), 0) == MAP_FAILED) {
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  mapped[address] = bytes;
+  ++fake_cuda.mappings;
+  return CUDA_SUCCESS;
+}
+CUresult cuMemUnmap(CUdeviceptr address, std::size_t) {
+  CAIRN_IN_CONTEXT(cuMemUnmap)
+  accessible.erase(address);
+  if (mapped.erase(address) == 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  --fake_cuda.mappings;
+  return CUDA_SUCCESS;
+}
+CUresult cuMemSetAccess(CUdeviceptr address, std::size_t bytes, const CUmemAccessDesc* access,
+                        std::size_t count) {
+  CAIRN_IN_CONTEXT(cuMemSetAccess)
+  if (mapped.count(address) == 0 || count != 1 ||
+      access->flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  std::memset(Pointer(address), 0xAB, bytes);  // As if somebody had left something there.
+  accessible[address] = bytes;
+  return CUDA_SUCCESS;
+}
+CUresult cuMemExportToShareableHandle(void* shared, CUmemGenericAllocationHandle handle,
+                                      CUmemAllocationHandleType type, unsigned long long) {
+  CAIRN_IN_CONTEXT(cuMemExportToShareableHandle)
+  if (allocated.count(handle) == 0 || type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  *static_cast<int*>(shared) = dup(static_cast<int>(handle));
+  return CUDA_SUCCESS;
+}
+CUresult cuMemHostAlloc(void** memory, std::size_t bytes, unsigned int) {
+  CAIRN_IN_CONTEXT(cuMemHostAlloc)
+  *memory = std::malloc(bytes);
+  staging.insert(*memory);
+  ++fake_cuda.staging;
+  return CUDA_SUCCESS;
+}
+CUresult cuMemFreeHost(void* memory) {
+  CAIRN_IN_CONTEXT(cuMemFreeHost)
+  if (staging.erase(memory) == 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  std::free(memory);
+  --fake_cuda.staging;
+  return CUDA_SUCCESS;
+}
+CUresult cuMemsetD8Async(CUdeviceptr address, unsigned char value, std::size_t bytes, CUstream) {
+  CAIRN_IN_CONTEXT(cuMemsetD8Async)
+  if (!Reachable(address, bytes)) {
+    return CUDA_ERROR_ILLEGAL_ADDRESS;
+  }
+  std::memset(Pointer(address), value, bytes);
+  return CUDA_SUCCESS;
+}
+CUresult cuMemcpyHtoDAsync(CUdeviceptr to, const void* from, std::size_t bytes, CUstream) {
+  CAIRN_IN_CONTEXT(cuMemcpyHtoDAsync)
+  if (!Reachable(to, bytes)) {
+    return CUDA_ERROR_ILLEGAL_ADDRESS;
+  }
+  std::memcpy(Pointer(to), from, bytes);
+  ++fake_cuda.copies;
+  return CUDA_SUCCESS;
+}
+CUresult cuMemcpyDtoHAsync(void* to, CUdeviceptr from, std::size_t bytes, CUstream) {
+  CAIRN_IN_CONTEXT(cuMemcpyDtoHAsync)
+  if (!Reachable(from, bytes)) {
+    return CUDA_ERROR_ILLEGAL_ADDRESS;
+  }
+  std::memcpy(to, Pointer(from), bytes);
+  ++fake_cuda.copies;
+  return CUDA_SUCCESS;
+}
+CUresult cuStreamCreate(CUstream* stream, unsigned int) {
+  CAIRN_IN_CONTEXT(cuStreamCreate)
+  *stream = reinterpret_cast<CUstream>(static_cast<std::uintptr_t>(++fake_cuda.streams));
+  return CUDA_SUCCESS;
+}
+CUresult cuStreamSynchronize(CUstream) {
+  CAIRN_IN_CONTEXT(cuStreamSynchronize)
+  return CUDA_SUCCESS;
+}
+CUresult cuStreamQuery(CUstream) {
+  CAIRN_IN_CONTEXT(cuStreamQuery)
+  return fake_cuda.hang ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
+}
+CUresult cuStreamDestroy(CUstream) {
+  CAIRN_IN_CONTEXT(cuStreamDestroy)
+  --fake_cuda.streams;
+  return CUDA_SUCCESS;
+}
+CUresult cuEventCreate(CUevent* event, unsigned int) {
+  CAIRN_IN_CONTEXT(cuEventCreate)
+  *event = reinterpret_cast<CUevent>(&fake_cuda);
+  ++fake_cuda.events;
+  return CUDA_SUCCESS;
+}
+CUresult cuEventRecord(CUevent, CUstream) {
+  CAIRN_IN_CONTEXT(cuEventRecord)
+  return CUDA_SUCCESS;
+}
+CUresult cuEventQuery(CUevent) {
+  CAIRN_IN_CONTEXT(cuEventQuery)
+  return fake_cuda.hang ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
+}
+CUresult cuEventDestroy(CUevent) {
+  CAIRN_IN_CONTEXT(cuEventDestroy)
+  --fake_cuda.events;
+  return CUDA_SUCCESS;
+}
+
+}  // extern "C"
