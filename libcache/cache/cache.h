@@ -150,6 +150,9 @@ class Cache {
   /// A reader found that object `index` of FinishFetch does not have its digest: it is dropped from
   /// all tiers, once its slot still is what the reader saw.
   Status ReportCorrupt(SessionId session, LeaseId lease, std::uint32_t index) CAIRN_EXCLUDES(mu_);
+  /// The same of the copy in device memory, which alone is dropped.
+  Status ReportCorruptOnDevice(SessionId session, LeaseId lease, std::uint32_t index)
+      CAIRN_EXCLUDES(mu_);
 
   // Writing: Reserve, Fill in order, Commit.
 

@@ -44,4 +44,21 @@ Status Cache::ReportCorrupt(SessionId session, LeaseId lease_id, std::uint32_t i
   return {};
 }
 
+Status Cache::ReportCorruptOnDevice(SessionId session, LeaseId lease_id, std::uint32_t index) {
+  const MutexLock lock(mu_);
+  const auto lease = FindLease(session, lease_id);
+  if (!lease) {
+    return Fail(lease.error());
+  }
+  if (index >= (*lease)->served.size() || (*lease)->device.empty()) {
+    return Fail(ErrorCode::kInvalidArgument, "no such object in device memory under this lease");
+  }
+  stats_.checksum_failures += 1;
+  const ServedObject& served = (*lease)->served[index];
+  if (IsStill(served)) {
+    gpu_->Forget(served.id);
+  }
+  return {};
+}
+
 }  // namespace cairn

@@ -48,9 +48,9 @@ class Backend {
   virtual Status Read(LeaseId lease, std::uint32_t index, const ObjectView& object, Pieces target,
                       TimePoint deadline) = 0;
   /// Has the engine's port copy object `index` of the fetch out of device memory, where
-  /// object.device says that it is there. Errors: kUnsupported, those of DevicePlane::Get; the
-  /// bytes are to be had by Read as well.
-  virtual Status ReadOnDevice(LeaseId, const ObjectView&, TimePoint) {
+  /// object.device says that it is there; one that the port finds to be wrong is reported. Errors:
+  /// kUnsupported, those of DevicePlane::Get; the bytes are to be had by Read as well.
+  virtual Status ReadOnDevice(LeaseId, std::uint32_t /*index*/, const ObjectView&, TimePoint) {
     return Fail(ErrorCode::kUnsupported, "no device memory here");
   }
   /// Says that object `index` of the fetch is not what it should be, though its digest fits: it is

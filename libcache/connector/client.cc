@@ -305,7 +305,8 @@ Result<Client::Loaded> Client::LoadScattered(const Hit& hit, std::uint32_t from_
   Loaded loaded;
   for (std::size_t i = 0; i < objects->size(); ++i) {
     const ObjectView& object = (*objects)[i];
-    if (object.device.extent != 0 && backend_->ReadOnDevice(hit.lease, object, deadline)) {
+    if (object.device.extent != 0 &&
+        backend_->ReadOnDevice(hit.lease, static_cast<std::uint32_t>(i), object, deadline)) {
       loaded.objects += 1;
       loaded.device_objects += 1;
       loaded.bytes += object.bytes;

@@ -18,7 +18,8 @@ class DevicePort : public DeviceMapper {
   /// Copies [offset, offset + object.bytes) of `mapping`. Returns once the device has read it all
   /// (a stream is waited for): the slot may be another's soon after. What was copied counts only
   /// when Client::Load has returned without error; the object's digest is there for those who can
-  /// check it. After an error the object is read from host memory.
+  /// check it. After an error the object is read from host memory; after kCorrupt the daemon is
+  /// told.
   virtual Status Copy(std::uint64_t mapping, std::uint64_t offset, const ObjectView& object,
                       TimePoint deadline) = 0;
 };

@@ -207,7 +207,8 @@ class Remote final : public Backend {
     return got;
   }
 
-  Status ReadOnDevice(LeaseId lease, const ObjectView& object, TimePoint deadline) override {
+  Status ReadOnDevice(LeaseId lease, std::uint32_t index, const ObjectView& object,
+                      TimePoint deadline) override {
     if (device_ == nullptr || object.device.extent == 0) {
       return Fail(ErrorCode::kUnsupported, "the object is not in device memory");
     }
@@ -217,12 +218,23 @@ class Remote final : public Backend {
                               .offset = object.device.offset,
                               .generation = object.device.generation,
                               .bytes = object.bytes};
-    return device_->Get(
+    bool wrong = false;
+    Status got = device_->Get(
         wanted,
         [&](std::uint64_t mapping) {
-          return port_->Copy(mapping, object.device.offset, object, deadline);
+          Status copied = port_->Copy(mapping, object.device.offset, object, deadline);
+          wrong = !copied && copied.error().code == ErrorCode::kCorrupt;
+          return copied;
         },
         deadline);
+    if (wrong) {
+      v1::Request request;
+      request.mutable_report_corrupt()->set_lease_id(lease);
+      request.mutable_report_corrupt()->set_index(index);
+      request.mutable_report_corrupt()->set_on_device(true);
+      static_cast<void>(channel_.Post(request, deadline));
+    }
+    return got;
   }
 
   Status ReportCorrupt(LeaseId lease, std::uint32_t index, TimePoint deadline) override {

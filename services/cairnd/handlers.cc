@@ -145,8 +145,10 @@ asio::awaitable<Status> Session::HandleReportCorrupt(const v1::ReportCorrupt& re
   const SessionId session = session_;
   const std::uint64_t lease = report.lease_id();
   const std::uint32_t index = report.index();
-  const std::function<void()> work = [done, cache, session, lease, index] {
-    *done = cache->ReportCorrupt(session, lease, index);
+  const bool on_device = report.on_device();
+  const std::function<void()> work = [done, cache, session, lease, index, on_device] {
+    *done = on_device ? cache->ReportCorruptOnDevice(session, lease, index)
+                      : cache->ReportCorrupt(session, lease, index);
   };
   co_await RunOn(*context_.workers, work);
   co_return *done;

@@ -20,15 +20,36 @@
 namespace cairn::test {
 namespace {
 
+/// Reads the fake device, and can come by wrong bytes.
+class SpoilingPort final : public DevicePort {
+ public:
+  explicit SpoilingPort(FakeDevicePort::Target target) : port_(std::move(target)) {}
+  void SpoilNext() { spoil_ = true; }
+  [[nodiscard]] std::string_view Kind() const override { return port_.Kind(); }
+  Result<std::uint64_t> Map(int fd, std::uint64_t bytes) override { return port_.Map(fd, bytes); }
+  void Unmap(std::uint64_t mapping) override { port_.Unmap(mapping); }
+  Status Copy(std::uint64_t mapping, std::uint64_t offset, const ObjectView& object,
+              TimePoint deadline) override {
+    ObjectView expected = object;
+    expected.digest.low ^= std::exchange(spoil_, false) ? 1U : 0U;
+    return port_.Copy(mapping, offset, expected, deadline);
+  }
+
+ private:
+  FakeDevicePort port_;
+  bool spoil_ = false;
+};
+
 /// An engine that can read the fake device.
 class DeviceEngine {
  public:
   explicit DeviceEngine(const std::string& endpoint, NamespaceSpec spec = SmallModel())
-      : port_(std::make_shared<FakeDevicePort>(
+      : port_(std::make_shared<SpoilingPort>(
             [this](const ObjectView& object) { return Memory(object); })),
         engine_(Options(endpoint), std::move(spec)) {}
 
   Engine& engine() { return engine_; }
+  SpoilingPort& port() { return *port_; }
   struct Got {
     std::uint32_t resume_at = 0;
     TierKind tier = TierKind::kNone;
@@ -79,7 +100,7 @@ class DeviceEngine {
   }
 
   std::map<std::pair<std::uint32_t, ObjectKind>, std::vector<std::byte>> memory_;
-  std::shared_ptr<FakeDevicePort> port_;
+  std::shared_ptr<SpoilingPort> port_;
   Engine engine_;
 };
 
@@ -250,6 +271,23 @@ TEST_F(GpuTest, ALostDeviceCostsTheTierAndNothingElse) {
   const std::size_t first = log.find("gpu_lost");
   ASSERT_NE(first, std::string::npos);
   EXPECT_EQ(log.find("gpu_lost", first + 1), std::string::npos) << "said once";
+}
+
+TEST_F(GpuTest, WrongBytesInDeviceMemoryAreReadFromTheHostAndReported) {
+  ASSERT_TRUE(StartWithGpu());
+  DeviceEngine engine(daemon().UnixEndpoint());
+  ASSERT_TRUE(engine.engine().Open());
+  const auto tokens = Tokens(9, 100);
+  Bring(engine, tokens, 96);
+  engine.port().SpoilNext();
+  const auto got = engine.Load(tokens);
+  EXPECT_EQ(got.objects, 7U);
+  EXPECT_EQ(got.on_device, 6U);
+  EXPECT_EQ(got.wrong, 0U);
+  EXPECT_EQ(engine.Load(tokens).tier, TierKind::kHost);
+  EXPECT_EQ(daemon().Counter("checksum_failures"), 1U);
+  EXPECT_EQ(Gpu().checkpoint_objects(), 0U) << "the copy is gone, and what needs it";
+  EXPECT_EQ(daemon().Status().tiers(0).kv_objects(), 6U) << "host memory has all";
 }
 
 TEST_F(GpuTest, AKilledEngineLetsGoOfWhatItRead) {

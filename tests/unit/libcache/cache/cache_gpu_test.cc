@@ -227,6 +227,29 @@ TEST_F(CacheGpuTest, ReadersOfADamagedObjectSeeItGoAndItsMemoryWaitsForThem) {
   EXPECT_EQ(cache_->Stats().gpu.used_bytes, 0U);
 }
 
+TEST_F(CacheGpuTest, DamageOnTheDeviceCostsThatCopyAlone) {
+  OpenWithGpu();
+  const auto tokens = Tokens(40);
+  Bring(tokens, 32);
+  const MatchResult host_only = MatchOf(tokens, false);
+  EXPECT_EQ(Fetch(host_only, 32).size(), 3U);
+  EXPECT_EQ(cache_->ReportCorruptOnDevice(session_, host_only.lease, 0).error().code,
+            ErrorCode::kInvalidArgument)
+      << "it was given nothing on the device";
+  EXPECT_TRUE(cache_->Release(session_, host_only.lease));
+  const MatchResult match = MatchDevice(tokens);
+  EXPECT_EQ(Fetch(match, 32).size(), 3U);
+  EXPECT_FALSE(cache_->ReportCorruptOnDevice(session_, match.lease, 3));
+  ASSERT_TRUE(cache_->ReportCorruptOnDevice(session_, match.lease, 0));
+  EXPECT_TRUE(cache_->Release(session_, match.lease));
+  EXPECT_EQ(cache_->Stats().gpu.boundaries, 0U);
+  EXPECT_EQ(cache_->Stats().checksum_failures, 1U);
+  EXPECT_FALSE(Load(tokens, 32)) << "from host memory, where it is right";
+  EXPECT_FALSE(Load(tokens, 32));
+  ASSERT_TRUE(Eventually([](const GpuStats& gpu) { return gpu.promotions == 2; }));
+  EXPECT_TRUE(Load(tokens, 32));
+}
+
 TEST_F(CacheGpuTest, AnExpiredLeaseLetsGo) {
   OpenWithGpu();
   const auto tokens = Tokens(40);
