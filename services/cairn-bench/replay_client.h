@@ -24,7 +24,7 @@ struct ReplayTally {
   std::uint64_t prompt_tokens = 0;
   std::uint64_t overlap_tokens = 0;
   std::uint64_t served_tokens = 0;
-  std::array<std::uint64_t, 3> served_tokens_by_tier{};  ///< By TierKind.
+  std::array<std::uint64_t, kTierKinds> served_tokens_by_tier{};  ///< By TierKind.
   std::uint64_t gap_tokens = 0;
   std::uint64_t boundaries = 0;
   std::uint64_t hits = 0;
