@@ -129,6 +129,10 @@ typedef struct cairn_kernels_recurrent {
   int32_t emissions;     /* entries of emit_positions */
   int32_t reserved;      /* 0 */
   int32_t* device_error; /* see the top; may be null */
+  /// What a replay restores states from (cairn_kernels_state.h), f32: all three or none.
+  cairn_kernels_rows log_key; /* [tokens][key_heads][K], as used: divided by its length if asked */
+  cairn_kernels_rows log_value; /* [tokens][value_heads][V]: u */
+  cairn_kernels_rows log_gate;  /* [tokens][value_heads], or [..][K]: the decay itself */
 } cairn_kernels_recurrent;
 
 /// Part `part` of `parts` of the work, for callers with threads of their own: 0 of 1 is all of it.
@@ -142,5 +146,7 @@ cairn_kernels_status cairn_kernels_recurrent_cuda(const cairn_kernels_recurrent*
 #ifdef __cplusplus
 }
 #endif
+
+#include "kernels/cairn_kernels_state.h"
 
 #endif /* CAIRN_KERNELS_H */

@@ -7,6 +7,10 @@ cairn_kernels_status cairn_kernels_recurrent_cuda(const cairn_kernels_recurrent*
                                                   void* /*stream*/) {
   return CAIRN_KERNELS_NO_DEVICE;
 }
+cairn_kernels_status cairn_kernels_replay_cuda(const cairn_kernels_replay* /*args*/,
+                                               void* /*stream*/) {
+  return CAIRN_KERNELS_NO_DEVICE;
+}
 int32_t cairn_kernels_last_cuda_error() { return 0; }
 
 }  // extern "C"

@@ -6,6 +6,7 @@
 #include "kernels/recurrent/check.h"
 #include "kernels/recurrent/kernel.h"
 #include "kernels/tests/check.h"
+#include "kernels/tests/emulated.h"
 
 namespace cairn::kernels::test {
 namespace {
@@ -43,6 +44,20 @@ class CpuBackend final : public HostMemory {
     }
     return CAIRN_KERNELS_OK;
   }
+  cairn_kernels_status Replay(cairn_kernels_replay args) override {
+    return InParts(cairn_kernels_replay_cpu, args);
+  }
+
+ private:
+  template <class Call, class Args>
+  static cairn_kernels_status InParts(const Call& call, const Args& args) {
+    for (int part = 0; part < 3; ++part) {
+      if (const auto status = call(&args, part, 3)) {
+        return status;
+      }
+    }
+    return CAIRN_KERNELS_OK;
+  }
 };
 
 class EmulatedBackend final : public HostMemory {
@@ -61,6 +76,9 @@ class EmulatedBackend final : public HostMemory {
       default: Rule<256>(args); break;
     }
     return static_cast<cairn_kernels_status>(error);
+  }
+  cairn_kernels_status Replay(cairn_kernels_replay args) override {
+    return EmulateReplay(args, seed_);
   }
 
  private:

@@ -19,6 +19,7 @@ class Backend {
   virtual void Get(void* to, const void* from, std::size_t bytes) = 0;
   /// The call, and whatever it leaves in device_error, waited for.
   virtual cairn_kernels_status Recurrent(cairn_kernels_recurrent args) = 0;
+  virtual cairn_kernels_status Replay(cairn_kernels_replay args) = 0;
 
   template <class T>
   T* Put(const std::vector<T>& from) {

@@ -48,8 +48,24 @@ class CudaBackend final : public Backend {
     Get(&error, args.device_error, sizeof(error));
     return static_cast<cairn_kernels_status>(error);
   }
+  cairn_kernels_status Replay(cairn_kernels_replay args) override {
+    return Waited(cairn_kernels_replay_cuda, args);
+  }
 
  private:
+  template <class Call, class Args>
+  cairn_kernels_status Waited(const Call& call, Args args) {
+    const std::int32_t none = 0;
+    args.device_error = static_cast<std::int32_t*>(Put(&none, sizeof(none)));
+    if (const auto status = call(&args, stream_)) {
+      return status;
+    }
+    Must(cudaStreamSynchronize(stream_));
+    std::int32_t error = 0;
+    Get(&error, args.device_error, sizeof(error));
+    return static_cast<cairn_kernels_status>(error);
+  }
+
   cudaStream_t stream_ = nullptr;
   std::vector<void*> pieces_;
 };

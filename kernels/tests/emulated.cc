@@ -1,0 +1,44 @@
+#include "kernels/tests/emulated.h"
+
+#include "kernels/recurrent/rule.h"
+#include "kernels/replay/check.h"
+#include "kernels/replay/kernel.h"
+
+namespace cairn::kernels::test {
+namespace {
+
+template <int K, bool kChannel>
+void Replay(const cairn_kernels_replay& args, unsigned seed) {
+  const EmulatedGrid grid = {
+      .x = ReplayTiles(args) * args.value_heads * args.layers * args.restores,
+      .threads = K,
+      .shared_bytes = sizeof(ReplayShared<K, kChannel>),
+      .order_seed = seed};
+  if (args.mode == CAIRN_KERNELS_REPLAY_FOLDED) {
+    Emulate(grid, [&] { ReplayBlock<K, kChannel, true>(args); });
+  } else {
+    Emulate(grid, [&] { ReplayBlock<K, kChannel, false>(args); });
+  }
+}
+template <int K>
+void ReplayRule(const cairn_kernels_replay& args, unsigned seed) {
+  TraitsOf(args.rule).channel ? Replay<K, true>(args, seed) : Replay<K, false>(args, seed);
+}
+
+}  // namespace
+
+cairn_kernels_status EmulateReplay(cairn_kernels_replay args, unsigned seed) {
+  if (const auto status = CheckReplay(&args)) {
+    return status;
+  }
+  std::int32_t error = 0;
+  args.device_error = &error;
+  switch (args.key_dim) {
+    case 64: ReplayRule<64>(args, seed); break;
+    case 128: ReplayRule<128>(args, seed); break;
+    default: ReplayRule<256>(args, seed); break;
+  }
+  return static_cast<cairn_kernels_status>(error);
+}
+
+}  // namespace cairn::kernels::test

@@ -1,0 +1,11 @@
+#pragma once
+
+#include "kernels/cairn_kernels.h"
+
+// Device code of the calls of cairn_kernels_state.h and cairn_kernels_kv.h in the emulator, threads
+// taking turns by `seed`. Each returns what the call says or leaves in device_error.
+namespace cairn::kernels::test {
+
+cairn_kernels_status EmulateReplay(cairn_kernels_replay args, unsigned seed);
+
+}  // namespace cairn::kernels::test
