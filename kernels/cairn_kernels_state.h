@@ -71,6 +71,77 @@ cairn_kernels_status cairn_kernels_replay_cpu(const cairn_kernels_replay* args, 
                                               int32_t parts);
 cairn_kernels_status cairn_kernels_replay_cuda(const cairn_kernels_replay* args, void* stream);
 
+/* ---- conv windows ------------------------------------------------------------------------------
+ */
+
+/// Slots of windows: the last W - 1 raw inputs of a causal convolution, the oldest first. Entry
+/// (channel, row) is at channel * dim_stride + row * row_stride: {W - 1, 1} is the layout [dim][W -
+/// 1] of causal_conv1d, {1, dim} is channel-last.
+typedef struct cairn_kernels_windows {
+  void* data;
+  int64_t slot_stride; /* all strides in elements; the entries of a slot may not overlap */
+  int64_t dim_stride;
+  int64_t row_stride;
+  int32_t slots;
+  int32_t dtype; /* of the rows and of both pools; copied bit for bit */
+} cairn_kernels_windows;
+
+/// One layer, many sequences, lengths as in cairn_kernels_recurrent. The window at position p are
+/// the W - 1 rows before token p; those before token 0 are the initial window's. It is emitted at a
+/// rising list of positions, 0 and the whole length allowed, and kept at the end: with initial and
+/// final slots alike and no emissions this is the update in place.
+typedef struct cairn_kernels_conv {
+  uint32_t struct_bytes; /* sizeof(cairn_kernels_conv) */
+  int32_t width;         /* W, 2 to 8 */
+  int32_t dim;
+  int32_t sequences;
+  int64_t tokens;
+  const int32_t* cu_seqlens;    /* [sequences + 1] */
+  cairn_kernels_rows rows;      /* [tokens][dim]; head_stride is not used */
+  cairn_kernels_windows window; /* both ends of every sequence */
+  const int32_t* initial_slots; /* [sequences]; -1, or null for all: begin with zeros */
+  const int32_t* final_slots;   /* [sequences]; -1, or null for all: the end is not kept */
+  const int32_t* emit_starts;   /* [sequences + 1]; null: none */
+  const int32_t* emit_positions;
+  const int32_t* emit_slots; /* null: emission e goes to slot e */
+  cairn_kernels_windows emit;
+  int32_t emissions;     /* entries of emit_positions */
+  int32_t reserved;      /* 0 */
+  int32_t* device_error; /* see cairn_kernels.h; may be null */
+} cairn_kernels_conv;
+
+cairn_kernels_status cairn_kernels_conv_cpu(const cairn_kernels_conv* args, int32_t part,
+                                            int32_t parts);
+cairn_kernels_status cairn_kernels_conv_cuda(const cairn_kernels_conv* args, void* stream);
+
+/* ---- transpose ---------------------------------------------------------------------------------
+ */
+
+/// Turns states from [heads][V][K], which is how Cairn keeps them, to [heads][K][V], or back; all
+/// listed slots of all layers at once, f32, bf16 or f16 bit for bit. K and V are multiples of 8 up
+/// to 1,024. Pointers and strides must be multiples of 16 bytes. Not in place: the target of one
+/// may be nobody's source.
+typedef struct cairn_kernels_transpose {
+  uint32_t struct_bytes; /* sizeof(cairn_kernels_transpose) */
+  int32_t to_key_first;  /* 1: [V][K] -> [K][V]; 0: back */
+  int32_t layers;
+  int32_t count;
+  int32_t heads;
+  int32_t key_dim;
+  int32_t value_dim;
+  int32_t reserved;          /* 0 */
+  const int32_t* from_slots; /* [count]; -1: left out; null: 0, 1, ... */
+  const int32_t* to_slots;   /* the same */
+  cairn_kernels_layer_pool from;
+  cairn_kernels_layer_pool to;
+  int32_t* device_error; /* see cairn_kernels.h; may be null */
+} cairn_kernels_transpose;
+
+cairn_kernels_status cairn_kernels_transpose_cpu(const cairn_kernels_transpose* args, int32_t part,
+                                                 int32_t parts);
+cairn_kernels_status cairn_kernels_transpose_cuda(const cairn_kernels_transpose* args,
+                                                  void* stream);
+
 #ifdef __cplusplus
 }
 #endif

@@ -11,6 +11,13 @@ cairn_kernels_status cairn_kernels_replay_cuda(const cairn_kernels_replay* /*arg
                                                void* /*stream*/) {
   return CAIRN_KERNELS_NO_DEVICE;
 }
+cairn_kernels_status cairn_kernels_conv_cuda(const cairn_kernels_conv* /*args*/, void* /*stream*/) {
+  return CAIRN_KERNELS_NO_DEVICE;
+}
+cairn_kernels_status cairn_kernels_transpose_cuda(const cairn_kernels_transpose* /*args*/,
+                                                  void* /*stream*/) {
+  return CAIRN_KERNELS_NO_DEVICE;
+}
 int32_t cairn_kernels_last_cuda_error() { return 0; }
 
 }  // extern "C"

@@ -47,6 +47,12 @@ class CpuBackend final : public HostMemory {
   cairn_kernels_status Replay(cairn_kernels_replay args) override {
     return InParts(cairn_kernels_replay_cpu, args);
   }
+  cairn_kernels_status Conv(cairn_kernels_conv args) override {
+    return InParts(cairn_kernels_conv_cpu, args);
+  }
+  cairn_kernels_status Transpose(cairn_kernels_transpose args) override {
+    return InParts(cairn_kernels_transpose_cpu, args);
+  }
 
  private:
   template <class Call, class Args>
@@ -79,6 +85,10 @@ class EmulatedBackend final : public HostMemory {
   }
   cairn_kernels_status Replay(cairn_kernels_replay args) override {
     return EmulateReplay(args, seed_);
+  }
+  cairn_kernels_status Conv(cairn_kernels_conv args) override { return EmulateConv(args, seed_); }
+  cairn_kernels_status Transpose(cairn_kernels_transpose args) override {
+    return EmulateTranspose(args, seed_);
   }
 
  private:

@@ -20,6 +20,8 @@ class Backend {
   /// The call, and whatever it leaves in device_error, waited for.
   virtual cairn_kernels_status Recurrent(cairn_kernels_recurrent args) = 0;
   virtual cairn_kernels_status Replay(cairn_kernels_replay args) = 0;
+  virtual cairn_kernels_status Conv(cairn_kernels_conv args) = 0;
+  virtual cairn_kernels_status Transpose(cairn_kernels_transpose args) = 0;
 
   template <class T>
   T* Put(const std::vector<T>& from) {

@@ -51,6 +51,12 @@ class CudaBackend final : public Backend {
   cairn_kernels_status Replay(cairn_kernels_replay args) override {
     return Waited(cairn_kernels_replay_cuda, args);
   }
+  cairn_kernels_status Conv(cairn_kernels_conv args) override {
+    return Waited(cairn_kernels_conv_cuda, args);
+  }
+  cairn_kernels_status Transpose(cairn_kernels_transpose args) override {
+    return Waited(cairn_kernels_transpose_cuda, args);
+  }
 
  private:
   template <class Call, class Args>

@@ -1,8 +1,12 @@
 #include "kernels/tests/emulated.h"
 
+#include "kernels/conv/check.h"
+#include "kernels/conv/kernel.h"
 #include "kernels/recurrent/rule.h"
 #include "kernels/replay/check.h"
 #include "kernels/replay/kernel.h"
+#include "kernels/transpose/check.h"
+#include "kernels/transpose/kernel.h"
 
 namespace cairn::kernels::test {
 namespace {
@@ -25,6 +29,15 @@ void ReplayRule(const cairn_kernels_replay& args, unsigned seed) {
   TraitsOf(args.rule).channel ? Replay<K, true>(args, seed) : Replay<K, false>(args, seed);
 }
 
+template <class T>
+void Transpose(const cairn_kernels_transpose& args, unsigned seed) {
+  Emulate({.x = TransposeTiles<T>(args) * args.heads * args.layers * args.count,
+           .threads = kTransposeThreads,
+           .shared_bytes = sizeof(TransposeTile<T>),
+           .order_seed = seed},
+          [&] { TransposeBlock<T>(args); });
+}
+
 }  // namespace
 
 cairn_kernels_status EmulateReplay(cairn_kernels_replay args, unsigned seed) {
@@ -37,6 +50,36 @@ cairn_kernels_status EmulateReplay(cairn_kernels_replay args, unsigned seed) {
     case 64: ReplayRule<64>(args, seed); break;
     case 128: ReplayRule<128>(args, seed); break;
     default: ReplayRule<256>(args, seed); break;
+  }
+  return static_cast<cairn_kernels_status>(error);
+}
+
+cairn_kernels_status EmulateConv(cairn_kernels_conv args, unsigned seed) {
+  if (const auto status = CheckConv(&args)) {
+    return status;
+  }
+  std::int32_t error = 0;
+  args.device_error = &error;
+  const EmulatedGrid grid = {
+      .x = args.sequences * ConvBlocks(args), .threads = kConvThreads, .order_seed = seed};
+  if (args.rows.dtype == CAIRN_KERNELS_F32) {
+    Emulate(grid, [&] { ConvBlock<std::uint32_t>(args); });
+  } else {
+    Emulate(grid, [&] { ConvBlock<std::uint16_t>(args); });
+  }
+  return static_cast<cairn_kernels_status>(error);
+}
+
+cairn_kernels_status EmulateTranspose(cairn_kernels_transpose args, unsigned seed) {
+  if (const auto status = CheckTranspose(&args)) {
+    return status;
+  }
+  std::int32_t error = 0;
+  args.device_error = &error;
+  if (args.from.dtype == CAIRN_KERNELS_F32) {
+    Transpose<std::uint32_t>(args, seed);
+  } else {
+    Transpose<std::uint16_t>(args, seed);
   }
   return static_cast<cairn_kernels_status>(error);
 }
