@@ -1,12 +1,19 @@
 #pragma once
 
-#include <algorithm>
-
 #include "kernels/recurrent/rule.h"
 #include "kernels/replay/cpu.h"
 
-// One head of one layer on the CPU. Included once by each file compiled for an instruction set.
+// One head of one layer on the CPU. Included once by each file compiled for an instruction set:
+// what is in it must have no other copy for the linker to choose, so it has no functions of the
+// standard library and a namespace without a name.
 namespace cairn::kernels {
+namespace {
+
+[[maybe_unused]] void CopyFloats(const float* from, std::int64_t count, float* to) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    to[i] = from[i];
+  }
+}
 
 template <class Vec>
 class HeadReplay {
@@ -26,17 +33,19 @@ class HeadReplay {
     float* state = LayerOf<float>(args_.target, layer_) +
                    restore_.target * args_.target.slot_stride + head_ * elements;
     if (restore_.base < 0) {
-      std::fill_n(state, elements, 0.0F);
+      for (std::int64_t i = 0; i < elements; ++i) {
+        state[i] = 0.0F;
+      }
     } else {
       const float* from = LayerOf<const float>(args_.base, layer_) +
                           restore_.base * args_.base.slot_stride + head_ * elements;
       if (from != state) {
-        std::copy_n(from, elements, state);
+        CopyFloats(from, elements, state);
       }
     }
     const int most = ReplayTokens(key_dim_);
     for (std::int32_t at = 0; at < restore_.tokens; at += most) {
-      tokens_ = std::min(most, restore_.tokens - at);
+      tokens_ = restore_.tokens - at < most ? restore_.tokens - at : most;
       ReadBlock(at);
       for (int v = 0; v < args_.value_dim; ++v) {
         for (int t = 0; t < tokens_; ++t) {
@@ -63,8 +72,8 @@ class HeadReplay {
     const int key_head = head_ / (args_.value_heads / args_.key_heads);
     for (int t = 0; t < tokens_; ++t) {
       const std::int64_t token = restore_.first_token + at + t;
-      std::copy_n(LogRow(args_.key, args_.key_layer_stride, layer_, token, key_head), key_dim_,
-                  key_[t]);
+      CopyFloats(LogRow(args_.key, args_.key_layer_stride, layer_, token, key_head), key_dim_,
+                 key_[t]);
       const float* gate = LogRow(args_.gate, args_.gate_layer_stride, layer_, token, head_);
       for (int k = 0; k < key_dim_; ++k) {
         decay_[t][k] = gate[channel_ ? k : 0];
@@ -82,7 +91,7 @@ class HeadReplay {
 
   static Part Read(const float* from) {
     alignas(64) float aligned[kChannels];
-    std::copy_n(from, kChannels, aligned);
+    CopyFloats(from, kChannels, aligned);
     Part part;
     for (int i = 0; i < kVectors; ++i) {
       part.v[i] = Vec::Load(aligned + i * Vec::kWidth);
@@ -94,7 +103,7 @@ class HeadReplay {
     for (int i = 0; i < kVectors; ++i) {
       part.v[i].Store(aligned + i * Vec::kWidth);
     }
-    std::copy_n(aligned, kChannels, to);
+    CopyFloats(aligned, kChannels, to);
   }
 
   void Exact(float* state, int k) const {
@@ -136,4 +145,5 @@ class HeadReplay {
   float u_[kMostTokens];
 };
 
+}  // namespace
 }  // namespace cairn::kernels

@@ -53,16 +53,21 @@ class CpuBackend final : public HostMemory {
   cairn_kernels_status Transpose(cairn_kernels_transpose args) override {
     return InParts(cairn_kernels_transpose_cpu, args);
   }
+  cairn_kernels_status Kv(cairn_kernels_kv args) override {
+    return InParts(cairn_kernels_kv_cpu, args);
+  }
 
  private:
+  /// All parts, whatever one of them says.
   template <class Call, class Args>
   static cairn_kernels_status InParts(const Call& call, const Args& args) {
+    cairn_kernels_status status = CAIRN_KERNELS_OK;
     for (int part = 0; part < 3; ++part) {
-      if (const auto status = call(&args, part, 3)) {
-        return status;
+      if (const auto wrong = call(&args, part, 3)) {
+        status = wrong;
       }
     }
-    return CAIRN_KERNELS_OK;
+    return status;
   }
 };
 
@@ -90,6 +95,7 @@ class EmulatedBackend final : public HostMemory {
   cairn_kernels_status Transpose(cairn_kernels_transpose args) override {
     return EmulateTranspose(args, seed_);
   }
+  cairn_kernels_status Kv(cairn_kernels_kv args) override { return EmulateKv(args, seed_); }
 
  private:
   template <int K>

@@ -57,6 +57,9 @@ class CudaBackend final : public Backend {
   cairn_kernels_status Transpose(cairn_kernels_transpose args) override {
     return Waited(cairn_kernels_transpose_cuda, args);
   }
+  cairn_kernels_status Kv(cairn_kernels_kv args) override {
+    return Waited(cairn_kernels_kv_cuda, args);
+  }
 
  private:
   template <class Call, class Args>

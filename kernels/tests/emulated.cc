@@ -2,6 +2,8 @@
 
 #include "kernels/conv/check.h"
 #include "kernels/conv/kernel.h"
+#include "kernels/kv/check.h"
+#include "kernels/kv/kernel.h"
 #include "kernels/recurrent/rule.h"
 #include "kernels/replay/check.h"
 #include "kernels/replay/kernel.h"
@@ -81,6 +83,26 @@ cairn_kernels_status EmulateTranspose(cairn_kernels_transpose args, unsigned see
   } else {
     Transpose<std::uint16_t>(args, seed);
   }
+  return static_cast<cairn_kernels_status>(error);
+}
+
+cairn_kernels_status EmulateKv(const cairn_kernels_kv& args, unsigned seed) {
+  KvPlan plan{};
+  if (const auto status = CheckKv(&args, plan)) {
+    return status;
+  }
+  if (plan.word_bytes == 0) {
+    return CAIRN_KERNELS_OK;
+  }
+  std::int32_t error = 0;
+  plan.args.device_error = &error;
+  WithKvVariant(plan, [&]<bool kNarrow, bool kUnpack, bool kDigest, bool kRope>() {
+    Emulate({.x = static_cast<int>(KvBlocks(args)),
+             .threads = kKvThreads,
+             .shared_bytes = sizeof(KvShared),
+             .order_seed = seed},
+            [&] { KvBlock<kNarrow, kUnpack, kDigest, kRope>(plan); });
+  });
   return static_cast<cairn_kernels_status>(error);
 }
 

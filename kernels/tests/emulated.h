@@ -9,5 +9,6 @@ namespace cairn::kernels::test {
 cairn_kernels_status EmulateReplay(cairn_kernels_replay args, unsigned seed);
 cairn_kernels_status EmulateConv(cairn_kernels_conv args, unsigned seed);
 cairn_kernels_status EmulateTranspose(cairn_kernels_transpose args, unsigned seed);
+cairn_kernels_status EmulateKv(const cairn_kernels_kv& args, unsigned seed);
 
 }  // namespace cairn::kernels::test
