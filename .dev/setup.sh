@@ -23,7 +23,7 @@ packages() {
     lint) echo python3-minimal clang-format-14 clang-tidy-19 codespell shellcheck ;;
     # Not where there is another npm: Debian's excludes it.
     engine) .dev/engine.sh --check || command -v npm >/dev/null || echo npm ;;
-    *) die "there is no package group '$1'" "./dev setup [build] [test] [engine] [bench] [lint]" ;;
+    *) die "there is no package group '$1'" "./dev setup [build] [test] [engine] [bench] [lint], or ./dev setup --cuda" ;;
   esac
 }
 
@@ -35,7 +35,13 @@ missing_of() {
 
 apt() { "${SUDO[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 "$@"; }
 
-[[ $# -gt 0 ]] || set -- build test engine
+if [[ ${1:-} == --cuda ]]; then
+  [[ $# -eq 1 ]] || die "--cuda stands alone" "./dev setup --cuda"
+  .dev/cuda.sh
+  exit
+fi
+plain=0
+[[ $# -gt 0 ]] || { plain=1 && set -- build test engine; }
 if [[ -n ${CAIRN_SKIP_SETUP:-} ]]; then
   note "CAIRN_SKIP_SETUP is set: installing nothing"
   exit
@@ -47,10 +53,13 @@ for group in "$@"; do
   wanted+=("${names[@]}")
 done
 
-engine=true
-[[ " $* " != *" engine "* ]] || engine=.dev/engine.sh
+engine() {
+  [[ " $groups " != *" engine "* ]] || .dev/engine.sh
+  [[ $plain == 0 ]] || .dev/cuda.sh --advice
+}
+groups="$*"
 if [[ ${#wanted[@]} -eq 0 ]]; then
-  $engine
+  engine
   exit
 fi
 
@@ -63,7 +72,7 @@ fi
 mapfile -t missing < <(missing_of "${wanted[@]}")
 if [[ ${#missing[@]} -eq 0 ]]; then
   step "Setup: all ${#wanted[@]} packages are there ($*)"
-  $engine
+  engine
   exit
 fi
 if ! grep -qx 'VERSION_CODENAME=bookworm' /etc/os-release || ! command -v apt-get >/dev/null; then
@@ -107,4 +116,4 @@ quietly build/setup-install.log "Installing, $(grep -c '^Inst' <<<"$plan") packa
 mapfile -t missing < <(missing_of "${wanted[@]}")
 [[ ${#missing[@]} -eq 0 ]] || die "still missing: ${missing[*]}" "apt-get install ${missing[*]}"
 note "Installed."
-$engine
+engine

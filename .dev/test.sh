@@ -2,6 +2,8 @@
 # All tests from nothing. Each step goes on after a failed one; the table at the end has the verdict.
 source .dev/lib.sh
 
+[[ ${1:-} != --gpu ]] || { shift && exec .dev/gpu.sh test "$@"; }
+
 only='' quick=0 fuzz_seconds=20
 while [[ $# -gt 0 ]]; do
   case $1 in
@@ -79,6 +81,20 @@ cheap_checks() {
   return $bad
 }
 
+# The names of the tests whose name or label matches, as one regular expression for ctest.
+matching() {
+  ctest --test-dir build/release --show-only=json-v1 | python3 -c '
+import json, re, sys
+
+wanted = re.compile(sys.argv[1])
+names = []
+for test in json.load(sys.stdin)["tests"]:
+    labels = [p["value"] for p in test["properties"] if p["name"] == "LABELS"]
+    if any(wanted.search(text) for text in [test["name"], *sum(labels, [])]):
+        names.append(re.escape(test["name"]))
+print("^(" + "|".join(names) + ")$" if names else "")' "$1"
+}
+
 .dev/setup.sh build test engine
 if [[ ! -d ../shared/traces ]]; then
   warn "NOTE: ../shared/traces is not there, so the tests that read or replay real traces will SKIP."
@@ -88,11 +104,13 @@ fi
 if [[ -n $only ]]; then
   .dev/build.sh release
   step "Tests matching '$only'"
+  names=$(matching "$only") || die "'$only' is no regular expression"
+  [[ -n $names ]] ||
+    die "no test's name or label matches '$only'" "ctest --test-dir build/release -N lists the names"
   status=0
-  run_ctest release -R "$only" || status=$?
+  run_ctest release -R "$names" || status=$?
   list_skipped
-  ((status == 0)) ||
-    die "a matching test failed, or none matches" "ctest --test-dir build/release -N lists the names"
+  ((status == 0)) || die "a matching test failed"
   finish "The matching tests passed."
   exit
 fi

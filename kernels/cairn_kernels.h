@@ -144,6 +144,32 @@ cairn_kernels_status cairn_kernels_recurrent_cpu(const cairn_kernels_recurrent* 
 cairn_kernels_status cairn_kernels_recurrent_cuda(const cairn_kernels_recurrent* args,
                                                   void* stream);
 
+/* ---- chunkwise scan
+ * ------------------------------------------------------------------------------ */
+
+/// The same for longer gaps, by matrix products of 64 tokens: rules with one decay per head (gated
+/// delta, SSD, lightning), gate as a logarithm, K of 128, V a multiple of 32 up to 256. Operands
+/// are rounded to bf16 (keys and queries after normalising), sums and the state between chunks are
+/// f32. Error of the state against exact arithmetic on such operands: some 3e-3 of its length, as
+/// of any bf16 kernel.
+///
+/// A sequence's chunks end at the multiples of 64 of its own absolute positions. Splitting it there
+/// and resuming from the f32 state gives the same bits; so do other batches, emission and outputs.
+/// The CPU sums in another order than a GPU's tensor cores: near, not the same bits.
+typedef struct cairn_kernels_scan {
+  cairn_kernels_recurrent of;    /* its struct_bytes is sizeof(cairn_kernels_recurrent) */
+  const int32_t* first_position; /* [sequences]: absolute position of the first token; null: 0 */
+  void* workspace;               /* aligned to 16; may be shared by calls on one stream */
+  int64_t workspace_bytes;       /* at least cairn_kernels_scan_workspace */
+} cairn_kernels_scan;
+
+/// Bytes for calls of up to `sequences` and `tokens` of these heads; -1 if a size is out of range.
+int64_t cairn_kernels_scan_workspace(int32_t sequences, int64_t tokens, int32_t key_heads,
+                                     int32_t value_heads, int32_t value_dim, int32_t outputs);
+cairn_kernels_status cairn_kernels_scan_cpu(const cairn_kernels_scan* args, int32_t part,
+                                            int32_t parts);
+cairn_kernels_status cairn_kernels_scan_cuda(const cairn_kernels_scan* args, void* stream);
+
 #ifdef __cplusplus
 }
 #endif

@@ -7,6 +7,9 @@ cairn_kernels_status cairn_kernels_recurrent_cuda(const cairn_kernels_recurrent*
                                                   void* /*stream*/) {
   return CAIRN_KERNELS_NO_DEVICE;
 }
+cairn_kernels_status cairn_kernels_scan_cuda(const cairn_kernels_scan* /*args*/, void* /*stream*/) {
+  return CAIRN_KERNELS_NO_DEVICE;
+}
 cairn_kernels_status cairn_kernels_replay_cuda(const cairn_kernels_replay* /*args*/,
                                                void* /*stream*/) {
   return CAIRN_KERNELS_NO_DEVICE;

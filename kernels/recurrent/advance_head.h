@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
@@ -9,8 +8,12 @@
 #include "kernels/recurrent/rule.h"
 #include "kernels/recurrent/tile.h"
 
-// One head of one sequence on the CPU. Compiled once for every instruction set.
+// One head of one sequence on the CPU. Compiled once for every instruction set; in a namespace
+// without a name, or the linker would keep one copy of a function for all of them, and a machine
+// without AVX-512 might meet one that has it. Functions of the standard library are such copies
+// too: none is used here that is not a builtin.
 namespace cairn::kernels {
+namespace {
 
 /// Element `index` of what `rows` points at, whatever its type.
 CAIRN_BOTH float Element(const cairn_kernels_rows& rows, std::int64_t index) {
@@ -28,8 +31,8 @@ void CopyRow(const void* data, std::int64_t at, int count, float* to) {
     to[i] = ToFloat(from[i]);
   }
 }
-[[maybe_unused]] static void CopyRow(const cairn_kernels_rows& rows, std::int64_t token,
-                                     std::int64_t head, int first, int count, float* to) {
+[[maybe_unused]] void CopyRow(const cairn_kernels_rows& rows, std::int64_t token, std::int64_t head,
+                              int first, int count, float* to) {
   const std::int64_t at = token * rows.token_stride + head * rows.head_stride + first;
   switch (rows.dtype) {
     case CAIRN_KERNELS_BF16: CopyRow<Bf16>(rows.data, at, count, to); break;
@@ -87,7 +90,7 @@ class HeadAdvance {
       Block(0, from, to);
     }
     for (std::int32_t at = 0; at < length_; at += kBlock) {
-      block_ = std::min(kBlock, length_ - at);
+      block_ = length_ - at < kBlock ? length_ - at : kBlock;
       ReadBlock(at);
       Block(at, at == 0 ? from : to, to);
     }
@@ -101,6 +104,7 @@ class HeadAdvance {
   static float* Slot(const cairn_kernels_pool& pool, std::int64_t slot) {
     return static_cast<float*>(pool.data) + slot * pool.slot_stride;
   }
+  const float* DecayOf(std::int32_t t) const { return decay_[kChannel ? t : 0]; }
   bool outputs() const { return args_.output.data != nullptr; }
 
   void ReadBlock(std::int32_t at) {
@@ -116,6 +120,7 @@ class HeadAdvance {
           Normalize<K>(query_[t]);
         }
       }
+      CopyRow(args_.value, token, head_, 0, args_.value_dim, value_[t]);
       beta_[t] = args_.beta.data == nullptr ? 1.0F : Scalar(args_.beta, token);
       if constexpr (kChannel) {
         CopyRow(args_.gate, token, head_, 0, K, decay_[t]);
@@ -135,10 +140,10 @@ class HeadAdvance {
   }
   void LogKeyAndGate(std::int64_t token, std::int32_t t) const {
     if (head_ % (args_.value_heads / args_.key_heads) == 0) {  // Of those that share the key, one.
-      std::copy_n(key_[t], K, Log(args_.log_key, token, key_head_));
+      CopyRow<float>(key_[t], 0, K, Log(args_.log_key, token, key_head_));
     }
-    std::copy_n(kChannel ? decay_[t] : factor_ + t, kChannel ? K : 1,
-                Log(args_.log_gate, token, head_));
+    CopyRow<float>(kChannel ? DecayOf(t) : factor_ + t, 0, kChannel ? K : 1,
+                   Log(args_.log_gate, token, head_));
   }
   float Scalar(const cairn_kernels_rows& rows, std::int64_t token) const {
     return Element(rows, token * rows.token_stride + head_ * rows.head_stride);
@@ -151,7 +156,8 @@ class HeadAdvance {
     const std::int32_t emit = emit_;
     for (int column = 0; column < args_.value_dim; column += Part::kColumns) {
       emit_ = emit;
-      const int columns = std::min(Part::kColumns, args_.value_dim - column);
+      const int columns =
+          args_.value_dim - column < Part::kColumns ? args_.value_dim - column : Part::kColumns;
       ReadTile(from, column, columns);
       Emit(at, column, columns);
       Columns recalled{};
@@ -159,7 +165,7 @@ class HeadAdvance {
       for (std::int32_t t = 0; t < block_; ++t) {
         if constexpr (kDelta) {
           if (!known) {
-            recalled = tile_.Recall(key_[t], decay_[t]);
+            recalled = tile_.Recall(key_[t], DecayOf(t));
           }
         }
         // The state as it is after this token is needed by itself at an emission and at the end.
@@ -174,8 +180,7 @@ class HeadAdvance {
   void Token(std::int32_t at, std::int32_t t, int column, int columns, bool next,
              Columns& recalled) {
     const std::int64_t token = std::int64_t{begin_} + at + t;
-    alignas(64) float value[Part::kColumns] = {};
-    CopyRow(args_.value, token, head_, column, columns, value);
+    const float* const value = value_[t] + column;
     Columns u;
     for (int i = 0; i < Part::kVectors; ++i) {
       Vec x = Vec::Load(value + i * Vec::kWidth);
@@ -191,14 +196,13 @@ class HeadAdvance {
       for (int i = 0; i < Part::kVectors; ++i) {
         u.v[i].Store(log + i * Vec::kWidth);
       }
-      std::copy_n(log, columns, Log(args_.log_value, token, head_) + column);
+      CopyRow<float>(log, 0, columns, Log(args_.log_value, token, head_) + column);
     }
     Columns output{};
     const int after = next ? t + 1 : t;
     const auto take = [&]<bool kOutput, bool kNext>() {
-      tile_.template Take<kOutput, kNext>(key_[t], factor_[t], decay_[kChannel ? t : 0], u,
-                                          query_[t], key_[after], decay_[kChannel ? after : 0],
-                                          output, recalled);
+      tile_.template Take<kOutput, kNext>(key_[t], factor_[t], DecayOf(t), u, query_[t],
+                                          key_[after], DecayOf(after), output, recalled);
     };
     if constexpr (kDelta) {
       if (next) {
@@ -268,18 +272,25 @@ class HeadAdvance {
   }
 
   void ReadTile(const float* from, int column, int columns) {
-    for (int c = 0; c < Part::kColumns; ++c) {
-      const float* row =
-          from == nullptr || c >= columns ? nullptr : from + std::int64_t{column + c} * K;
-      for (int k = 0; k < K; ++k) {
-        tile_.channel(k)[c] = row == nullptr ? 0.0F : row[k];
+    for (int c = 0; c < Part::kColumns; c += Vec::kBlock) {
+      if (from == nullptr || c >= columns) {
+        for (int k = 0; k < K; ++k) {
+          for (int i = 0; i < Vec::kBlock; ++i) {
+            tile_.channel(k)[c + i] = 0.0F;
+          }
+        }
+        continue;
+      }
+      for (int k = 0; k < K; k += Vec::kBlock) {
+        Vec::Transpose(from + std::int64_t{column + c} * K + k, K, tile_.channel(k) + c,
+                       Part::kStride);
       }
     }
   }
   void WriteTile(float* to, int columns) const {
-    for (int c = 0; c < columns; ++c) {
-      for (int k = 0; k < K; ++k) {
-        to[c * K + k] = tile_.channel(k)[c];
+    for (int c = 0; c < columns; c += Vec::kBlock) {
+      for (int k = 0; k < K; k += Vec::kBlock) {
+        Vec::Transpose(tile_.channel(k) + c, Part::kStride, to + std::int64_t{c} * K + k, K);
       }
     }
   }
@@ -297,9 +308,12 @@ class HeadAdvance {
   Part tile_;
   alignas(64) float key_[kBlock][K];
   alignas(64) float query_[kBlock][K];
+  // The last tile may reach past V, at most to the next 32: what it makes of that goes nowhere.
+  alignas(64) float value_[kBlock][256 + 16] = {};
   alignas(64) float decay_[kChannel ? kBlock : 1][K];
   float factor_[kBlock];
   float beta_[kBlock];
 };
 
+}  // namespace
 }  // namespace cairn::kernels

@@ -5,6 +5,7 @@
 
 // The functions of one instruction set. Included once by the file compiled for it.
 namespace cairn::kernels {
+namespace {  // See advance_head.h.
 
 template <class Vec, int K, bool kDelta, bool kChannel>
 void AdvanceOne(const cairn_kernels_recurrent& args, int sequence, int head) {
@@ -32,4 +33,5 @@ AdvanceHead AdvanceOf(int key_dim, int rule) {
   }
 }
 
+}  // namespace
 }  // namespace cairn::kernels

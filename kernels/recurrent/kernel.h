@@ -6,6 +6,8 @@
 
 #include "kernels/arith/elements.h"
 #include "kernels/arith/exp2.h"
+#include "kernels/recurrent/lists.h"
+#include "kernels/recurrent/read.h"
 #include "kernels/recurrent/rule.h"
 #include "kernels/simt/device.h"
 
@@ -30,72 +32,6 @@ struct AdvanceStage {
   float factor[kTokens];
   float beta[kTokens];
 };
-
-/// Element `index` of rows whose type is only known at run time.
-CAIRN_DEVICE float ReadElement(const cairn_kernels_rows& rows, std::int64_t index) {
-  if (rows.dtype == CAIRN_KERNELS_BF16) {
-    return ToFloat(static_cast<const Bf16*>(rows.data)[index]);
-  }
-  if (rows.dtype == CAIRN_KERNELS_F16) {
-    return ToFloat(static_cast<const F16*>(rows.data)[index]);
-  }
-  return static_cast<const float*>(rows.data)[index];
-}
-CAIRN_DEVICE void WriteElement(const cairn_kernels_rows& rows, std::int64_t index, float value) {
-  if (rows.dtype == CAIRN_KERNELS_BF16) {
-    static_cast<Bf16*>(rows.data)[index] = FromFloat<Bf16>(value);
-  } else if (rows.dtype == CAIRN_KERNELS_F16) {
-    static_cast<F16*>(rows.data)[index] = FromFloat<F16>(value);
-  } else {
-    static_cast<float*>(rows.data)[index] = value;
-  }
-}
-
-/// What the lists say of one sequence, as the kernel reads them.
-struct SequenceLists {
-  std::int32_t begin = 0;
-  std::int32_t length = 0;
-  std::int32_t initial = -1;
-  std::int32_t final = -1;
-  std::int32_t emit = 0;
-  std::int32_t emit_end = 0;
-};
-
-CAIRN_DEVICE int ReadLists(const cairn_kernels_recurrent& args, int n, SequenceLists& lists) {
-  lists.begin = args.cu_seqlens[n];
-  const std::int64_t end = args.cu_seqlens[n + 1];
-  if (lists.begin < 0 || end < lists.begin || end > args.tokens) {
-    return CAIRN_KERNELS_LENGTHS;
-  }
-  lists.length = static_cast<std::int32_t>(end - lists.begin);
-  lists.initial = args.initial_slots == nullptr ? -1 : args.initial_slots[n];
-  lists.final = args.final_slots == nullptr ? -1 : args.final_slots[n];
-  if (lists.initial < -1 || lists.final < -1 ||
-      (lists.initial >= 0 && lists.initial >= args.state.slots) ||
-      (lists.final >= 0 && lists.final >= args.state.slots)) {
-    return CAIRN_KERNELS_SLOTS;
-  }
-  if (args.emit_starts == nullptr) {
-    return CAIRN_KERNELS_OK;
-  }
-  lists.emit = args.emit_starts[n];
-  lists.emit_end = args.emit_starts[n + 1];
-  if (lists.emit < 0 || lists.emit_end < lists.emit || lists.emit_end > args.emissions) {
-    return CAIRN_KERNELS_POSITIONS;
-  }
-  std::int32_t least = 0;
-  for (std::int32_t e = lists.emit; e < lists.emit_end; ++e) {
-    if (args.emit_positions[e] < least || args.emit_positions[e] > lists.length) {
-      return CAIRN_KERNELS_POSITIONS;
-    }
-    least = args.emit_positions[e] + 1;
-    const std::int32_t slot = args.emit_slots == nullptr ? e : args.emit_slots[e];
-    if (slot < 0 || slot >= args.emit.slots) {
-      return CAIRN_KERNELS_SLOTS;
-    }
-  }
-  return CAIRN_KERNELS_OK;
-}
 
 template <int K, bool kDelta, bool kChannel>
 class ColumnAdvance {

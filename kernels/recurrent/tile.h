@@ -3,6 +3,7 @@
 #include "kernels/recurrent/rule.h"
 
 namespace cairn::kernels {
+namespace {  // See advance_head.h.
 
 /// Some value columns of one head's state, key-major, so that a vector holds one channel of many
 /// columns: no sum goes across a vector, and every instruction set gives the same bits.
@@ -10,14 +11,18 @@ namespace cairn::kernels {
 template <class Vec, int K, bool kDelta, bool kChannel>
 class Tile {
  public:
-  static constexpr int kVectors = Vec::kWidth >= 8 ? 2 : 16 / Vec::kWidth;
+  static constexpr int kVectors = Vec::kWidth >= 8 ? 32 / Vec::kWidth : 16 / Vec::kWidth;
   static constexpr int kColumns = kVectors * Vec::kWidth;
   struct Columns {
     Vec v[kVectors];
   };
 
-  float* channel(int k) { return state_ + k * kColumns; }
-  const float* channel(int k) const { return state_ + k * kColumns; }
+  /// Channels lie in the order in which sums go through them. Side by side instead, a load would
+  /// have the last 12 bits of a store shortly before it, and wait for it.
+  float* channel(int k) { return state_ + Row(k) * kColumns; }
+  const float* channel(int k) const { return state_ + Row(k) * kColumns; }
+  /// Floats from one channel to the next, within kRound.
+  static constexpr int kStride = K / kRound * kColumns;
 
   /// S <- decay(S) where it is per channel; returns d = S k. For delta rules, before each token.
   Columns Recall(const float* key, const float* decay) {
@@ -61,24 +66,32 @@ class Tile {
 #pragma GCC unroll 8
         for (int k = 4 * lane + c; k < K; k += kRound) {
           float* at = channel(k);
+          // Read before anything is stored, which might change them for all the compiler knows.
+          const Vec key_k = Vec::Set(key[k]);
+          const Vec decay_k = kChannel ? Vec::Set((kDelta ? next_decay : decay)[k]) : all;
+          const Vec query_k = kOutput ? Vec::Set(query[k]) : all;
+          const Vec next_k = kNext ? Vec::Set(next_key[k]) : all;
+          Columns s;
           for (int i = 0; i < kVectors; ++i) {
-            Vec s = Vec::Load(at + i * Vec::kWidth);
-            if constexpr (!kChannel) {
-              s = Vec::Mul(all, s);
-            } else if constexpr (!kDelta) {
-              s = Vec::Mul(Vec::Set(decay[k]), s);
+            s.v[i] = Vec::Load(at + i * Vec::kWidth);
+          }
+          for (int i = 0; i < kVectors; ++i) {
+            if constexpr (!kChannel || !kDelta) {
+              s.v[i] = Vec::Mul(decay_k, s.v[i]);
             }
-            s = Vec::Fma(Vec::Set(key[k]), u.v[i], s);
+            s.v[i] = Vec::Fma(key_k, u.v[i], s.v[i]);
             if constexpr (kOutput) {
-              Accumulate(out_chain[c].v[i], k, s, Vec::Set(query[k]));
+              Accumulate(out_chain[c].v[i], k, s.v[i], query_k);
             }
             if constexpr (kNext) {
               if constexpr (kChannel) {
-                s = Vec::Mul(Vec::Set(next_decay[k]), s);
+                s.v[i] = Vec::Mul(decay_k, s.v[i]);
               }
-              Accumulate(next_chain[c].v[i], k, s, Vec::Set(next_key[k]));
+              Accumulate(next_chain[c].v[i], k, s.v[i], next_k);
             }
-            s.Store(at + i * Vec::kWidth);
+          }
+          for (int i = 0; i < kVectors; ++i) {
+            s.v[i].Store(at + i * Vec::kWidth);
           }
         }
       }
@@ -98,6 +111,7 @@ class Tile {
   }
 
  private:
+  static constexpr int Row(int k) { return k % kRound * (K / kRound) + k / kRound; }
   static void Accumulate(Vec& sum, int k, Vec a, Vec b) {
     sum = k < kRound ? Vec::Mul(a, b) : Vec::Fma(a, b, sum);
   }
@@ -118,4 +132,5 @@ class Tile {
   alignas(64) float state_[K * kColumns];
 };
 
+}  // namespace
 }  // namespace cairn::kernels

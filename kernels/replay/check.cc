@@ -61,7 +61,7 @@ cairn_kernels_status CheckReplay(const cairn_kernels_replay* args) {
     return CAIRN_KERNELS_UNKNOWN;
   }
   if (args->layers <= 0 || args->sequences < 0 || args->restores < 0 || args->tokens < 0 ||
-      args->tokens > INT32_MAX || args->key_heads <= 0 || args->value_heads <= 0 ||
+      args->tokens > INT32_MAX - 64 || args->key_heads <= 0 || args->value_heads <= 0 ||
       (args->key_dim != 64 && args->key_dim != 128 && args->key_dim != 256) ||
       args->value_dim <= 0 || args->value_dim > 256 || args->value_dim % 16 != 0) {
     return CAIRN_KERNELS_SHAPE;

@@ -4,7 +4,7 @@
 #include <cstddef>
 
 #include "kernels/replay/restore.h"
-#include "kernels/simt/copy.h"
+#include "kernels/simt/warp.h"
 
 // The replay as device code: a block for 64 value columns of one head of one layer of one restore,
 // K threads, each with 8 columns x 8 channels of the state in registers. Nothing depends on the
@@ -52,13 +52,13 @@ class TileReplay {
 
   CAIRN_DEVICE_MEMBER void Run() {
     Fetch(0);
-    CommitAsync();
+    CopyCommit();
     ReadState();
     for (std::int32_t at = 0; at < restore_.tokens; at += Stage::kTokens) {
       Stage& stage = stages_[at / Stage::kTokens % 2];
       Fetch(at + Stage::kTokens);
-      CommitAsync();
-      WaitAsync<1>();
+      CopyCommit();
+      CopyWait<1>();
       SyncBlock();
       const std::int32_t left = restore_.tokens - at;
       const int tokens = left < Stage::kTokens ? static_cast<int>(left) : Stage::kTokens;
@@ -136,11 +136,11 @@ class TileReplay {
       const int k = i % (K / 4) * 4;
       if (at + t < restore_.tokens) {
         const std::int64_t token = restore_.first_token + at + t;
-        CopyAsync<16>(&stage.key[t][k],
-                      LogRow(args_.key, args_.key_layer_stride, layer_, token, key_head) + k);
+        CopyAsync(&stage.key[t][k],
+                  LogRow(args_.key, args_.key_layer_stride, layer_, token, key_head) + k);
         if constexpr (kChannel) {
-          CopyAsync<16>(&stage.decay[t][k],
-                        LogRow(args_.gate, args_.gate_layer_stride, layer_, token, head_) + k);
+          CopyAsync(&stage.decay[t][k],
+                    LogRow(args_.gate, args_.gate_layer_stride, layer_, token, head_) + k);
         }
       }
     }
@@ -149,15 +149,15 @@ class TileReplay {
       const int t = i / (kReplayColumns / 4);
       const int v = i % (kReplayColumns / 4) * 4;
       if (at + t < restore_.tokens && first_column_ + v < args_.value_dim) {
-        CopyAsync<16>(&stage.value[t][v], LogRow(args_.value, args_.value_layer_stride, layer_,
-                                                 restore_.first_token + at + t, head_) +
-                                              first_column_ + v);
+        CopyAsync(&stage.value[t][v], LogRow(args_.value, args_.value_layer_stride, layer_,
+                                             restore_.first_token + at + t, head_) +
+                                          first_column_ + v);
       }
     }
     const int t = ThreadIndex();
     if (!kChannel && t < Stage::kTokens && at + t < restore_.tokens) {
-      CopyAsync<4>(&stage.factor[t], LogRow(args_.gate, args_.gate_layer_stride, layer_,
-                                            restore_.first_token + at + t, head_));
+      CopyWordAsync(&stage.factor[t], LogRow(args_.gate, args_.gate_layer_stride, layer_,
+                                             restore_.first_token + at + t, head_));
     }
   }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -34,10 +36,19 @@ struct Meeting {
   unsigned generation = 0;
 };
 
+/// What a thread shows the others of its warp.
+using Words = std::array<std::uint32_t, 6>;
+
 struct Warp {
   Meeting meeting;
   // Two generations: a thread that is ahead must not write over what others still read.
-  std::array<std::array<float, kWarp>, 2> values{};
+  std::array<std::array<Words, kWarp>, 2> shown{};
+  std::array<std::array<const std::byte*, kWarp>, 2> rows{};
+};
+
+struct Copy {
+  void* to;
+  const void* from;
 };
 
 struct Fiber {
@@ -46,7 +57,8 @@ struct Fiber {
   const Meeting* waits_for = nullptr;
   unsigned generation = 0;
   bool done = false;
-  void* fake_stack = nullptr;  // AddressSanitizer's.
+  void* fake_stack = nullptr;               // AddressSanitizer's.
+  std::vector<std::vector<Copy>> copies{};  // By group; the last one is open.
 };
 
 struct Block {
@@ -128,6 +140,7 @@ void RunBlock(const std::vector<int>& order) {
     fiber.waits_for = nullptr;
     fiber.done = false;
     fiber.fake_stack = nullptr;
+    fiber.copies.assign(1, {});
     getcontext(&fiber.context);
     fiber.context.uc_stack.ss_sp = fiber.stack.get();
     fiber.context.uc_stack.ss_size = kStackBytes;
@@ -163,12 +176,91 @@ int GridX() { return block->grid_x; }
 void SyncBlock() { Meet(block->all); }
 unsigned char* Shared() { return block->shared_begin; }
 
+namespace {
+
+int Lane() { return block->current % kWarp; }
+Warp& OwnWarp() { return block->warps[static_cast<std::size_t>(block->current / kWarp)]; }
+
+/// Shows `words` to the warp and returns what all show.
+const std::array<Words, kWarp>& Show(const Words& words) {
+  Warp& warp = OwnWarp();
+  warp.shown[warp.meeting.generation % 2][static_cast<std::size_t>(Lane())] = words;
+  return warp.shown[Meet(warp.meeting) % 2];
+}
+const std::array<const std::byte*, kWarp>& ShowRow(const void* row) {
+  Warp& warp = OwnWarp();
+  warp.rows[warp.meeting.generation % 2][static_cast<std::size_t>(Lane())] =
+      static_cast<const std::byte*>(row);
+  return warp.rows[Meet(warp.meeting) % 2];
+}
+
+float Bf16At(std::uint32_t word, int half) {
+  return std::bit_cast<float>((half == 0 ? word << 16U : word & 0xFFFF0000U));
+}
+std::uint32_t HalfAt(const std::byte* row, int column) {
+  std::uint16_t half = 0;
+  std::memcpy(&half, row + 2 * column, sizeof(half));
+  return half;
+}
+
+}  // namespace
+
 float ShuffleXor(float value, int mask) {
-  const auto lane = static_cast<std::size_t>(block->current % kWarp);
-  Warp& warp = block->warps[static_cast<std::size_t>(block->current / kWarp)];
-  warp.values[warp.meeting.generation % 2][lane] = value;
-  const unsigned generation = Meet(warp.meeting);
-  return warp.values[generation % 2][lane ^ static_cast<std::size_t>(mask)];
+  const auto& all = Show({std::bit_cast<std::uint32_t>(value)});
+  return std::bit_cast<float>(all[static_cast<std::size_t>(Lane() ^ mask)][0]);
+}
+
+void Mma(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+  const auto& all = Show({a[0], a[1], a[2], a[3], b0, b1});
+  const int lane = Lane();
+  for (int i = 0; i < 4; ++i) {
+    const int row = lane / 4 + i / 2 * 8;
+    const int column = 2 * (lane % 4) + i % 2;
+    for (int k = 0; k < 16; ++k) {
+      // Register 2 (k / 8) + row / 8 of the lane that has this row and k; b likewise by column.
+      const auto of_a = static_cast<std::size_t>(row % 8 * 4 + k % 8 / 2);
+      const auto of_b = static_cast<std::size_t>(column * 4 + k % 8 / 2);
+      const auto word_a = static_cast<std::size_t>(k / 8 * 2 + row / 8);
+      const auto word_b = static_cast<std::size_t>(4 + k / 8);
+      c[i] += Bf16At(all[of_a][word_a], k % 2) * Bf16At(all[of_b][word_b], k % 2);
+    }
+  }
+}
+
+void LoadMatrices(std::uint32_t (&r)[4], const void* row) {
+  const auto& rows = ShowRow(row);
+  const int lane = Lane();
+  for (int i = 0; i < 4; ++i) {
+    const std::byte* of = rows[static_cast<std::size_t>(8 * i + lane / 4)];
+    r[i] = HalfAt(of, 2 * (lane % 4)) | HalfAt(of, 2 * (lane % 4) + 1) << 16U;
+  }
+}
+void LoadMatricesTransposed(std::uint32_t (&r)[4], const void* row) {
+  const auto& rows = ShowRow(row);
+  const int lane = Lane();
+  for (int i = 0; i < 4; ++i) {
+    const auto first = static_cast<std::size_t>(8 * i + 2 * (lane % 4));
+    r[i] = HalfAt(rows[first], lane / 4) | HalfAt(rows[first + 1], lane / 4) << 16U;
+  }
+}
+
+void CopyAsync(void* shared, const void* global) {
+  if (std::bit_cast<std::uintptr_t>(shared) % 16 != 0 ||
+      std::bit_cast<std::uintptr_t>(global) % 16 != 0) {
+    std::fprintf(stderr, "emulator: an asynchronous copy that is not aligned to 16 bytes\n");
+    std::abort();
+  }
+  block->fibers[static_cast<std::size_t>(block->current)].copies.back().push_back({shared, global});
+}
+void CopyCommit() { block->fibers[static_cast<std::size_t>(block->current)].copies.emplace_back(); }
+void CopyWait(int left) {
+  auto& groups = block->fibers[static_cast<std::size_t>(block->current)].copies;
+  while (static_cast<int>(groups.size()) - 1 > left) {
+    for (const Copy& copy : groups.front()) {
+      std::memcpy(copy.to, copy.from, 16);
+    }
+    groups.erase(groups.begin());
+  }
 }
 
 void Emulate(const EmulatedGrid& grid, const std::function<void()>& kernel) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 
 // Runs device code on the CPU, so that it can be tested, by sanitizers too, where there is no GPU.
@@ -16,6 +17,18 @@ int GridX();
 void SyncBlock();
 float ShuffleXor(float value, int mask);
 unsigned char* Shared();
+// What simt/device.h says of them.
+void Mma(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1);
+void LoadMatrices(std::uint32_t (&r)[4], const void* row);
+void LoadMatricesTransposed(std::uint32_t (&r)[4], const void* row);
+void CopyAsync(void* shared, const void* global);
+void CopyCommit();
+/// Copies happen here, not before, so that nobody reads early unseen.
+void CopyWait(int left);
+template <int kLeft>
+void CopyWait() {
+  CopyWait(kLeft);
+}
 
 struct EmulatedGrid {
   int x = 1;

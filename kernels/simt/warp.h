@@ -9,18 +9,31 @@
 #include <cstring>
 #endif
 
-// What a warp does with bits: exchanges of 64, and 16 bytes from memory that is touched once.
+// What goes beyond simt/device.h: accesses of 16 bytes, and exchanges of 64 bits within a warp.
 namespace cairn::kernels {
 
+/// Read and written in one access where it is aligned.
+struct alignas(16) Float4 {
+  float x, y, z, w;
+};
 struct alignas(16) Words4 {
   std::uint32_t w[4];
 };
 
 #ifdef __CUDACC__
 
+/// Before a loop that must not be unrolled, for its registers' sake.
+#define CAIRN_ROLLED _Pragma("unroll 1")
+
+/// CopyAsync of four bytes; part of the same groups.
+CAIRN_DEVICE void CopyWordAsync(void* shared, const void* global) {
+  const auto at = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(at), "l"(global) : "memory");
+}
 CAIRN_DEVICE std::uint64_t ShuffleXor(std::uint64_t value, int mask) {
   return __shfl_xor_sync(0xFFFFFFFFU, static_cast<unsigned long long>(value), mask);
 }
+/// These are for memory that is touched once and need not stay in the caches.
 CAIRN_DEVICE Words4 LoadOnce(const void* from) {
   const uint4 x = __ldcs(static_cast<const uint4*>(from));
   return {{x.x, x.y, x.z, x.w}};
@@ -37,6 +50,10 @@ CAIRN_DEVICE void StoreWordOnce(void* to, std::uint32_t word) {
 
 #else
 
+#define CAIRN_ROLLED
+
+/// At once, since the emulator's groups have pieces of 16 bytes only.
+inline void CopyWordAsync(void* shared, const void* global) { std::memcpy(shared, global, 4); }
 /// In two halves. A float's bits pass unchanged where floats are moved by SSE or NEON.
 inline std::uint64_t ShuffleXor(std::uint64_t value, int mask) {
   const float low = ShuffleXor(FloatOf(static_cast<std::uint32_t>(value)), mask);

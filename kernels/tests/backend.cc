@@ -5,6 +5,8 @@
 
 #include "kernels/recurrent/check.h"
 #include "kernels/recurrent/kernel.h"
+#include "kernels/scan/check.h"
+#include "kernels/scan/scan.h"
 #include "kernels/tests/check.h"
 #include "kernels/tests/emulated.h"
 
@@ -44,6 +46,14 @@ class CpuBackend final : public HostMemory {
     }
     return CAIRN_KERNELS_OK;
   }
+  cairn_kernels_status Scan(cairn_kernels_scan args) override {
+    for (int part = 0; part < 3; ++part) {
+      if (const auto status = cairn_kernels_scan_cpu(&args, part, 3)) {
+        return status;
+      }
+    }
+    return CAIRN_KERNELS_OK;
+  }
   cairn_kernels_status Replay(cairn_kernels_replay args) override {
     return InParts(cairn_kernels_replay_cpu, args);
   }
@@ -71,6 +81,12 @@ class CpuBackend final : public HostMemory {
   }
 };
 
+std::int64_t WorkspaceBytes(const cairn_kernels_scan& args) {
+  return cairn_kernels_scan_workspace(args.of.sequences, args.of.tokens, args.of.key_heads,
+                                      args.of.value_heads, args.of.value_dim,
+                                      args.of.output.data != nullptr ? 1 : 0);
+}
+
 class EmulatedBackend final : public HostMemory {
  public:
   explicit EmulatedBackend(unsigned seed) : seed_(seed) {}
@@ -97,7 +113,46 @@ class EmulatedBackend final : public HostMemory {
   }
   cairn_kernels_status Kv(cairn_kernels_kv args) override { return EmulateKv(args, seed_); }
 
+  cairn_kernels_status Scan(cairn_kernels_scan args) override {
+    args.workspace_bytes = WorkspaceBytes(args);
+    if (args.workspace_bytes > 0) {
+      args.workspace = Put(nullptr, static_cast<std::size_t>(args.workspace_bytes));
+    }
+    if (const auto status = CheckScanShapes(&args, true)) {
+      return status;
+    }
+    std::int32_t error = 0;
+    args.of.device_error = &error;
+    TraitsOf(args.of.rule).delta ? ScanRule<true>(args) : ScanRule<false>(args);
+    return static_cast<cairn_kernels_status>(error);
+  }
+
  private:
+  template <bool kDelta>
+  void ScanRule(const cairn_kernels_scan& args) const {
+    Emulate({.x = static_cast<int>(SlotCount(args.of.sequences, args.of.tokens)),
+             .y = args.of.value_heads,
+             .threads = kPrepareThreads,
+             .shared_bytes = sizeof(PrepareShared),
+             .order_seed = seed_},
+            [&] { PrepareBlock<kDelta>(args); });
+    args.of.output.data != nullptr ? ScanChunks<kDelta, true>(args)
+                                   : ScanChunks<kDelta, false>(args);
+  }
+  template <bool kDelta, bool kOutputs>
+  void ScanChunks(const cairn_kernels_scan& args) const {
+    // Even seeds have room for two chunks at a time.
+    seed_ % 2 == 0 ? ScanStages<kDelta, kOutputs, 2>(args) : ScanStages<kDelta, kOutputs, 1>(args);
+  }
+  template <bool kDelta, bool kOutputs, int kStages>
+  void ScanStages(const cairn_kernels_scan& args) const {
+    Emulate({.x = args.of.sequences * (args.of.value_dim / kScanColumns),
+             .y = args.of.value_heads,
+             .threads = kScanThreads,
+             .shared_bytes = kStages * sizeof(ScanStage<kDelta, kOutputs>),
+             .order_seed = seed_},
+            [&] { ScanBlock<kDelta, kOutputs, kStages>(args); });
+  }
   template <int K>
   void Rule(const cairn_kernels_recurrent& args) const {
     const RuleTraits traits = TraitsOf(args.rule);

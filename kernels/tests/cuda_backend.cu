@@ -61,6 +61,24 @@ class CudaBackend final : public Backend {
     return Waited(cairn_kernels_kv_cuda, args);
   }
 
+  cairn_kernels_status Scan(cairn_kernels_scan args) override {
+    const std::int32_t none = 0;
+    args.of.device_error = static_cast<std::int32_t*>(Put(&none, sizeof(none)));
+    args.workspace_bytes = cairn_kernels_scan_workspace(
+        args.of.sequences, args.of.tokens, args.of.key_heads, args.of.value_heads,
+        args.of.value_dim, args.of.output.data != nullptr ? 1 : 0);
+    if (args.workspace_bytes > 0) {
+      args.workspace = Put(nullptr, static_cast<std::size_t>(args.workspace_bytes));
+    }
+    if (const auto status = cairn_kernels_scan_cuda(&args, stream_)) {
+      return status;
+    }
+    Must(cudaStreamSynchronize(stream_));
+    std::int32_t error = 0;
+    Get(&error, args.of.device_error, sizeof(error));
+    return static_cast<cairn_kernels_status>(error);
+  }
+
  private:
   template <class Call, class Args>
   cairn_kernels_status Waited(const Call& call, Args args) {

@@ -1,5 +1,6 @@
 #include "kernels/tests/recurrent_problem.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -171,7 +172,8 @@ RecurrentResult Run(const RecurrentProblem& p, Backend& backend) {
   for (std::size_t n = 0; n < p.sequences.size(); ++n) {
     const auto slot = static_cast<std::int32_t>(2 * n + 1);
     const Bytes& from = p.sequences[n].initial;
-    std::memcpy(pool.data() + Size(slot * stride) * 4, from.data(), from.size());
+    std::copy(from.begin(), from.end(),
+              pool.begin() + static_cast<std::ptrdiff_t>(slot * stride * 4));
     initial.push_back(from.empty() ? -1 : slot);
     final.push_back(p.finals ? slot : -1);
   }
@@ -198,7 +200,18 @@ RecurrentResult Run(const RecurrentProblem& p, Backend& backend) {
     p.change(args, backend);
   }
   RecurrentResult result;
-  result.status = backend.Recurrent(args);
+  if (p.scan) {
+    std::vector<std::int32_t> first;
+    for (const Sequence& s : p.sequences) {
+      first.push_back(s.from);
+    }
+    cairn_kernels_scan scan{};
+    scan.of = args;
+    scan.first_position = backend.Put(first);
+    result.status = backend.Scan(scan);
+  } else {
+    result.status = backend.Recurrent(args);
+  }
   if (!out.empty() && p.outputs) {
     backend.Get(out, args.output.data);
   }

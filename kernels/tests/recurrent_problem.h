@@ -42,6 +42,7 @@ struct RecurrentProblem {
   int padding = 0;  ///< Elements between rows and between slots, which must stay as they are.
   /// Multiplies the gates: 0 never forgets, infinity forgets all.
   double gate_scale = 1;
+  bool scan = false;  ///< By the chunkwise scan; `from` is then the absolute position.
   std::vector<Sequence> sequences{};
   /// A last change of the arguments before the call.
   std::function<void(cairn_kernels_recurrent&, Backend&)> change{};

@@ -285,6 +285,32 @@ CASE(KeysOfZeros) {
   CHECK(result.finals[0] == Bytes(result.finals[0].size()));
 }
 
+std::uint64_t Fnv1a(std::uint64_t hash, const Bytes& bytes) {
+  for (const std::byte byte : bytes) {
+    hash = (hash ^ static_cast<std::uint64_t>(byte)) * 0x100000001B3U;
+  }
+  return hash;
+}
+
+// The very bits, for every compiler and machine to come. A change here is a new cairn_kernels_id.
+CASE(TheVeryBits) {
+  constexpr std::uint64_t kExpected[] = {5992261979572923903U, 15033055143817377326U,
+                                         477709719252282280U, 18041716640787600825U,
+                                         8825972130221424027U};
+  CHECK_EQ(std::string("cairn-kernels/1"), cairn_kernels_id());
+  for (const int rule : kRules) {
+    context = kRuleNames[rule];
+    RecurrentProblem p = Small(rule);
+    p.sequences = {{.seed = 77, .length = 100, .emit = {64}}, {.seed = 78, .length = 33}};
+    const RecurrentResult result = RunEverywhere(p);
+    std::uint64_t hash = 0xCBF29CE484222325U;
+    for (std::size_t n = 0; n < 2; ++n) {
+      hash = Fnv1a(Fnv1a(hash, result.outputs[n]), result.finals[n]);
+    }
+    CHECK_EQ(Fnv1a(hash, result.emitted[0][0]), kExpected[rule]);
+  }
+}
+
 // The order in which threads take turns must not matter, or a barrier is missing.
 CASE(AnyOrderOfThreads) {
   RecurrentProblem p = Small(CAIRN_KERNELS_KDA);

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "kernels/simt/copy.h"
+#include "kernels/simt/warp.h"
 #include "kernels/transpose/move.h"
 
 // The transpose as device code: a block for a tile of 128 bytes by 128 bytes' worth of rows. Both

@@ -2,6 +2,8 @@
 
 #include <immintrin.h>
 
+#include "kernels/vector/transpose8.h"
+
 namespace cairn::kernels {
 
 /// For files compiled with -mavx512f only.
@@ -16,6 +18,11 @@ struct Avx512Vec {
   static Avx512Vec Add(Avx512Vec a, Avx512Vec b) { return {_mm512_add_ps(a.x, b.x)}; }
   static Avx512Vec Fma(Avx512Vec a, Avx512Vec b, Avx512Vec c) {
     return {_mm512_fmadd_ps(a.x, b.x, c.x)};
+  }
+
+  static constexpr int kBlock = 8;
+  static void Transpose(const float* from, int stride, float* to, int to_stride) {
+    Transpose8(from, stride, to, to_stride);
   }
 };
 

@@ -15,6 +15,12 @@ struct ScalarVec {
   static ScalarVec Mul(ScalarVec a, ScalarVec b) { return {a.x * b.x}; }
   static ScalarVec Add(ScalarVec a, ScalarVec b) { return {a.x + b.x}; }
   static ScalarVec Fma(ScalarVec a, ScalarVec b, ScalarVec c) { return {std::fmaf(a.x, b.x, c.x)}; }
+
+  /// Transposes kBlock x kBlock floats.
+  static constexpr int kBlock = 1;
+  static void Transpose(const float* from, int /*stride*/, float* to, int /*to_stride*/) {
+    *to = *from;
+  }
 };
 
 }  // namespace cairn::kernels

@@ -1,0 +1,268 @@
+// The kernels on a GPU: medians over replays of a graph, fresh random data in several sets, next to
+// the floors that docs/benchmarks.md derives. Heads of Qwen3-Next: 16 of keys, 32 of values, 128
+// each.
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "kernels/arith/elements.h"
+#include "kernels/cairn_kernels.h"
+#include "kernels/tests/random.h"
+
+namespace cairn::kernels::bench {
+namespace {
+
+constexpr int kKeyHeads = 16;
+constexpr int kValueHeads = 32;
+constexpr int kDim = 128;
+constexpr int kSets = 4;  ///< Of inputs, so that they do not all lie in the cache.
+constexpr int kCallsInGraph = 20;
+constexpr int kReplays = 50;
+
+void Must(cudaError_t error) {
+  if (error != cudaSuccess) {
+    std::fprintf(stderr, "CUDA: %s\n", cudaGetErrorString(error));
+    std::exit(1);
+  }
+}
+void Must(cairn_kernels_status status) {
+  if (status != CAIRN_KERNELS_OK) {
+    std::fprintf(stderr, "kernels: %s\n", cairn_kernels_status_text(status));
+    std::exit(1);
+  }
+}
+
+/// Device memory until the end of a measurement.
+class Arena {
+ public:
+  ~Arena() {
+    for (void* piece : pieces_) {
+      cudaFree(piece);
+    }
+  }
+  void* Empty(std::size_t bytes) {
+    void* piece = nullptr;
+    Must(cudaMalloc(&piece, bytes));
+    Must(cudaMemset(piece, 0, bytes));
+    pieces_.push_back(piece);
+    return piece;
+  }
+  template <class T>
+  T* Put(const std::vector<T>& values) {
+    void* piece = Empty(values.size() * sizeof(T));
+    Must(cudaMemcpy(piece, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice));
+    return static_cast<T*>(piece);
+  }
+
+ private:
+  std::vector<void*> pieces_;
+};
+
+struct Case {
+  std::string name;
+  int sequences;
+  int tokens;  ///< Of each sequence.
+  bool scan;
+  bool outputs;
+  int emissions;  ///< In the first sequence, evenly.
+  double floor_us;
+};
+
+std::vector<float> Uniform(std::size_t count, double from, double to, test::Random& random) {
+  std::vector<float> values(count);
+  std::generate(values.begin(), values.end(),
+                [&] { return static_cast<float>(random.Uniform(from, to)); });
+  return values;
+}
+std::vector<Bf16> Normal(std::size_t count, test::Random& random) {
+  std::vector<Bf16> values(count);
+  std::generate(values.begin(), values.end(),
+                [&] { return Bf16{Bf16Bits(static_cast<float>(random.Normal()))}; });
+  return values;
+}
+
+cairn_kernels_scan MakeCall(const Case& c, Arena& arena, test::Random& random) {
+  const std::int64_t tokens = std::int64_t{c.sequences} * c.tokens;
+  const auto count = [&](int heads, int width) {
+    return static_cast<std::size_t>(tokens * heads * width);
+  };
+  const auto rows = [](void* data, int heads, int width, int dtype) {
+    return cairn_kernels_rows{data, std::int64_t{heads} * width, width, dtype, 0};
+  };
+  cairn_kernels_scan call{};
+  cairn_kernels_recurrent& args = call.of;
+  args.struct_bytes = sizeof(args);
+  args.rule = CAIRN_KERNELS_GATED_DELTA;
+  args.normalize = 1;
+  args.sequences = c.sequences;
+  args.key_heads = kKeyHeads;
+  args.value_heads = kValueHeads;
+  args.key_dim = kDim;
+  args.value_dim = kDim;
+  args.scale = 0.088388F;
+  args.tokens = tokens;
+  std::vector<std::int32_t> lengths, slots, starts(1, 0), positions;
+  for (int n = 0; n <= c.sequences; ++n) {
+    lengths.push_back(n * c.tokens);
+  }
+  for (int n = 0; n < c.sequences; ++n) {
+    slots.push_back(n);
+    for (int e = 1; n == 0 && e <= c.emissions; ++e) {
+      positions.push_back(static_cast<std::int32_t>(std::int64_t{c.tokens} * e / (c.emissions + 1) |
+                                                    1));  // Hardly ever a multiple of 64.
+    }
+    starts.push_back(static_cast<std::int32_t>(positions.size()));
+  }
+  args.cu_seqlens = arena.Put(lengths);
+  args.key =
+      rows(arena.Put(Normal(count(kKeyHeads, kDim), random)), kKeyHeads, kDim, CAIRN_KERNELS_BF16);
+  args.value = rows(arena.Put(Normal(count(kValueHeads, kDim), random)), kValueHeads, kDim,
+                    CAIRN_KERNELS_BF16);
+  args.gate = rows(arena.Put(Uniform(count(kValueHeads, 1), -0.1, 0, random)), kValueHeads, 1,
+                   CAIRN_KERNELS_F32);
+  args.beta = rows(arena.Put(Uniform(count(kValueHeads, 1), 0, 1, random)), kValueHeads, 1,
+                   CAIRN_KERNELS_F32);
+  if (c.outputs) {
+    args.query = rows(arena.Put(Normal(count(kKeyHeads, kDim), random)), kKeyHeads, kDim,
+                      CAIRN_KERNELS_BF16);
+    args.output =
+        rows(arena.Empty(count(kValueHeads, kDim) * 2), kValueHeads, kDim, CAIRN_KERNELS_BF16);
+  }
+  const std::int64_t state = std::int64_t{kValueHeads} * kDim * kDim;
+  args.state = {arena.Empty(static_cast<std::size_t>(c.sequences * state) * 4), state, c.sequences,
+                CAIRN_KERNELS_F32};
+  args.initial_slots = args.final_slots = arena.Put(slots);
+  if (c.emissions > 0) {
+    args.emit_starts = arena.Put(starts);
+    args.emit_positions = arena.Put(positions);
+    args.emissions = c.emissions;
+    args.emit = {arena.Empty(static_cast<std::size_t>(c.emissions * state) * 4), state, c.emissions,
+                 CAIRN_KERNELS_F32};
+  }
+  if (c.scan) {
+    call.workspace_bytes = cairn_kernels_scan_workspace(c.sequences, tokens, kKeyHeads, kValueHeads,
+                                                        kDim, c.outputs ? 1 : 0);
+    call.workspace = arena.Empty(static_cast<std::size_t>(call.workspace_bytes));
+  }
+  return call;
+}
+
+struct Times {
+  double device_us;  ///< Of a call, in a graph of many.
+  double host_us;    ///< To queue one.
+};
+
+Times Measure(const Case& c, cudaStream_t stream) {
+  Arena arena;
+  test::Random random(1);
+  std::vector<cairn_kernels_scan> calls;
+  for (int set = 0; set < kSets; ++set) {
+    calls.push_back(MakeCall(c, arena, random));
+  }
+  const auto call = [&](int i) {
+    const cairn_kernels_scan& args = calls[static_cast<std::size_t>(i % kSets)];
+    Must(c.scan ? cairn_kernels_scan_cuda(&args, stream)
+                : cairn_kernels_recurrent_cuda(&args.of, stream));
+  };
+  call(0);
+  Must(cudaStreamSynchronize(stream));
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t replay = nullptr;
+  Must(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+  for (int i = 0; i < kCallsInGraph; ++i) {
+    call(i);
+  }
+  Must(cudaStreamEndCapture(stream, &graph));
+  Must(cudaGraphInstantiate(&replay, graph, 0));
+  cudaEvent_t begin = nullptr;
+  cudaEvent_t end = nullptr;
+  Must(cudaEventCreate(&begin));
+  Must(cudaEventCreate(&end));
+  std::vector<double> device;
+  for (int i = 0; i < kReplays; ++i) {
+    Must(cudaEventRecord(begin, stream));
+    Must(cudaGraphLaunch(replay, stream));
+    Must(cudaEventRecord(end, stream));
+    Must(cudaEventSynchronize(end));
+    float ms = 0;
+    Must(cudaEventElapsedTime(&ms, begin, end));
+    device.push_back(ms * 1e3 / kCallsInGraph);
+  }
+  std::vector<double> host;
+  for (int i = 0; i < kReplays; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    call(i);
+    host.push_back(
+        std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start)
+            .count());
+    Must(cudaStreamSynchronize(stream));
+  }
+  cudaEventDestroy(begin);
+  cudaEventDestroy(end);
+  cudaGraphExecDestroy(replay);
+  cudaGraphDestroy(graph);
+  std::sort(device.begin(), device.end());
+  std::sort(host.begin(), host.end());
+  return {device[device.size() / 2], host[host.size() / 2]};
+}
+
+int Main(bool json) {
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
+    std::fprintf(stderr, "no CUDA device here\n");
+    return 77;
+  }
+  cudaDeviceProp device{};
+  Must(cudaGetDeviceProperties(&device, 0));
+  cudaStream_t stream = nullptr;
+  Must(cudaStreamCreate(&stream));
+  // Floors of an H200: bytes at 4.3 TB/s or products at 790 TFLOP/s, whichever takes longer.
+  const Case cases[] = {
+      {"scan, outputs, 1 x 512", 1, 512, true, true, 0, 3.9},
+      {"scan, outputs, 1 x 2048", 1, 2048, true, true, 0, 15.2},
+      {"scan, outputs, 1 x 8192", 1, 8192, true, true, 0, 60.7},
+      {"scan, outputs, 1 x 8192, 8 emitted", 1, 8192, true, true, 8, 60.7},
+      {"scan, states, 1 x 512", 1, 512, true, false, 0, 2.5},
+      {"scan, states, 1 x 2048", 1, 2048, true, false, 0, 9.7},
+      {"scan, states, 1 x 8192", 1, 8192, true, false, 0, 39.0},
+      {"scan, states, 64 x 512", 64, 512, true, false, 0, 158.0},
+      {"recurrent, states, 1 x 64", 1, 64, false, false, 0, 2.5},
+      {"recurrent, outputs, 1 x 64", 1, 64, false, true, 0, 2.5},
+      {"recurrent, outputs, 1 x 1", 1, 1, false, true, 0, 1.0},
+  };
+  if (!json) {
+    std::printf("%s; us per layer, graph replay, median\n", device.name);
+    std::printf("%-36s %10s %10s %10s %10s\n", "call", "device", "floor", "ratio", "host");
+  }
+  const char* separator = "";
+  std::printf(json ? "{\"device\":\"%s\",\"calls\":[" : "%.0s", device.name);
+  for (const Case& c : cases) {
+    const Times times = Measure(c, stream);
+    std::printf(json ? "%s{\"name\":\"%s\",\"device_us\":%.2f,\"floor_us\":%.2f,\"ratio\":%.2f,"
+                       "\"host_us\":%.2f}"
+                     : "%s%-36s %10.2f %10.2f %10.2f %10.2f\n",
+                separator, c.name.c_str(), times.device_us, c.floor_us,
+                times.device_us / c.floor_us, times.host_us);
+    separator = json ? "," : "";
+  }
+  std::printf(json ? "]}\n" : "");
+  cudaStreamDestroy(stream);
+  return 0;
+}
+
+}  // namespace
+}  // namespace cairn::kernels::bench
+
+int main(int argc, char** argv) {
+  if (argc > 2 || (argc == 2 && std::strcmp(argv[1], "--json") != 0)) {
+    std::fprintf(stderr, "usage: kernels_gpu_bench [--json]\n");
+    return 2;
+  }
+  return cairn::kernels::bench::Main(argc == 2);
+}

@@ -1,0 +1,294 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/arith/elements.h"
+#include "kernels/arith/exp2.h"
+#include "kernels/recurrent/rule.h"
+#include "kernels/scan/check.h"
+#include "kernels/scan/workspace.h"
+
+// The scan on the CPU: the same chunks, the same roundings to bf16, the formulas of prepare.h and
+// scan.h as plain loops. For tests and for machines without a GPU; the recurrent advance is faster.
+namespace cairn::kernels {
+namespace {
+
+float Round(float x) { return ToFloat(Bf16{Bf16Bits(x)}); }
+
+float Element(const cairn_kernels_rows& rows, std::int64_t index) {
+  switch (rows.dtype) {
+    case CAIRN_KERNELS_BF16: return ToFloat(static_cast<const Bf16*>(rows.data)[index]);
+    case CAIRN_KERNELS_F16: return ToFloat(static_cast<const F16*>(rows.data)[index]);
+    default: return static_cast<const float*>(rows.data)[index];
+  }
+}
+
+using KeyRows = std::array<std::array<float, kScanKey>, kChunk>;
+using Square = std::array<std::array<float, kChunk>, kChunk>;
+
+class HeadScan {
+ public:
+  HeadScan(const cairn_kernels_scan& args, int sequence, int head)
+      : args_(args.of),
+        sequence_(sequence),
+        head_(head),
+        delta_(TraitsOf(args.of.rule).delta),
+        position_(args.first_position == nullptr ? 0 : args.first_position[sequence]),
+        begin_(args.of.cu_seqlens[sequence]),
+        length_(args.of.cu_seqlens[sequence + 1] - args.of.cu_seqlens[sequence]),
+        emit_(args.of.emit_starts == nullptr ? 0 : args.of.emit_starts[sequence]),
+        emit_end_(args.of.emit_starts == nullptr ? 0 : args.of.emit_starts[sequence + 1]) {}
+
+  void Run() {
+    ReadState();
+    EmitUpTo(0, {.first = 0, .count = 0});
+    for (std::int32_t chunk = 0, done = 0; done < length_; ++chunk) {
+      const ChunkRange range = RangeOf(chunk, position_, length_);
+      Prepare(range);
+      for (int j = 0; j < args_.value_dim; ++j) {
+        Column(range, j);
+      }
+      done = range.first + range.count;
+      EmitUpTo(done, range);
+      for (int j = 0; j < args_.value_dim; ++j) {
+        After(kChunk, j, State(j), State(j));
+      }
+    }
+    const std::int32_t final = args_.final_slots == nullptr ? -1 : args_.final_slots[sequence_];
+    if (final >= 0) {
+      std::copy_n(state_.data(), std::int64_t{args_.value_dim} * kScanKey,
+                  static_cast<float*>(args_.state.data) + SlotAt(args_.state, final));
+    }
+  }
+
+ private:
+  float* State(int column) { return state_.data() + column * kScanKey; }
+  std::int64_t SlotAt(const cairn_kernels_pool& pool, std::int64_t slot) const {
+    return slot * pool.slot_stride + std::int64_t{head_} * args_.value_dim * kScanKey;
+  }
+  void ReadState() {
+    const std::int32_t initial =
+        args_.initial_slots == nullptr ? -1 : args_.initial_slots[sequence_];
+    const std::int64_t elements = std::int64_t{args_.value_dim} * kScanKey;
+    if (initial < 0) {
+      std::fill_n(state_.data(), elements, 0.0F);
+    } else {
+      std::copy_n(static_cast<const float*>(args_.state.data) + SlotAt(args_.state, initial),
+                  elements, state_.data());
+    }
+  }
+
+  void ReadKeys(const cairn_kernels_rows& rows, const ChunkRange& range, KeyRows& to) const {
+    const int key_head = head_ / (args_.value_heads / args_.key_heads);
+    for (int i = 0; i < kChunk; ++i) {
+      auto& row = to[static_cast<std::size_t>(i)];
+      if (i >= range.count) {
+        row.fill(0.0F);
+        continue;
+      }
+      const std::int64_t at = (std::int64_t{begin_} + range.first + i) * rows.token_stride +
+                              key_head * rows.head_stride;
+      float sum = 0.0F;
+      for (int k = 0; k < kScanKey; ++k) {
+        const float x = Element(rows, at + k);
+        row[static_cast<std::size_t>(k)] = x;
+        sum += x * x;
+      }
+      const float factor = args_.normalize != 0 ? 1.0F / std::sqrt(sum + kNormEpsilon) : 1.0F;
+      for (float& x : row) {
+        x = Round(x * factor);
+      }
+    }
+  }
+  float HeadElement(const cairn_kernels_rows& rows, const ChunkRange& range, int i) const {
+    return Element(rows, (std::int64_t{begin_} + range.first + i) * rows.token_stride +
+                             head_ * rows.head_stride);
+  }
+  static float Dot(const std::array<float, kScanKey>& a, const std::array<float, kScanKey>& b) {
+    float sum = 0.0F;
+    for (std::size_t k = 0; k < kScanKey; ++k) {
+      sum += a[k] * b[k];
+    }
+    return sum;
+  }
+  float Between(std::size_t i, std::size_t j) const { return Exp2(gate_[i] - gate_[j]); }
+
+  void Prepare(const ChunkRange& range) {
+    ReadKeys(args_.key, range, key_);
+    float sum = 0.0F;
+    for (std::size_t i = 0; i < kChunk; ++i) {
+      const bool there = static_cast<int>(i) < range.count;
+      const int row = static_cast<int>(i);
+      const float gate = there ? HeadElement(args_.gate, range, row) * kLog2E : 0.0F;
+      sum += std::max(gate, kLeastGate);
+      gate_[i] = sum;
+      beta_[i] = !there                       ? 0.0F
+                 : args_.beta.data == nullptr ? 1.0F
+                                              : HeadElement(args_.beta, range, row);
+    }
+    if (args_.output.data != nullptr) {
+      ReadKeys(args_.query, range, query_);
+      for (std::size_t i = 0; i < kChunk; ++i) {
+        for (std::size_t j = 0; j < kChunk; ++j) {
+          mixed_[i][j] = j <= i ? Round(Dot(query_[i], key_[j]) * Between(i, j)) : 0.0F;
+        }
+      }
+    }
+    Invert();
+    for (std::size_t i = 0; i < kChunk && delta_; ++i) {
+      erased_[i].fill(0.0F);
+      for (std::size_t j = 0; j <= i; ++j) {
+        const float t = Round(inverse_[i][j] * (beta_[j] * Exp2(gate_[j])));
+        for (std::size_t k = 0; k < kScanKey; ++k) {
+          erased_[i][k] += t * key_[j][k];
+        }
+      }
+      for (float& w : erased_[i]) {
+        w = Round(w);
+      }
+    }
+  }
+  /// T by substitution, row by row.
+  void Invert() {
+    for (std::size_t i = 0; i < kChunk; ++i) {
+      inverse_[i].fill(0.0F);
+      inverse_[i][i] = 1.0F;
+      for (std::size_t l = 0; l < i && delta_; ++l) {
+        const float a = beta_[i] * Between(i, l) * Dot(key_[i], key_[l]);
+        for (std::size_t j = 0; j <= l; ++j) {
+          inverse_[i][j] -= a * inverse_[l][j];
+        }
+      }
+    }
+  }
+
+  /// V' of a value column, and its outputs.
+  void Column(const ChunkRange& range, int j) {
+    std::array<float, kChunk> value{};
+    for (int i = 0; i < range.count; ++i) {
+      value[static_cast<std::size_t>(i)] = Round(
+          Element(args_.value, (std::int64_t{begin_} + range.first + i) * args_.value.token_stride +
+                                   head_ * args_.value.head_stride + j));
+    }
+    std::array<float, kScanKey> state{};
+    std::transform(State(j), State(j) + kScanKey, state.begin(), Round);
+    auto& v = taken_[static_cast<std::size_t>(j)];
+    for (std::size_t i = 0; i < kChunk; ++i) {
+      float u = 0.0F;
+      for (std::size_t l = 0; l <= i; ++l) {
+        u += Round(inverse_[i][l] * beta_[l]) * value[l];
+      }
+      v[i] = Round(u) - (delta_ ? Dot(erased_[i], state) : 0.0F);
+    }
+    for (int i = 0; i < range.count && args_.output.data != nullptr; ++i) {
+      const auto row = static_cast<std::size_t>(i);
+      float out = Dot(query_[row], state) * Exp2(gate_[row]);
+      for (std::size_t l = 0; l <= row; ++l) {
+        out += mixed_[row][l] * Round(v[l]);
+      }
+      out *= args_.scale;
+      const std::int64_t token = std::int64_t{begin_} + range.first + i;
+      if (args_.skip != nullptr) {
+        out = std::fmaf(args_.skip[head_],
+                        Element(args_.value, token * args_.value.token_stride +
+                                                 head_ * args_.value.head_stride + j),
+                        out);
+      }
+      WriteOutput(token * args_.output.token_stride + head_ * args_.output.head_stride + j, out);
+    }
+  }
+  void WriteOutput(std::int64_t at, float value) const {
+    switch (args_.output.dtype) {
+      case CAIRN_KERNELS_BF16:
+        static_cast<Bf16*>(args_.output.data)[at] = FromFloat<Bf16>(value);
+        break;
+      case CAIRN_KERNELS_F16:
+        static_cast<F16*>(args_.output.data)[at] = FromFloat<F16>(value);
+        break;
+      default: static_cast<float*>(args_.output.data)[at] = value;
+    }
+  }
+
+  /// The state of column j after the first `rows` rows of the chunk.
+  void After(int rows, int j, const float* from, float* to) const {
+    const float last = gate_[static_cast<std::size_t>(rows - 1)];
+    std::array<float, kScanKey> sum{};
+    std::transform(from, from + kScanKey, sum.begin(),
+                   [all = Exp2(last)](float s) { return s * all; });
+    for (std::size_t i = 0; i < static_cast<std::size_t>(rows); ++i) {
+      const float v = Round(taken_[static_cast<std::size_t>(j)][i] * Exp2(last - gate_[i]));
+      for (std::size_t k = 0; k < kScanKey; ++k) {
+        sum[k] += v * key_[i][k];
+      }
+    }
+    std::copy(sum.begin(), sum.end(), to);
+  }
+  void EmitUpTo(std::int32_t position, const ChunkRange& range) {
+    for (; emit_ < emit_end_ && args_.emit_positions[emit_] <= position; ++emit_) {
+      const std::int32_t rows = args_.emit_positions[emit_] - range.first;
+      const std::int64_t at =
+          SlotAt(args_.emit, args_.emit_slots == nullptr ? emit_ : args_.emit_slots[emit_]);
+      for (int j = 0; j < args_.value_dim; ++j) {
+        std::array<float, kScanKey> row{};
+        if (rows == 0) {
+          std::copy_n(State(j), kScanKey, row.begin());
+        } else {
+          After(rows, j, State(j), row.data());
+        }
+        for (int k = 0; k < kScanKey; ++k) {
+          const std::int64_t to = at + std::int64_t{j} * kScanKey + k;
+          const float value = row[static_cast<std::size_t>(k)];
+          if (args_.emit.dtype == CAIRN_KERNELS_BF16) {
+            static_cast<Bf16*>(args_.emit.data)[to] = FromFloat<Bf16>(value);
+          } else {
+            static_cast<float*>(args_.emit.data)[to] = value;
+          }
+        }
+      }
+    }
+  }
+
+  const cairn_kernels_recurrent& args_;
+  const int sequence_;
+  const int head_;
+  const bool delta_;
+  const std::int32_t position_;
+  const std::int32_t begin_;
+  const std::int32_t length_;
+  std::int32_t emit_;
+  const std::int32_t emit_end_;
+  KeyRows key_;
+  KeyRows query_;
+  KeyRows erased_;
+  Square inverse_;
+  Square mixed_;
+  std::array<float, kChunk> gate_;
+  std::array<float, kChunk> beta_;
+  std::array<std::array<float, kChunk>, 256> taken_;  ///< V', by column.
+  std::array<float, 256 * kScanKey> state_;
+};
+
+}  // namespace
+}  // namespace cairn::kernels
+
+extern "C" cairn_kernels_status cairn_kernels_scan_cpu(const cairn_kernels_scan* args, int32_t part,
+                                                       int32_t parts) {
+  using namespace cairn::kernels;
+  if (const auto status = CheckScanShapes(args, false)) {
+    return status;
+  }
+  if (parts <= 0 || part < 0 || part >= parts) {
+    return CAIRN_KERNELS_SHAPE;
+  }
+  if (const auto status = CheckScanLists(*args)) {
+    return status;
+  }
+  const std::int64_t heads = std::int64_t{args->of.sequences} * args->of.value_heads;
+  for (std::int64_t at = heads * part / parts; at < heads * (part + 1) / parts; ++at) {
+    HeadScan(*args, static_cast<int>(at / args->of.value_heads),
+             static_cast<int>(at % args->of.value_heads))
+        .Run();
+  }
+  return CAIRN_KERNELS_OK;
+}

@@ -1,0 +1,356 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/arith/exp2.h"
+#include "kernels/recurrent/lists.h"
+#include "kernels/recurrent/read.h"
+#include "kernels/scan/fragments.h"
+#include "kernels/scan/prepare.h"
+#include "kernels/scan/workspace.h"
+#include "kernels/simt/device.h"
+
+// The serial part: grid (sequences * V / 32, value_heads), 2 warps. A warp has 16 value columns of
+// the state, transposed, as the accumulators of its products: 16 x 128 floats, 64 registers a
+// thread. Rounded to bf16 they are at once the left operand of the next product, so neither the
+// state nor what is written into it passes through shared memory, and warps meet only when a chunk
+// is loaded. Per chunk, with V' = U - W S:
+//   O = scale (diag(e^G) Q S + P V'),   S <- e^{G_C} S + (V' diag(e^{G_C - G}))^T K
+// and after its first r rows S is e^{G_r} S + (V' diag(e^{G_r - G}), rows up to r)^T K, which is
+// all that an emission there costs.
+namespace cairn::kernels {
+
+constexpr int kScanThreads = 64;
+constexpr int kScanColumns = 32;
+constexpr int kWrittenRow = kScanColumns + 8;
+
+struct ScanOutputStage {
+  alignas(16) Bf16 query[kChunk][kKeyRow];
+  alignas(16) Bf16 mixed[kChunk][kChunkRow];
+};
+struct ScanNoStage {};
+template <bool kDelta>
+struct ScanErasedStage {
+  alignas(16) Bf16 erased[kDelta ? kChunk : 1][kKeyRow];
+};
+/// One chunk in shared memory. With two of them the next is loaded while one is worked on.
+template <bool kDelta, bool kOutputs>
+struct ScanStage {
+  ScanErasedStage<kDelta> delta;
+  alignas(16) Bf16 key[kChunk][kKeyRow];
+  alignas(16) Bf16 written[kChunk][kWrittenRow];
+  alignas(16) float gate[kChunk];
+  std::conditional_t<kOutputs, ScanOutputStage, ScanNoStage> output;
+};
+
+template <bool kDelta, bool kOutputs, int kStages>
+class ChunkScan {
+ public:
+  using Stage = ScanStage<kDelta, kOutputs>;
+
+  CAIRN_DEVICE_MEMBER ChunkScan(const cairn_kernels_scan& args, int sequence, int head, int column,
+                                unsigned char* shared)
+      : args_(args.of),
+        positions_(args.first_position),
+        from_(Workspace(args)),
+        sequence_(sequence),
+        head_(head),
+        column_(column),
+        thread_(ThreadIndex()),
+        warp_(ThreadIndex() / 32),
+        stages_(reinterpret_cast<Stage*>(shared)) {}
+
+  CAIRN_DEVICE_MEMBER void Run() {
+    int error = ReadLists(args_, sequence_, lists_);
+    const std::int32_t position = positions_ == nullptr ? 0 : positions_[sequence_];
+    if (error == CAIRN_KERNELS_OK && position < 0) {
+      error = CAIRN_KERNELS_POSITIONS;
+    }
+    if (error != CAIRN_KERNELS_OK) {
+      if (args_.device_error != nullptr && thread_ == 0) {
+        *args_.device_error = error;
+      }
+      return;
+    }
+    ReadState();
+    if (EmissionWithin(0)) {
+      Store(args_.emit, EmissionSlot(), s_, 0);
+      ++lists_.emit;
+    }
+    const std::int64_t reach = std::int64_t{position % kChunk} + lists_.length;
+    const auto chunks =
+        lists_.length == 0 ? 0 : static_cast<std::int32_t>((reach + kChunk - 1) / kChunk);
+    for (std::int32_t chunk = 0; chunk < kStages - 1 && chunk < chunks; ++chunk) {
+      Load(chunk);
+    }
+    for (std::int32_t chunk = 0; chunk < chunks; ++chunk) {
+      if (chunk + kStages - 1 < chunks) {
+        Load(chunk + kStages - 1);
+        CopyWait<kStages - 1>();
+      } else {
+        CopyWait<0>();
+      }
+      SyncBlock();
+      Advance(stages_[chunk % kStages], RangeOf(chunk, position, lists_.length));
+      SyncBlock();
+    }
+    if (lists_.final >= 0) {
+      Store(args_.state, lists_.final, s_, 0);
+    }
+  }
+
+ private:
+  static constexpr int kTiles = kScanKey / 8;
+
+  /// Where this thread's first element of tile 0 is in a slot.
+  CAIRN_DEVICE_MEMBER std::int64_t Place(const cairn_kernels_pool& pool, std::int64_t slot) const {
+    const int row = column_ + 16 * warp_ + RowOfC(thread_);
+    return slot * pool.slot_stride + (std::int64_t{head_} * args_.value_dim + row) * kScanKey +
+           ColumnOfC(thread_);
+  }
+  CAIRN_DEVICE_MEMBER void ReadState() {
+    const float* from = static_cast<const float*>(args_.state.data);
+    const bool zero = lists_.initial < 0;
+    const std::int64_t at = zero ? 0 : Place(args_.state, lists_.initial);
+    CAIRN_UNROLL
+    for (int j = 0; j < kTiles; ++j) {
+      CAIRN_UNROLL
+      for (int e = 0; e < 4; ++e) {
+        s_[j][e] = zero ? 0.0F : from[at + e / 2 * (8 * kScanKey) + 8 * j + e % 2];
+      }
+    }
+  }
+  /// Writes some tiles of a state, the first of which is `first`.
+  template <int kCount>
+  CAIRN_DEVICE_MEMBER void Store(const cairn_kernels_pool& pool, std::int64_t slot,
+                                 const float (&tiles)[kCount][4], int first) const {
+    const std::int64_t at = Place(pool, slot) + 8 * first;
+    CAIRN_UNROLL
+    for (int j = 0; j < kCount; ++j) {
+      CAIRN_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        const std::int64_t to = at + half * (8 * kScanKey) + 8 * j;
+        if (pool.dtype == CAIRN_KERNELS_BF16) {
+          StorePair(static_cast<Bf16*>(pool.data) + to,
+                    Pack(tiles[j][2 * half], tiles[j][2 * half + 1]));
+        } else {
+          static_cast<float*>(pool.data)[to] = tiles[j][2 * half];
+          static_cast<float*>(pool.data)[to + 1] = tiles[j][2 * half + 1];
+        }
+      }
+    }
+  }
+  CAIRN_DEVICE_MEMBER bool EmissionWithin(std::int32_t last) const {
+    return lists_.emit < lists_.emit_end && args_.emit_positions[lists_.emit] <= last;
+  }
+  CAIRN_DEVICE_MEMBER std::int64_t EmissionSlot() const {
+    return args_.emit_slots == nullptr ? lists_.emit : args_.emit_slots[lists_.emit];
+  }
+
+  /// 64 rows of `bytes` bytes, in pieces of 16.
+  template <int kRow>
+  CAIRN_DEVICE_MEMBER void LoadRows(Bf16 (&to)[kChunk][kRow], const Bf16* from, int elements,
+                                    std::int64_t stride) const {
+    const int pieces = elements / 8;
+    for (int i = thread_; i < kChunk * pieces; i += kScanThreads) {
+      CopyAsync(&to[i / pieces][i % pieces * 8], from + i / pieces * stride + i % pieces * 8);
+    }
+  }
+  CAIRN_DEVICE_MEMBER void Load(std::int32_t chunk) const {
+    Stage& stage = stages_[chunk % kStages];
+    const std::int64_t slot = FirstSlot(lists_.begin, sequence_) + chunk;
+    const std::int64_t key = slot * args_.key_heads + head_ / (args_.value_heads / args_.key_heads);
+    const std::int64_t value = slot * args_.value_heads + head_;
+    if constexpr (kDelta) {
+      LoadRows(stage.delta.erased, from_.erased + value * (kChunk * kScanKey), kScanKey, kScanKey);
+    }
+    LoadRows(stage.key, from_.key + key * (kChunk * kScanKey), kScanKey, kScanKey);
+    LoadRows(stage.written, from_.written + value * (kChunk * args_.value_dim) + column_,
+             kScanColumns, args_.value_dim);
+    if (thread_ < kChunk / 4) {
+      CopyAsync(&stage.gate[4 * thread_], from_.gate + value * kChunk + 4 * thread_);
+    }
+    if constexpr (kOutputs) {
+      LoadRows(stage.output.query, from_.query + key * (kChunk * kScanKey), kScanKey, kScanKey);
+      LoadRows(stage.output.mixed, from_.mixed + value * (kChunk * kChunk), kChunk, kChunk);
+    }
+    CopyCommit();
+  }
+
+  CAIRN_DEVICE_MEMBER void Advance(const Stage& stage, const ChunkRange& range) {
+    float v[8][4] = {};  // W S, then V', both transposed.
+    float o[kOutputs ? 8 : 1][4] = {};
+    CAIRN_UNROLL
+    for (int kk = 0; kk < kScanKey / 16; ++kk) {
+      const std::uint32_t left[4] = {
+          Pack(s_[2 * kk][0], s_[2 * kk][1]), Pack(s_[2 * kk][2], s_[2 * kk][3]),
+          Pack(s_[2 * kk + 1][0], s_[2 * kk + 1][1]), Pack(s_[2 * kk + 1][2], s_[2 * kk + 1][3])};
+      CAIRN_UNROLL
+      for (int t = 0; t < 4; ++t) {
+        std::uint32_t right[4];
+        const int row = 16 * t + RowOfB(thread_);
+        const int column = 16 * kk + ColumnOfB(thread_);
+        if constexpr (kDelta) {
+          LoadMatrices(right, &stage.delta.erased[row][column]);
+          Mma(v[2 * t], left, right[0], right[1]);
+          Mma(v[2 * t + 1], left, right[2], right[3]);
+        }
+        if constexpr (kOutputs) {
+          LoadMatrices(right, &stage.output.query[row][column]);
+          Mma(o[2 * t], left, right[0], right[1]);
+          Mma(o[2 * t + 1], left, right[2], right[3]);
+        }
+      }
+    }
+    CAIRN_UNROLL
+    for (int t = 0; t < 4; ++t) {
+      std::uint32_t u[4];
+      LoadMatricesTransposed(
+          u, &stage.written[16 * t + RowOfB(thread_)][16 * warp_ + ColumnOfB(thread_)]);
+      CAIRN_UNROLL
+      for (int q = 0; q < 2; ++q) {
+        v[2 * t + q][0] = LowOf(u[2 * q]) - v[2 * t + q][0];
+        v[2 * t + q][1] = HighOf(u[2 * q]) - v[2 * t + q][1];
+        v[2 * t + q][2] = LowOf(u[2 * q + 1]) - v[2 * t + q][2];
+        v[2 * t + q][3] = HighOf(u[2 * q + 1]) - v[2 * t + q][3];
+      }
+    }
+    if constexpr (kOutputs) {
+      Output(stage, range, v, o);
+    }
+    const std::int32_t end = range.first + range.count;
+    while (EmissionWithin(end)) {
+      EmitAfter(stage, args_.emit_positions[lists_.emit] - range.first, v);
+      ++lists_.emit;
+    }
+    Update<kTiles>(stage, kChunk, v, s_, 0);
+  }
+
+  /// tiles <- e^{G_r} tiles + (V' diag(e^{G_r - G}))^T K of the first `rows` rows, for `kCount`
+  /// tiles from `first` on.
+  template <int kCount>
+  CAIRN_DEVICE_MEMBER void Update(const Stage& stage, int rows, const float (&v)[8][4],
+                                  float (&tiles)[kCount][4], int first) const {
+    const float last = stage.gate[rows - 1];
+    const float all = Exp2(last);
+    CAIRN_UNROLL
+    for (int j = 0; j < kCount; ++j) {
+      CAIRN_UNROLL
+      for (int e = 0; e < 4; ++e) {
+        tiles[j][e] *= all;
+      }
+    }
+    CAIRN_UNROLL
+    for (int t = 0; t < 4; ++t) {
+      std::uint32_t left[4];
+      CAIRN_UNROLL
+      for (int q = 0; q < 2; ++q) {
+        const int i = 16 * t + 8 * q + ColumnOfC(thread_);
+        const float low = i < rows ? Exp2(last - stage.gate[i]) : 0.0F;
+        const float high = i + 1 < rows ? Exp2(last - stage.gate[i + 1]) : 0.0F;
+        left[2 * q] = Pack(v[2 * t + q][0] * low, v[2 * t + q][1] * high);
+        left[2 * q + 1] = Pack(v[2 * t + q][2] * low, v[2 * t + q][3] * high);
+      }
+      CAIRN_UNROLL
+      for (int j = 0; j < kCount / 2; ++j) {
+        std::uint32_t right[4];
+        LoadMatricesTransposed(
+            right, &stage.key[16 * t + RowOfA(thread_)][8 * first + 16 * j + ColumnOfA(thread_)]);
+        Mma(tiles[2 * j], left, right[0], right[1]);
+        Mma(tiles[2 * j + 1], left, right[2], right[3]);
+      }
+    }
+  }
+  /// A quarter of the state at a time: there are no registers for another whole one.
+  CAIRN_DEVICE_MEMBER void EmitAfter(const Stage& stage, int rows, const float (&v)[8][4]) const {
+    CAIRN_UNROLL
+    for (int first = 0; first < kTiles; first += 4) {
+      float tiles[4][4];
+      CAIRN_UNROLL
+      for (int j = 0; j < 4; ++j) {
+        CAIRN_UNROLL
+        for (int e = 0; e < 4; ++e) {
+          tiles[j][e] = s_[first + j][e];
+        }
+      }
+      Update<4>(stage, rows, v, tiles, first);
+      Store(args_.emit, EmissionSlot(), tiles, first);
+    }
+  }
+
+  CAIRN_DEVICE_MEMBER void Output(const Stage& stage, const ChunkRange& range,
+                                  const float (&v)[8][4], float (&o)[8][4]) const {
+    CAIRN_UNROLL
+    for (int t = 0; t < 8; ++t) {
+      CAIRN_UNROLL
+      for (int e = 0; e < 4; ++e) {
+        o[t][e] *= Exp2(stage.gate[8 * t + ColumnOfC(thread_) + e % 2]);
+      }
+    }
+    CAIRN_UNROLL
+    for (int kk = 0; kk < 4; ++kk) {
+      const std::uint32_t left[4] = {
+          Pack(v[2 * kk][0], v[2 * kk][1]), Pack(v[2 * kk][2], v[2 * kk][3]),
+          Pack(v[2 * kk + 1][0], v[2 * kk + 1][1]), Pack(v[2 * kk + 1][2], v[2 * kk + 1][3])};
+      CAIRN_UNROLL
+      for (int t = 0; t < 4; ++t) {
+        std::uint32_t right[4];
+        LoadMatrices(right,
+                     &stage.output.mixed[16 * t + RowOfB(thread_)][16 * kk + ColumnOfB(thread_)]);
+        Mma(o[2 * t], left, right[0], right[1]);
+        Mma(o[2 * t + 1], left, right[2], right[3]);
+      }
+    }
+    CAIRN_UNROLL
+    for (int t = 0; t < 8; ++t) {
+      CAIRN_UNROLL
+      for (int e = 0; e < 4; ++e) {
+        const int row = 8 * t + ColumnOfC(thread_) + e % 2;
+        if (row >= range.count) {
+          continue;
+        }
+        const std::int64_t token = std::int64_t{lists_.begin} + range.first + row;
+        const int column = column_ + 16 * warp_ + RowOfC(thread_) + e / 2 * 8;
+        float out = args_.scale * o[t][e];
+        if (args_.skip != nullptr) {
+          out = fmaf(args_.skip[head_],
+                     ReadElement(args_.value, token * args_.value.token_stride +
+                                                  head_ * args_.value.head_stride + column),
+                     out);
+        }
+        WriteElement(args_.output,
+                     token * args_.output.token_stride + head_ * args_.output.head_stride + column,
+                     out);
+      }
+    }
+  }
+
+  const cairn_kernels_recurrent& args_;
+  const std::int32_t* positions_;
+  const ScanWorkspace from_;
+  const int sequence_;
+  const int head_;
+  const int column_;
+  const int thread_;
+  const int warp_;
+  Stage* const stages_;
+  SequenceLists lists_;
+  float s_[kTiles][4];
+};
+
+template <bool kDelta, bool kOutputs, int kStages>
+CAIRN_DEVICE void ScanBlock(const cairn_kernels_scan& args) {
+  const int tiles = args.of.value_dim / kScanColumns;
+  ChunkScan<kDelta, kOutputs, kStages>(args, BlockX() / tiles, BlockY(),
+                                       BlockX() % tiles * kScanColumns, Shared())
+      .Run();
+}
+template <bool kDelta>
+CAIRN_DEVICE void PrepareBlock(const cairn_kernels_scan& args) {
+  ChunkPreparation<kDelta>(args, BlockX(), BlockY(), Shared()).Run();
+}
+
+}  // namespace cairn::kernels
