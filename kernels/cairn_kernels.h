@@ -26,17 +26,18 @@ extern "C" {
 
 typedef enum cairn_kernels_status {
   CAIRN_KERNELS_OK = 0,
-  CAIRN_KERNELS_NULL = 1,      /* a pointer that must be given is null */
-  CAIRN_KERNELS_SHAPE = 2,     /* a size or stride is negative, zero or not one this kernel has */
-  CAIRN_KERNELS_HEADS = 3,     /* value_heads is no multiple of key_heads */
-  CAIRN_KERNELS_DTYPE = 4,     /* an element type that is unknown or not allowed there */
-  CAIRN_KERNELS_LENGTHS = 5,   /* cu_seqlens does not begin at 0, falls, or passes `tokens` */
-  CAIRN_KERNELS_POSITIONS = 6, /* positions not rising, below 0 or past the sequence's length */
-  CAIRN_KERNELS_SLOTS = 7,     /* a slot below -1 or past the pool, or written by two sequences */
-  CAIRN_KERNELS_UNKNOWN = 8,   /* a rule, layout or option of a newer version */
-  CAIRN_KERNELS_NO_DEVICE = 9, /* built without CUDA, or no device or driver is here */
-  CAIRN_KERNELS_LAUNCH = 10,   /* the driver refused; cairn_kernels_last_cuda_error has its code */
-  CAIRN_KERNELS_ALIGNMENT = 11 /* a pointer or stride is not a multiple of what it must be */
+  CAIRN_KERNELS_NULL = 1,       /* a pointer that must be given is null */
+  CAIRN_KERNELS_SHAPE = 2,      /* a size or stride is negative, zero or not one this kernel has */
+  CAIRN_KERNELS_HEADS = 3,      /* value_heads is no multiple of key_heads */
+  CAIRN_KERNELS_DTYPE = 4,      /* an element type that is unknown or not allowed there */
+  CAIRN_KERNELS_LENGTHS = 5,    /* cu_seqlens does not begin at 0, falls, or passes `tokens` */
+  CAIRN_KERNELS_POSITIONS = 6,  /* positions not rising, below 0 or past the sequence's length */
+  CAIRN_KERNELS_SLOTS = 7,      /* a slot below -1 or past the pool, or written by two sequences */
+  CAIRN_KERNELS_UNKNOWN = 8,    /* a rule, layout or option of a newer version */
+  CAIRN_KERNELS_NO_DEVICE = 9,  /* built without CUDA, or no device or driver is here */
+  CAIRN_KERNELS_LAUNCH = 10,    /* the driver refused; cairn_kernels_last_cuda_error has its code */
+  CAIRN_KERNELS_ALIGNMENT = 11, /* a pointer or stride is not a multiple of what it must be */
+  CAIRN_KERNELS_CHECKSUM = 12   /* bytes are not those that a digest was made of */
 } cairn_kernels_status;
 
 typedef enum cairn_kernels_dtype {
@@ -129,6 +130,10 @@ typedef struct cairn_kernels_recurrent {
   int32_t emissions;     /* entries of emit_positions */
   int32_t reserved;      /* 0 */
   int32_t* device_error; /* see the top; may be null */
+  /// What a replay restores states from (cairn_kernels_state.h), f32: all three or none.
+  cairn_kernels_rows log_key; /* [tokens][key_heads][K], as used: divided by its length if asked */
+  cairn_kernels_rows log_value; /* [tokens][value_heads][V]: u */
+  cairn_kernels_rows log_gate;  /* [tokens][value_heads], or [..][K]: the decay itself */
 } cairn_kernels_recurrent;
 
 /// Part `part` of `parts` of the work, for callers with threads of their own: 0 of 1 is all of it.
@@ -168,5 +173,8 @@ cairn_kernels_status cairn_kernels_scan_cuda(const cairn_kernels_scan* args, voi
 #ifdef __cplusplus
 }
 #endif
+
+#include "kernels/cairn_kernels_kv.h"
+#include "kernels/cairn_kernels_state.h"
 
 #endif /* CAIRN_KERNELS_H */

@@ -17,6 +17,7 @@ extern "C" const char* cairn_kernels_status_text(cairn_kernels_status status) {
     case CAIRN_KERNELS_NO_DEVICE: return "no CUDA device: none here, no driver, or built without";
     case CAIRN_KERNELS_LAUNCH: return "the CUDA driver refused the launch";
     case CAIRN_KERNELS_ALIGNMENT: return "a pointer or stride is not aligned as it must be";
+    case CAIRN_KERNELS_CHECKSUM: return "bytes are not those that their digest was made of";
   }
   return "unknown status";
 }

@@ -130,7 +130,20 @@ class HeadAdvance {
       } else {
         factor_[t] = Decay(Scalar(args_.gate, token));
       }
+      if (args_.log_key.data != nullptr) {
+        LogKeyAndGate(token, t);
+      }
     }
+  }
+  static float* Log(const cairn_kernels_rows& rows, std::int64_t token, std::int64_t head) {
+    return static_cast<float*>(rows.data) + token * rows.token_stride + head * rows.head_stride;
+  }
+  void LogKeyAndGate(std::int64_t token, std::int32_t t) const {
+    if (head_ % (args_.value_heads / args_.key_heads) == 0) {  // Of those that share the key, one.
+      CopyRow<float>(key_[t], 0, K, Log(args_.log_key, token, key_head_));
+    }
+    CopyRow<float>(kChannel ? DecayOf(t) : factor_ + t, 0, kChannel ? K : 1,
+                   Log(args_.log_gate, token, head_));
   }
   float Scalar(const cairn_kernels_rows& rows, std::int64_t token) const {
     return Element(rows, token * rows.token_stride + head_ * rows.head_stride);
@@ -177,6 +190,13 @@ class HeadAdvance {
         x = Vec::Fma(Vec::Set(-factor_[t]), recalled.v[i], x);
       }
       u.v[i] = Vec::Mul(Vec::Set(beta_[t]), x);
+    }
+    if (args_.log_value.data != nullptr) {
+      alignas(64) float log[Part::kColumns];
+      for (int i = 0; i < Part::kVectors; ++i) {
+        u.v[i].Store(log + i * Vec::kWidth);
+      }
+      CopyRow<float>(log, 0, columns, Log(args_.log_value, token, head_) + column);
     }
     Columns output{};
     const int after = next ? t + 1 : t;

@@ -30,6 +30,29 @@ cairn_kernels_status CheckPool(const cairn_kernels_pool& pool, std::int64_t slot
                                                              : CAIRN_KERNELS_OK;
 }
 
+/// Written rows whose heads or tokens lie on each other would overwrite each other.
+bool Apart(const cairn_kernels_rows& rows, std::int64_t tokens, int heads, int width) {
+  return (heads == 1 || rows.head_stride >= width) && (tokens <= 1 || rows.token_stride >= width);
+}
+
+cairn_kernels_status CheckLog(const cairn_kernels_recurrent& args) {
+  const cairn_kernels_rows* all[] = {&args.log_key, &args.log_value, &args.log_gate};
+  const int gate = TraitsOf(args.rule).channel ? args.key_dim : 1;
+  const int widths[] = {args.key_dim, args.value_dim, gate};
+  const int heads[] = {args.key_heads, args.value_heads, args.value_heads};
+  const bool needed = args.log_key.data != nullptr || args.log_value.data != nullptr ||
+                      args.log_gate.data != nullptr;
+  for (int i = 0; needed && i < 3; ++i) {
+    if (const auto status = CheckRows(*all[i], true, true)) {
+      return status;
+    }
+    if (!Apart(*all[i], args.tokens, heads[i], widths[i])) {
+      return CAIRN_KERNELS_SHAPE;
+    }
+  }
+  return CAIRN_KERNELS_OK;
+}
+
 cairn_kernels_status CheckAllRows(const cairn_kernels_recurrent& args) {
   const bool output = args.output.data != nullptr;
   const bool any = args.tokens > 0;  // Without tokens no row is read.
@@ -45,11 +68,9 @@ cairn_kernels_status CheckAllRows(const cairn_kernels_recurrent& args) {
       return status;
     }
   }
-  // Heads whose outputs lie on each other would overwrite each other.
-  const bool apart = args.value_heads == 1 || args.output.head_stride >= args.value_dim;
-  return output && !(apart && (args.tokens <= 1 || args.output.token_stride >= args.value_dim))
+  return output && !Apart(args.output, args.tokens, args.value_heads, args.value_dim)
              ? CAIRN_KERNELS_SHAPE
-             : CAIRN_KERNELS_OK;
+             : CheckLog(args);
 }
 
 }  // namespace

@@ -70,6 +70,9 @@ class ColumnAdvance {
       }
       const std::int32_t left = lists_.length - at;
       const int tokens = left < Stage::kTokens ? static_cast<int>(left) : Stage::kTokens;
+      if (args_.log_key.data != nullptr && first_column_ == 0) {
+        LogKeyAndGate(std::int64_t{lists_.begin} + at, tokens);
+      }
       Fetch(at + Stage::kTokens);
       for (int t = 0; t < tokens; ++t) {
         Token(t, std::int64_t{lists_.begin} + at + t);
@@ -233,6 +236,26 @@ class ColumnAdvance {
     }
   }
 
+  CAIRN_DEVICE_MEMBER static float* Log(const cairn_kernels_rows& rows, std::int64_t token,
+                                        std::int64_t head) {
+    return static_cast<float*>(rows.data) + token * rows.token_stride + head * rows.head_stride;
+  }
+  /// Writes this stage's keys, by the first of the heads that share them, and decays to the log.
+  CAIRN_DEVICE_MEMBER void LogKeyAndGate(std::int64_t token, int tokens) const {
+    const bool keys = head_ % (args_.value_heads / args_.key_heads) == 0;
+    for (int i = ThreadIndex(); i < tokens * K; i += kAdvanceThreads) {
+      const int t = i / K;
+      if (keys) {
+        Log(args_.log_key, token + t, key_head_)[i % K] = stage_.key[t][i % K];
+      }
+      if constexpr (kChannel) {
+        Log(args_.log_gate, token + t, head_)[i % K] = stage_.decay[t][i % K];
+      } else if (i % K == 0) {
+        Log(args_.log_gate, token + t, head_)[0] = stage_.factor[t];
+      }
+    }
+  }
+
   CAIRN_DEVICE_MEMBER void Token(int t, std::int64_t token) {
     float key[kRounds * kChains];
     Take(stage_.key[t], key);
@@ -251,6 +274,9 @@ class ColumnAdvance {
       x = fmaf(kChannel ? -1.0F : -factor, Sum(s_, key), x);
     }
     const float u = stage_.beta[t] * x;
+    if (args_.log_value.data != nullptr && lane_ == 0) {
+      Log(args_.log_value, token, head_)[column_] = u;
+    }
     CAIRN_UNROLL
     for (int i = 0; i < kRounds * kChains; ++i) {
       s_[i] = fmaf(key[i], u, kChannel ? s_[i] : factor * s_[i]);

@@ -8,6 +8,7 @@
 #include "kernels/scan/check.h"
 #include "kernels/scan/scan.h"
 #include "kernels/tests/check.h"
+#include "kernels/tests/emulated.h"
 
 namespace cairn::kernels::test {
 namespace {
@@ -53,6 +54,31 @@ class CpuBackend final : public HostMemory {
     }
     return CAIRN_KERNELS_OK;
   }
+  cairn_kernels_status Replay(cairn_kernels_replay args) override {
+    return InParts(cairn_kernels_replay_cpu, args);
+  }
+  cairn_kernels_status Conv(cairn_kernels_conv args) override {
+    return InParts(cairn_kernels_conv_cpu, args);
+  }
+  cairn_kernels_status Transpose(cairn_kernels_transpose args) override {
+    return InParts(cairn_kernels_transpose_cpu, args);
+  }
+  cairn_kernels_status Kv(cairn_kernels_kv args) override {
+    return InParts(cairn_kernels_kv_cpu, args);
+  }
+
+ private:
+  /// All parts, whatever one of them says.
+  template <class Call, class Args>
+  static cairn_kernels_status InParts(const Call& call, const Args& args) {
+    cairn_kernels_status status = CAIRN_KERNELS_OK;
+    for (int part = 0; part < 3; ++part) {
+      if (const auto wrong = call(&args, part, 3)) {
+        status = wrong;
+      }
+    }
+    return status;
+  }
 };
 
 std::int64_t WorkspaceBytes(const cairn_kernels_scan& args) {
@@ -78,6 +104,14 @@ class EmulatedBackend final : public HostMemory {
     }
     return static_cast<cairn_kernels_status>(error);
   }
+  cairn_kernels_status Replay(cairn_kernels_replay args) override {
+    return EmulateReplay(args, seed_);
+  }
+  cairn_kernels_status Conv(cairn_kernels_conv args) override { return EmulateConv(args, seed_); }
+  cairn_kernels_status Transpose(cairn_kernels_transpose args) override {
+    return EmulateTranspose(args, seed_);
+  }
+  cairn_kernels_status Kv(cairn_kernels_kv args) override { return EmulateKv(args, seed_); }
 
   cairn_kernels_status Scan(cairn_kernels_scan args) override {
     args.workspace_bytes = WorkspaceBytes(args);

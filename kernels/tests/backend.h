@@ -21,6 +21,10 @@ class Backend {
   virtual cairn_kernels_status Recurrent(cairn_kernels_recurrent args) = 0;
   /// With a workspace of its own, of exactly the size asked for and full of NaNs.
   virtual cairn_kernels_status Scan(cairn_kernels_scan args) = 0;
+  virtual cairn_kernels_status Replay(cairn_kernels_replay args) = 0;
+  virtual cairn_kernels_status Conv(cairn_kernels_conv args) = 0;
+  virtual cairn_kernels_status Transpose(cairn_kernels_transpose args) = 0;
+  virtual cairn_kernels_status Kv(cairn_kernels_kv args) = 0;
 
   template <class T>
   T* Put(const std::vector<T>& from) {

@@ -48,6 +48,18 @@ class CudaBackend final : public Backend {
     Get(&error, args.device_error, sizeof(error));
     return static_cast<cairn_kernels_status>(error);
   }
+  cairn_kernels_status Replay(cairn_kernels_replay args) override {
+    return Waited(cairn_kernels_replay_cuda, args);
+  }
+  cairn_kernels_status Conv(cairn_kernels_conv args) override {
+    return Waited(cairn_kernels_conv_cuda, args);
+  }
+  cairn_kernels_status Transpose(cairn_kernels_transpose args) override {
+    return Waited(cairn_kernels_transpose_cuda, args);
+  }
+  cairn_kernels_status Kv(cairn_kernels_kv args) override {
+    return Waited(cairn_kernels_kv_cuda, args);
+  }
 
   cairn_kernels_status Scan(cairn_kernels_scan args) override {
     const std::int32_t none = 0;
@@ -68,6 +80,19 @@ class CudaBackend final : public Backend {
   }
 
  private:
+  template <class Call, class Args>
+  cairn_kernels_status Waited(const Call& call, Args args) {
+    const std::int32_t none = 0;
+    args.device_error = static_cast<std::int32_t*>(Put(&none, sizeof(none)));
+    if (const auto status = call(&args, stream_)) {
+      return status;
+    }
+    Must(cudaStreamSynchronize(stream_));
+    std::int32_t error = 0;
+    Get(&error, args.device_error, sizeof(error));
+    return static_cast<cairn_kernels_status>(error);
+  }
+
   cudaStream_t stream_ = nullptr;
   std::vector<void*> pieces_;
 };
