@@ -28,7 +28,11 @@ class HostMemory : public Backend {
     }
     return pieces_.back().get();
   }
-  void Get(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+  void Get(void* to, const void* from, std::size_t bytes) override {
+    if (bytes > 0) {
+      std::memcpy(to, from, bytes);
+    }
+  }
 
  private:
   std::vector<std::unique_ptr<std::byte[]>> pieces_;
