@@ -7,6 +7,9 @@
 namespace cairn::kernels {
 namespace {
 
+// Positions are 32-bit numbers that run up to a stage of tokens past the end.
+constexpr std::int64_t kMostTokens = INT32_MAX - 4096;
+
 bool Element(int dtype) {
   return dtype == CAIRN_KERNELS_F32 || dtype == CAIRN_KERNELS_BF16 || dtype == CAIRN_KERNELS_F16;
 }
@@ -86,8 +89,8 @@ cairn_kernels_status CheckShapes(const cairn_kernels_recurrent* args) {
       (args->skip != nullptr && TraitsOf(args->rule).delta)) {
     return CAIRN_KERNELS_UNKNOWN;
   }
-  if (args->sequences < 0 || args->tokens < 0 || args->tokens > INT32_MAX || args->key_heads <= 0 ||
-      args->value_heads <= 0 || args->emissions < 0 ||
+  if (args->sequences < 0 || args->tokens < 0 || args->tokens > kMostTokens ||
+      args->key_heads <= 0 || args->value_heads <= 0 || args->emissions < 0 ||
       (args->key_dim != 64 && args->key_dim != 128 && args->key_dim != 256) ||
       args->value_dim <= 0 || args->value_dim > 256 || args->value_dim % 16 != 0) {
     return CAIRN_KERNELS_SHAPE;

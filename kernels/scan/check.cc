@@ -15,7 +15,9 @@ cairn_kernels_status CheckScanShapes(const cairn_kernels_scan* args, bool worksp
   if (const auto status = CheckShapes(&args->of)) {
     return status;
   }
-  if (TraitsOf(args->of.rule).channel || args->of.gate_kind != CAIRN_KERNELS_GATE_LOG) {
+  // It has no per-token log to give either.
+  if (TraitsOf(args->of.rule).channel || args->of.gate_kind != CAIRN_KERNELS_GATE_LOG ||
+      args->of.log_key.data != nullptr) {
     return CAIRN_KERNELS_UNKNOWN;
   }
   if (args->of.key_dim != kScanKey || args->of.value_dim % 32 != 0) {

@@ -237,6 +237,14 @@ CASE(BadInput) {
   refused("KDA", CAIRN_KERNELS_UNKNOWN, [](auto& p) { p.rule = CAIRN_KERNELS_KDA; });
   refused("decays", CAIRN_KERNELS_UNKNOWN,
           [](auto& p) { p.gate_kind = CAIRN_KERNELS_GATE_FACTOR; });
+  refused("a log", CAIRN_KERNELS_UNKNOWN, [](auto& p) {
+    p.change = [](cairn_kernels_recurrent& args, Backend& backend) {
+      const std::size_t bytes = 5 * 128 * sizeof(float);
+      args.log_key = {backend.Put(nullptr, bytes), 128, 128, CAIRN_KERNELS_F32, 0};
+      args.log_value = {backend.Put(nullptr, bytes), 128, 128, CAIRN_KERNELS_F32, 0};
+      args.log_gate = {backend.Put(nullptr, bytes), 1, 1, CAIRN_KERNELS_F32, 0};
+    };
+  });
   refused("K of 64", CAIRN_KERNELS_SHAPE, [](auto& p) { p.key_dim = 64; });
   refused("V of 48", CAIRN_KERNELS_SHAPE, [](auto& p) { p.value_dim = 48; });
   refused("a position below 0", CAIRN_KERNELS_POSITIONS, [](auto& p) { p.sequences[0].from = -1; });
