@@ -120,8 +120,11 @@ steps_table() {
   local i bad=0 colour
   printf '\n%-44s %-8s %12s\n' step result time
   for i in "${!STEP_NAMES[@]}"; do
-    colour=$GREEN
-    [[ ${STEP_RESULTS[i]} == ok ]] || { colour=$RED && bad=1; }
+    case ${STEP_RESULTS[i]} in
+      ok) colour=$GREEN ;;
+      'no time') colour=$YELLOW ;;
+      *) colour=$RED && bad=1 ;;
+    esac
     printf '%-44s %s%-8s%s %12s\n' "${STEP_NAMES[i]}" "$colour" "${STEP_RESULTS[i]}" "$PLAIN" \
       "$(duration "${STEP_SECONDS[i]}")"
   done

@@ -22,7 +22,15 @@ std::map<CUmemGenericAllocationHandle, std::size_t> allocated;  // By descriptor
 std::map<CUdeviceptr, std::size_t> reserved;
 std::map<CUdeviceptr, std::size_t> mapped;
 std::map<CUdeviceptr, std::size_t> accessible;
-std::set<void*> staging;  // A lost device's is never given back, and is no leak either.
+/// A lost device's is never given back, and goes with the driver.
+struct Staging : std::set<void*> {
+  ~Staging() {
+    for (void* const memory : *this) {
+      std::free(memory);
+    }
+  }
+};
+Staging staging;
 bool initialised = false;
 CUcontext current = nullptr;
 
