@@ -96,15 +96,25 @@ class CacheGpuTest : public CacheFixture {
     EXPECT_TRUE(cache_->Release(session_, match.lease));
     return on_device;
   }
+  /// Reads as an engine does: what the generation word says after the copy decides. A device that
+  /// is lost meanwhile is no failure, and the only excuse.
   void ExpectOnDevice(LeaseId lease, const ObjectView& view, const std::vector<std::byte>& want) {
+    const auto lost = [this] { return cache_->Stats().gpu.losses > 0; };
     const auto grant = cache_->AttachDevice(session_, lease, view.device.extent);
-    ASSERT_TRUE(grant.has_value()) << ToString(grant.error());
+    if (!grant) {
+      EXPECT_TRUE(lost()) << ToString(grant.error());
+      return;
+    }
     EXPECT_EQ(grant->kind, "fake");
     const Mapped region(grant->region.get(), grant->bytes);
     const Mapped ledger(grant->ledger.get(), grant->ledger_words * sizeof(std::uint64_t));
-    EXPECT_EQ(ledger.Word(view.device.slot), view.device.generation);
-    EXPECT_TRUE(std::equal(want.begin(), want.end(), region.bytes() + view.device.offset));
-    EXPECT_EQ(ledger.Word(view.device.slot), view.device.generation);
+    const bool before = ledger.Word(view.device.slot) == view.device.generation;
+    const bool same = std::equal(want.begin(), want.end(), region.bytes() + view.device.offset);
+    if (before && ledger.Word(view.device.slot) == view.device.generation) {
+      EXPECT_TRUE(same);
+    } else {
+      EXPECT_TRUE(Eventually([](const GpuStats& gpu) { return gpu.losses > 0; }));
+    }
   }
   /// Stores and loads until it is on the device.
   void Bring(std::span<const std::uint32_t> tokens, std::uint32_t position) {

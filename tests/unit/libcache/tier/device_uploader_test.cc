@@ -62,7 +62,8 @@ TEST_F(DeviceUploaderTest, ObjectsOfAllSizesArriveInAllRegions) {
     Open(4096, streams);
     std::uint64_t offset = 0;
     std::size_t i = 0;
-    for (const std::uint64_t size : {1, 63, 64, 65, 4095, 4096, 4097, 8192, 100'000, 5, 6, 7}) {
+    constexpr std::uint64_t kSizes[] = {1, 63, 64, 65, 4095, 4096, 4097, 8192, 100'000, 5, 6, 7};
+    for (const std::uint64_t size : kSizes) {
       Add(size, offset, i++ % 5 == 4 ? 1 : 0);
       offset += RoundUp(size, 256);
     }
