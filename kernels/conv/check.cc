@@ -79,35 +79,8 @@ cairn_kernels_status CheckConv(const cairn_kernels_conv* args) {
   return CAIRN_KERNELS_OK;
 }
 
-namespace {
-
-/// No sequence may write what another reads or writes. Quadratic, as nothing may be allocated.
-bool SlotsApart(const cairn_kernels_conv& args) {
-  const std::int32_t* ends = args.final_slots;
-  for (int a = 0; a < args.sequences; ++a) {
-    for (int b = 0; b < args.sequences && ends[a] >= 0; ++b) {
-      const bool read = args.initial_slots != nullptr && args.initial_slots[b] == ends[a];
-      if (a != b && (read || ends[b] == ends[a])) {
-        return false;
-      }
-    }
-  }
-  return true;
-}
-
-}  // namespace
-
 cairn_kernels_status CheckConvLists(const cairn_kernels_conv& args) {
-  if (args.cu_seqlens[0] != 0) {
-    return CAIRN_KERNELS_LENGTHS;
-  }
-  for (int n = 0; n < args.sequences; ++n) {
-    ConvSequence sequence{};
-    if (const int error = ReadConvSequence(args, n, sequence)) {
-      return static_cast<cairn_kernels_status>(error);
-    }
-  }
-  return args.final_slots == nullptr || SlotsApart(args) ? CAIRN_KERNELS_OK : CAIRN_KERNELS_SLOTS;
+  return CheckSequences(args, args.window.slots);
 }
 
 }  // namespace cairn::kernels

@@ -18,8 +18,8 @@ CAIRN_BOTH int ConvBlocks(const cairn_kernels_conv& args) {  // For one sequence
 template <class T>
 CAIRN_DEVICE void ConvBlock(const cairn_kernels_conv& args) {
   const int blocks = ConvBlocks(args);
-  ConvSequence sequence;
-  if (const int error = ReadConvSequence(args, BlockX() / blocks, sequence)) {
+  SequenceLists sequence;
+  if (const int error = ReadLists(args, args.window.slots, BlockX() / blocks, sequence)) {
     if (args.device_error != nullptr && ThreadIndex() == 0) {
       *args.device_error = error;
     }

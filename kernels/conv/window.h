@@ -4,60 +4,17 @@
 
 #include "kernels/arith/host_device.h"
 #include "kernels/cairn_kernels.h"
+#include "kernels/launch/sequences.h"
 
-// What the CPU and the GPU share of the conv windows: the lists, and one channel of one sequence.
+// What the CPU and the GPU share of the conv windows: one channel of one sequence.
 namespace cairn::kernels {
-
-/// What the lists say of one sequence.
-struct ConvSequence {
-  std::int64_t begin;
-  std::int32_t length;
-  std::int32_t initial;
-  std::int32_t final;
-  std::int32_t emit;
-  std::int32_t emit_end;
-};
-
-/// Returns what is wrong with sequence n, or CAIRN_KERNELS_OK.
-CAIRN_BOTH int ReadConvSequence(const cairn_kernels_conv& args, int n, ConvSequence& sequence) {
-  sequence.begin = args.cu_seqlens[n];
-  const std::int64_t end = args.cu_seqlens[n + 1];
-  if (sequence.begin < 0 || end < sequence.begin || end > args.tokens) {
-    return CAIRN_KERNELS_LENGTHS;
-  }
-  sequence.length = static_cast<std::int32_t>(end - sequence.begin);
-  sequence.initial = args.initial_slots == nullptr ? -1 : args.initial_slots[n];
-  sequence.final = args.final_slots == nullptr ? -1 : args.final_slots[n];
-  if (sequence.initial < -1 || sequence.final < -1 ||
-      (sequence.initial >= 0 && sequence.initial >= args.window.slots) ||
-      (sequence.final >= 0 && sequence.final >= args.window.slots)) {
-    return CAIRN_KERNELS_SLOTS;
-  }
-  sequence.emit = args.emit_starts == nullptr ? 0 : args.emit_starts[n];
-  sequence.emit_end = args.emit_starts == nullptr ? 0 : args.emit_starts[n + 1];
-  if (sequence.emit < 0 || sequence.emit_end < sequence.emit ||
-      sequence.emit_end > args.emissions) {
-    return CAIRN_KERNELS_POSITIONS;
-  }
-  std::int32_t least = 0;
-  for (std::int32_t e = sequence.emit; e < sequence.emit_end; ++e) {
-    if (args.emit_positions[e] < least || args.emit_positions[e] > sequence.length) {
-      return CAIRN_KERNELS_POSITIONS;
-    }
-    least = args.emit_positions[e] + 1;
-    const std::int32_t slot = args.emit_slots == nullptr ? e : args.emit_slots[e];
-    if (slot < 0 || slot >= args.emit.slots) {
-      return CAIRN_KERNELS_SLOTS;
-    }
-  }
-  return CAIRN_KERNELS_OK;
-}
 
 /// Channel `c` of a sequence: its emissions, then its end. `T` has the size of an element.
 template <class T>
 class ConvChannel {
  public:
-  CAIRN_BOTH_MEMBER ConvChannel(const cairn_kernels_conv& args, const ConvSequence& sequence, int c)
+  CAIRN_BOTH_MEMBER ConvChannel(const cairn_kernels_conv& args, const SequenceLists& sequence,
+                                int c)
       : args_(args), sequence_(sequence), c_(c) {}
 
   CAIRN_BOTH_MEMBER void Run() const {
@@ -104,7 +61,7 @@ class ConvChannel {
   }
 
   const cairn_kernels_conv& args_;
-  const ConvSequence& sequence_;
+  const SequenceLists& sequence_;
   const std::int64_t c_;
 };
 

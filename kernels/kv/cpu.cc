@@ -5,6 +5,7 @@
 #include "kernels/kv/check.h"
 #include "kernels/kv/digest.h"
 #include "kernels/kv/rope.h"
+#include "kernels/launch/parts.h"
 
 namespace cairn::kernels {
 namespace {
@@ -112,7 +113,7 @@ extern "C" cairn_kernels_status cairn_kernels_kv_cpu(const cairn_kernels_kv* arg
   if (const auto status = CheckKv(args, plan)) {
     return status;
   }
-  if (parts <= 0 || part < 0 || part >= parts) {
+  if (!IsPart(part, parts)) {
     return CAIRN_KERNELS_SHAPE;
   }
   if (plan.word_bytes == 0) {
@@ -122,8 +123,7 @@ extern "C" cairn_kernels_status cairn_kernels_kv_cpu(const cairn_kernels_kv* arg
     return status;
   }
   const std::int64_t all = args->leaf_count;
-  const std::int64_t first = all / parts * part + all % parts * part / parts;
-  const std::int64_t last = all / parts * (part + 1) + all % parts * (part + 1) / parts;
+  const auto [first, last] = ShareOf(all, part, parts);
   cairn_kernels_status status = CAIRN_KERNELS_OK;
   for (int r = 0; r < args->range_count; ++r) {
     KvObject object{};

@@ -5,6 +5,8 @@
 
 #include "kernels/arith/elements.h"
 #include "kernels/arith/exp2.h"
+#include "kernels/launch/elements.h"
+#include "kernels/launch/sequences.h"
 #include "kernels/recurrent/rule.h"
 #include "kernels/recurrent/tile.h"
 
@@ -14,15 +16,6 @@
 // too: none is used here that is not a builtin.
 namespace cairn::kernels {
 namespace {
-
-/// Element `index` of what `rows` points at, whatever its type.
-CAIRN_BOTH float Element(const cairn_kernels_rows& rows, std::int64_t index) {
-  switch (rows.dtype) {
-    case CAIRN_KERNELS_BF16: return ToFloat(static_cast<const Bf16*>(rows.data)[index]);
-    case CAIRN_KERNELS_F16: return ToFloat(static_cast<const F16*>(rows.data)[index]);
-    default: return static_cast<const float*>(rows.data)[index];
-  }
-}
 
 template <class T>
 void CopyRow(const void* data, std::int64_t at, int count, float* to) {
@@ -69,28 +62,23 @@ template <class Vec, int K, bool kDelta, bool kChannel>
 class HeadAdvance {
  public:
   HeadAdvance(const cairn_kernels_recurrent& args, int sequence, int head)
-      : args_(args),
-        head_(head),
-        key_head_(head / (args.value_heads / args.key_heads)),
-        begin_(args.cu_seqlens[sequence]),
-        length_(args.cu_seqlens[sequence + 1] - args.cu_seqlens[sequence]),
-        initial_(args.initial_slots == nullptr ? -1 : args.initial_slots[sequence]),
-        final_(args.final_slots == nullptr ? -1 : args.final_slots[sequence]),
-        emit_(args.emit_starts == nullptr ? 0 : args.emit_starts[sequence]),
-        emit_end_(args.emit_starts == nullptr ? 0 : args.emit_starts[sequence + 1]) {}
+      : args_(args), head_(head), key_head_(head / (args.value_heads / args.key_heads)) {
+    static_cast<void>(ReadLists(args_, args_.state.slots, sequence, lists_));  // They were checked.
+  }
 
   /// Block by block, so that keys and queries are converted once for all tiles. Between blocks the
-  /// state rests in the final slot, or in none: then it is `rest_`.
+  /// state rests in the final slot, or in none: then it is `rest`.
   void Run(float* rest) {
-    const std::int64_t head_bytes = std::int64_t{K} * args_.value_dim;
-    const float* from = initial_ < 0 ? nullptr : Slot(args_.state, initial_) + head_ * head_bytes;
-    float* to = final_ < 0 ? rest : Slot(args_.state, final_) + head_ * head_bytes;
-    if (length_ == 0) {
+    const std::int64_t head_elements = std::int64_t{K} * args_.value_dim;
+    const float* from =
+        lists_.initial < 0 ? nullptr : Slot(args_.state, lists_.initial) + head_ * head_elements;
+    float* to = lists_.final < 0 ? rest : Slot(args_.state, lists_.final) + head_ * head_elements;
+    if (lists_.length == 0) {
       block_ = 0;
       Block(0, from, to);
     }
-    for (std::int32_t at = 0; at < length_; at += kBlock) {
-      block_ = length_ - at < kBlock ? length_ - at : kBlock;
+    for (std::int32_t at = 0; at < lists_.length; at += kBlock) {
+      block_ = lists_.length - at < kBlock ? lists_.length - at : kBlock;
       ReadBlock(at);
       Block(at, at == 0 ? from : to, to);
     }
@@ -109,7 +97,7 @@ class HeadAdvance {
 
   void ReadBlock(std::int32_t at) {
     for (std::int32_t t = 0; t < block_; ++t) {
-      const std::int64_t token = std::int64_t{begin_} + at + t;
+      const std::int64_t token = std::int64_t{lists_.begin} + at + t;
       CopyRow(args_.key, token, key_head_, 0, K, key_[t]);
       if (args_.normalize != 0) {
         Normalize<K>(key_[t]);
@@ -146,16 +134,16 @@ class HeadAdvance {
                    Log(args_.log_gate, token, head_));
   }
   float Scalar(const cairn_kernels_rows& rows, std::int64_t token) const {
-    return Element(rows, token * rows.token_stride + head_ * rows.head_stride);
+    return ReadElement(rows, token * rows.token_stride + head_ * rows.head_stride);
   }
   float Decay(float gate) const {
     return args_.gate_kind == CAIRN_KERNELS_GATE_LOG ? Exp2(gate * kLog2E) : gate;
   }
 
   void Block(std::int32_t at, const float* from, float* to) {
-    const std::int32_t emit = emit_;
+    const std::int32_t emit = lists_.emit;
     for (int column = 0; column < args_.value_dim; column += Part::kColumns) {
-      emit_ = emit;
+      lists_.emit = emit;
       const int columns =
           args_.value_dim - column < Part::kColumns ? args_.value_dim - column : Part::kColumns;
       ReadTile(from, column, columns);
@@ -179,7 +167,7 @@ class HeadAdvance {
 
   void Token(std::int32_t at, std::int32_t t, int column, int columns, bool next,
              Columns& recalled) {
-    const std::int64_t token = std::int64_t{begin_} + at + t;
+    const std::int64_t token = std::int64_t{lists_.begin} + at + t;
     const float* const value = value_[t] + column;
     Columns u;
     for (int i = 0; i < Part::kVectors; ++i) {
@@ -249,13 +237,14 @@ class HeadAdvance {
   }
 
   bool EmitsAt(std::int32_t position) const {
-    return emit_ < emit_end_ && args_.emit_positions[emit_] == position;
+    return lists_.emit < lists_.emit_end && args_.emit_positions[lists_.emit] == position;
   }
   void Emit(std::int32_t position, int column, int columns) {
     if (!EmitsAt(position)) {
       return;
     }
-    const std::int64_t slot = args_.emit_slots == nullptr ? emit_ : args_.emit_slots[emit_];
+    const std::int64_t slot =
+        args_.emit_slots == nullptr ? lists_.emit : args_.emit_slots[lists_.emit];
     const std::int64_t at =
         slot * args_.emit.slot_stride + (std::int64_t{head_} * args_.value_dim + column) * K;
     if (args_.emit.dtype == CAIRN_KERNELS_BF16) {
@@ -268,7 +257,7 @@ class HeadAdvance {
     } else {
       WriteTile(static_cast<float*>(args_.emit.data) + at, columns);
     }
-    ++emit_;
+    ++lists_.emit;
   }
 
   void ReadTile(const float* from, int column, int columns) {
@@ -298,12 +287,7 @@ class HeadAdvance {
   const cairn_kernels_recurrent& args_;
   const int head_;
   const int key_head_;
-  const std::int32_t begin_;
-  const std::int32_t length_;
-  const std::int32_t initial_;
-  const std::int32_t final_;
-  std::int32_t emit_;
-  const std::int32_t emit_end_;
+  SequenceLists lists_;
   std::int32_t block_ = 0;
   Part tile_;
   alignas(64) float key_[kBlock][K];

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "kernels/launch/sequences.h"
 #include "kernels/recurrent/rule.h"
 
 namespace cairn::kernels {
@@ -124,67 +125,8 @@ cairn_kernels_status CheckShapes(const cairn_kernels_recurrent* args) {
   return CAIRN_KERNELS_OK;
 }
 
-namespace {
-
-bool InPool(std::int32_t slot, std::int32_t slots) { return slot >= -1 && slot < slots; }
-
-/// No sequence may write what another reads or writes. Quadratic, since nothing may be allocated;
-/// a batch of 1,000 takes a millisecond, and its states at least a hundred.
-bool SlotsApart(const cairn_kernels_recurrent& args) {
-  const std::int32_t* ends = args.final_slots;
-  for (int a = 0; a < args.sequences; ++a) {
-    for (int b = 0; b < args.sequences && ends[a] >= 0; ++b) {
-      const bool read = args.initial_slots != nullptr && args.initial_slots[b] == ends[a];
-      if (a != b && (read || ends[b] == ends[a])) {
-        return false;
-      }
-    }
-  }
-  return true;
-}
-
-cairn_kernels_status CheckEmission(const cairn_kernels_recurrent& args, int sequence,
-                                   std::int32_t length) {
-  const std::int32_t begin = args.emit_starts[sequence];
-  const std::int32_t end = args.emit_starts[sequence + 1];
-  if (begin < 0 || end < begin || end > args.emissions) {
-    return CAIRN_KERNELS_POSITIONS;
-  }
-  std::int32_t least = 0;
-  for (std::int32_t e = begin; e < end; ++e) {
-    if (args.emit_positions[e] < least || args.emit_positions[e] > length) {
-      return CAIRN_KERNELS_POSITIONS;
-    }
-    least = args.emit_positions[e] + 1;
-    const std::int32_t slot = args.emit_slots == nullptr ? e : args.emit_slots[e];
-    if (slot < 0 || slot >= args.emit.slots) {
-      return CAIRN_KERNELS_SLOTS;
-    }
-  }
-  return CAIRN_KERNELS_OK;
-}
-
-}  // namespace
-
 cairn_kernels_status CheckLists(const cairn_kernels_recurrent& args) {
-  if (args.cu_seqlens[0] != 0) {
-    return CAIRN_KERNELS_LENGTHS;
-  }
-  for (int n = 0; n < args.sequences; ++n) {
-    if (args.cu_seqlens[n + 1] < args.cu_seqlens[n] || args.cu_seqlens[n + 1] > args.tokens) {
-      return CAIRN_KERNELS_LENGTHS;
-    }
-    if ((args.initial_slots != nullptr && !InPool(args.initial_slots[n], args.state.slots)) ||
-        (args.final_slots != nullptr && !InPool(args.final_slots[n], args.state.slots))) {
-      return CAIRN_KERNELS_SLOTS;
-    }
-    if (args.emit_starts != nullptr) {
-      if (const auto status = CheckEmission(args, n, args.cu_seqlens[n + 1] - args.cu_seqlens[n])) {
-        return status;
-      }
-    }
-  }
-  return args.final_slots == nullptr || SlotsApart(args) ? CAIRN_KERNELS_OK : CAIRN_KERNELS_SLOTS;
+  return CheckSequences(args, args.state.slots);
 }
 
 }  // namespace cairn::kernels

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "kernels/launch/parts.h"
 #include "kernels/recurrent/check.h"
 #include "kernels/vector/path.h"
 
@@ -28,7 +29,7 @@ extern "C" cairn_kernels_status cairn_kernels_recurrent_cpu(const cairn_kernels_
   if (const auto status = CheckShapes(args)) {
     return status;
   }
-  if (parts <= 0 || part < 0 || part >= parts) {
+  if (!IsPart(part, parts)) {
     return CAIRN_KERNELS_SHAPE;
   }
   if (const auto status = CheckLists(*args)) {
@@ -36,7 +37,8 @@ extern "C" cairn_kernels_status cairn_kernels_recurrent_cpu(const cairn_kernels_
   }
   const AdvanceHead advance = Choose(args->key_dim, args->rule);
   const std::int64_t heads = std::int64_t{args->sequences} * args->value_heads;
-  for (std::int64_t at = heads * part / parts; at < heads * (part + 1) / parts; ++at) {
+  const auto [first, last] = ShareOf(heads, part, parts);
+  for (std::int64_t at = first; at < last; ++at) {
     advance(*args, static_cast<int>(at / args->value_heads),
             static_cast<int>(at % args->value_heads));
   }

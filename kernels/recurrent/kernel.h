@@ -6,8 +6,8 @@
 
 #include "kernels/arith/elements.h"
 #include "kernels/arith/exp2.h"
-#include "kernels/recurrent/lists.h"
-#include "kernels/recurrent/read.h"
+#include "kernels/launch/elements.h"
+#include "kernels/launch/sequences.h"
 #include "kernels/recurrent/rule.h"
 #include "kernels/simt/device.h"
 
@@ -50,7 +50,7 @@ class ColumnAdvance {
         stage_(*reinterpret_cast<Stage*>(shared)) {}
 
   CAIRN_DEVICE_MEMBER void Run() {
-    if (const int error = ReadLists(args_, sequence_, lists_)) {
+    if (const int error = ReadLists(args_, args_.state.slots, sequence_, lists_)) {
       if (args_.device_error != nullptr && ThreadIndex() == 0) {
         *args_.device_error = error;
       }

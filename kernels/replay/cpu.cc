@@ -1,5 +1,6 @@
 #include "kernels/replay/cpu.h"
 
+#include "kernels/launch/parts.h"
 #include "kernels/replay/check.h"
 #include "kernels/vector/path.h"
 
@@ -26,7 +27,7 @@ extern "C" cairn_kernels_status cairn_kernels_replay_cpu(const cairn_kernels_rep
   if (const auto status = CheckReplay(args)) {
     return status;
   }
-  if (parts <= 0 || part < 0 || part >= parts) {
+  if (!IsPart(part, parts)) {
     return CAIRN_KERNELS_SHAPE;
   }
   if (const auto status = CheckReplayLists(*args)) {
@@ -35,7 +36,8 @@ extern "C" cairn_kernels_status cairn_kernels_replay_cpu(const cairn_kernels_rep
   const RestoreHead restore_head = Choose();
   const std::int64_t heads = std::int64_t{args->layers} * args->value_heads;
   const std::int64_t all = args->restores * heads;
-  for (std::int64_t at = all * part / parts; at < all * (part + 1) / parts; ++at) {
+  const auto [first, last] = ShareOf(all, part, parts);
+  for (std::int64_t at = first; at < last; ++at) {
     Restore restore{};
     ReadRestore(*args, static_cast<int>(at / heads), restore);
     if (restore.target >= 0) {

@@ -5,6 +5,9 @@
 
 #include "kernels/arith/elements.h"
 #include "kernels/arith/exp2.h"
+#include "kernels/launch/elements.h"
+#include "kernels/launch/parts.h"
+#include "kernels/launch/sequences.h"
 #include "kernels/recurrent/rule.h"
 #include "kernels/scan/check.h"
 #include "kernels/scan/workspace.h"
@@ -16,14 +19,6 @@ namespace {
 
 float Round(float x) { return ToFloat(Bf16{Bf16Bits(x)}); }
 
-float Element(const cairn_kernels_rows& rows, std::int64_t index) {
-  switch (rows.dtype) {
-    case CAIRN_KERNELS_BF16: return ToFloat(static_cast<const Bf16*>(rows.data)[index]);
-    case CAIRN_KERNELS_F16: return ToFloat(static_cast<const F16*>(rows.data)[index]);
-    default: return static_cast<const float*>(rows.data)[index];
-  }
-}
-
 using KeyRows = std::array<std::array<float, kScanKey>, kChunk>;
 using Square = std::array<std::array<float, kChunk>, kChunk>;
 
@@ -31,20 +26,17 @@ class HeadScan {
  public:
   HeadScan(const cairn_kernels_scan& args, int sequence, int head)
       : args_(args.of),
-        sequence_(sequence),
         head_(head),
         delta_(TraitsOf(args.of.rule).delta),
-        position_(args.first_position == nullptr ? 0 : args.first_position[sequence]),
-        begin_(args.of.cu_seqlens[sequence]),
-        length_(args.of.cu_seqlens[sequence + 1] - args.of.cu_seqlens[sequence]),
-        emit_(args.of.emit_starts == nullptr ? 0 : args.of.emit_starts[sequence]),
-        emit_end_(args.of.emit_starts == nullptr ? 0 : args.of.emit_starts[sequence + 1]) {}
+        position_(args.first_position == nullptr ? 0 : args.first_position[sequence]) {
+    static_cast<void>(ReadLists(args_, args_.state.slots, sequence, lists_));  // They were checked.
+  }
 
   void Run() {
     ReadState();
     EmitUpTo(0, {.first = 0, .count = 0});
-    for (std::int32_t chunk = 0, done = 0; done < length_; ++chunk) {
-      const ChunkRange range = RangeOf(chunk, position_, length_);
+    for (std::int32_t chunk = 0, done = 0; done < lists_.length; ++chunk) {
+      const ChunkRange range = RangeOf(chunk, position_, lists_.length);
       Prepare(range);
       for (int j = 0; j < args_.value_dim; ++j) {
         Column(range, j);
@@ -55,10 +47,9 @@ class HeadScan {
         After(kChunk, j, State(j), State(j));
       }
     }
-    const std::int32_t final = args_.final_slots == nullptr ? -1 : args_.final_slots[sequence_];
-    if (final >= 0) {
+    if (lists_.final >= 0) {
       std::copy_n(state_.data(), std::int64_t{args_.value_dim} * kScanKey,
-                  static_cast<float*>(args_.state.data) + SlotAt(args_.state, final));
+                  static_cast<float*>(args_.state.data) + SlotAt(args_.state, lists_.final));
     }
   }
 
@@ -68,13 +59,11 @@ class HeadScan {
     return slot * pool.slot_stride + std::int64_t{head_} * args_.value_dim * kScanKey;
   }
   void ReadState() {
-    const std::int32_t initial =
-        args_.initial_slots == nullptr ? -1 : args_.initial_slots[sequence_];
     const std::int64_t elements = std::int64_t{args_.value_dim} * kScanKey;
-    if (initial < 0) {
+    if (lists_.initial < 0) {
       std::fill_n(state_.data(), elements, 0.0F);
     } else {
-      std::copy_n(static_cast<const float*>(args_.state.data) + SlotAt(args_.state, initial),
+      std::copy_n(static_cast<const float*>(args_.state.data) + SlotAt(args_.state, lists_.initial),
                   elements, state_.data());
     }
   }
@@ -87,11 +76,11 @@ class HeadScan {
         row.fill(0.0F);
         continue;
       }
-      const std::int64_t at = (std::int64_t{begin_} + range.first + i) * rows.token_stride +
+      const std::int64_t at = (std::int64_t{lists_.begin} + range.first + i) * rows.token_stride +
                               key_head * rows.head_stride;
       float sum = 0.0F;
       for (int k = 0; k < kScanKey; ++k) {
-        const float x = Element(rows, at + k);
+        const float x = ReadElement(rows, at + k);
         row[static_cast<std::size_t>(k)] = x;
         sum += x * x;
       }
@@ -102,8 +91,8 @@ class HeadScan {
     }
   }
   float HeadElement(const cairn_kernels_rows& rows, const ChunkRange& range, int i) const {
-    return Element(rows, (std::int64_t{begin_} + range.first + i) * rows.token_stride +
-                             head_ * rows.head_stride);
+    return ReadElement(rows, (std::int64_t{lists_.begin} + range.first + i) * rows.token_stride +
+                                 head_ * rows.head_stride);
   }
   static float Dot(const std::array<float, kScanKey>& a, const std::array<float, kScanKey>& b) {
     float sum = 0.0F;
@@ -167,9 +156,9 @@ class HeadScan {
   void Column(const ChunkRange& range, int j) {
     std::array<float, kChunk> value{};
     for (int i = 0; i < range.count; ++i) {
-      value[static_cast<std::size_t>(i)] = Round(
-          Element(args_.value, (std::int64_t{begin_} + range.first + i) * args_.value.token_stride +
-                                   head_ * args_.value.head_stride + j));
+      value[static_cast<std::size_t>(i)] = Round(ReadElement(
+          args_.value, (std::int64_t{lists_.begin} + range.first + i) * args_.value.token_stride +
+                           head_ * args_.value.head_stride + j));
     }
     std::array<float, kScanKey> state{};
     std::transform(State(j), State(j) + kScanKey, state.begin(), Round);
@@ -188,25 +177,15 @@ class HeadScan {
         out += mixed_[row][l] * Round(v[l]);
       }
       out *= args_.scale;
-      const std::int64_t token = std::int64_t{begin_} + range.first + i;
+      const std::int64_t token = std::int64_t{lists_.begin} + range.first + i;
       if (args_.skip != nullptr) {
         out = std::fmaf(args_.skip[head_],
-                        Element(args_.value, token * args_.value.token_stride +
-                                                 head_ * args_.value.head_stride + j),
+                        ReadElement(args_.value, token * args_.value.token_stride +
+                                                     head_ * args_.value.head_stride + j),
                         out);
       }
-      WriteOutput(token * args_.output.token_stride + head_ * args_.output.head_stride + j, out);
-    }
-  }
-  void WriteOutput(std::int64_t at, float value) const {
-    switch (args_.output.dtype) {
-      case CAIRN_KERNELS_BF16:
-        static_cast<Bf16*>(args_.output.data)[at] = FromFloat<Bf16>(value);
-        break;
-      case CAIRN_KERNELS_F16:
-        static_cast<F16*>(args_.output.data)[at] = FromFloat<F16>(value);
-        break;
-      default: static_cast<float*>(args_.output.data)[at] = value;
+      WriteElement(args_.output,
+                   token * args_.output.token_stride + head_ * args_.output.head_stride + j, out);
     }
   }
 
@@ -225,10 +204,11 @@ class HeadScan {
     std::copy(sum.begin(), sum.end(), to);
   }
   void EmitUpTo(std::int32_t position, const ChunkRange& range) {
-    for (; emit_ < emit_end_ && args_.emit_positions[emit_] <= position; ++emit_) {
-      const std::int32_t rows = args_.emit_positions[emit_] - range.first;
-      const std::int64_t at =
-          SlotAt(args_.emit, args_.emit_slots == nullptr ? emit_ : args_.emit_slots[emit_]);
+    for (; lists_.emit < lists_.emit_end && args_.emit_positions[lists_.emit] <= position;
+         ++lists_.emit) {
+      const std::int32_t rows = args_.emit_positions[lists_.emit] - range.first;
+      const std::int64_t at = SlotAt(
+          args_.emit, args_.emit_slots == nullptr ? lists_.emit : args_.emit_slots[lists_.emit]);
       for (int j = 0; j < args_.value_dim; ++j) {
         std::array<float, kScanKey> row{};
         if (rows == 0) {
@@ -250,14 +230,10 @@ class HeadScan {
   }
 
   const cairn_kernels_recurrent& args_;
-  const int sequence_;
   const int head_;
   const bool delta_;
   const std::int32_t position_;
-  const std::int32_t begin_;
-  const std::int32_t length_;
-  std::int32_t emit_;
-  const std::int32_t emit_end_;
+  SequenceLists lists_;
   KeyRows key_;
   KeyRows query_;
   KeyRows erased_;
@@ -278,14 +254,15 @@ extern "C" cairn_kernels_status cairn_kernels_scan_cpu(const cairn_kernels_scan*
   if (const auto status = CheckScanShapes(args, false)) {
     return status;
   }
-  if (parts <= 0 || part < 0 || part >= parts) {
+  if (!IsPart(part, parts)) {
     return CAIRN_KERNELS_SHAPE;
   }
   if (const auto status = CheckScanLists(*args)) {
     return status;
   }
   const std::int64_t heads = std::int64_t{args->of.sequences} * args->of.value_heads;
-  for (std::int64_t at = heads * part / parts; at < heads * (part + 1) / parts; ++at) {
+  const auto [first, last] = ShareOf(heads, part, parts);
+  for (std::int64_t at = first; at < last; ++at) {
     HeadScan(*args, static_cast<int>(at / args->of.value_heads),
              static_cast<int>(at % args->of.value_heads))
         .Run();

@@ -5,8 +5,8 @@
 #include <cstdint>
 
 #include "kernels/arith/exp2.h"
-#include "kernels/recurrent/lists.h"
-#include "kernels/recurrent/read.h"
+#include "kernels/launch/elements.h"
+#include "kernels/launch/sequences.h"
 #include "kernels/recurrent/rule.h"
 #include "kernels/scan/fragments.h"
 #include "kernels/scan/workspace.h"
@@ -95,7 +95,7 @@ class ChunkPreparation {
       (FirstSlot(args_.cu_seqlens[middle], middle) <= slot_ ? low : high) = middle;
     }
     SequenceLists lists;
-    if (ReadLists(args_, low, lists) != CAIRN_KERNELS_OK) {
+    if (ReadLists(args_, args_.state.slots, low, lists) != CAIRN_KERNELS_OK) {
       return false;  // The scan says so.
     }
     const std::int32_t position = positions_ == nullptr ? 0 : positions_[low];

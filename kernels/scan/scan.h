@@ -6,8 +6,8 @@
 #include <type_traits>
 
 #include "kernels/arith/exp2.h"
-#include "kernels/recurrent/lists.h"
-#include "kernels/recurrent/read.h"
+#include "kernels/launch/elements.h"
+#include "kernels/launch/sequences.h"
 #include "kernels/scan/fragments.h"
 #include "kernels/scan/prepare.h"
 #include "kernels/scan/workspace.h"
@@ -64,7 +64,7 @@ class ChunkScan {
         stages_(reinterpret_cast<Stage*>(shared)) {}
 
   CAIRN_DEVICE_MEMBER void Run() {
-    int error = ReadLists(args_, sequence_, lists_);
+    int error = ReadLists(args_, args_.state.slots, sequence_, lists_);
     const std::int32_t position = positions_ == nullptr ? 0 : positions_[sequence_];
     if (error == CAIRN_KERNELS_OK && position < 0) {
       error = CAIRN_KERNELS_POSITIONS;

@@ -42,21 +42,10 @@ class CpuBackend final : public HostMemory {
  public:
   const char* name() const override { return "cpu"; }
   cairn_kernels_status Recurrent(cairn_kernels_recurrent args) override {
-    // In parts of uneven size, which must not matter.
-    for (int part = 0; part < 3; ++part) {
-      if (const auto status = cairn_kernels_recurrent_cpu(&args, part, 3)) {
-        return status;
-      }
-    }
-    return CAIRN_KERNELS_OK;
+    return InParts(cairn_kernels_recurrent_cpu, args);
   }
   cairn_kernels_status Scan(cairn_kernels_scan args) override {
-    for (int part = 0; part < 3; ++part) {
-      if (const auto status = cairn_kernels_scan_cpu(&args, part, 3)) {
-        return status;
-      }
-    }
-    return CAIRN_KERNELS_OK;
+    return InParts(cairn_kernels_scan_cpu, args);
   }
   cairn_kernels_status Replay(cairn_kernels_replay args) override {
     return InParts(cairn_kernels_replay_cpu, args);
@@ -72,7 +61,7 @@ class CpuBackend final : public HostMemory {
   }
 
  private:
-  /// All parts, whatever one of them says.
+  /// All parts, whatever one of them says; uneven ones, which must not matter.
   template <class Call, class Args>
   static cairn_kernels_status InParts(const Call& call, const Args& args) {
     cairn_kernels_status status = CAIRN_KERNELS_OK;

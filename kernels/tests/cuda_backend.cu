@@ -38,58 +38,43 @@ class CudaBackend final : public Backend {
     Must(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToHost));
   }
   cairn_kernels_status Recurrent(cairn_kernels_recurrent args) override {
-    const std::int32_t none = 0;
-    args.device_error = static_cast<std::int32_t*>(Put(&none, sizeof(none)));
-    if (const auto status = cairn_kernels_recurrent_cuda(&args, stream_)) {
-      return status;
-    }
-    Must(cudaStreamSynchronize(stream_));
-    std::int32_t error = 0;
-    Get(&error, args.device_error, sizeof(error));
-    return static_cast<cairn_kernels_status>(error);
+    return Waited(cairn_kernels_recurrent_cuda, args, args.device_error);
   }
   cairn_kernels_status Replay(cairn_kernels_replay args) override {
-    return Waited(cairn_kernels_replay_cuda, args);
+    return Waited(cairn_kernels_replay_cuda, args, args.device_error);
   }
   cairn_kernels_status Conv(cairn_kernels_conv args) override {
-    return Waited(cairn_kernels_conv_cuda, args);
+    return Waited(cairn_kernels_conv_cuda, args, args.device_error);
   }
   cairn_kernels_status Transpose(cairn_kernels_transpose args) override {
-    return Waited(cairn_kernels_transpose_cuda, args);
+    return Waited(cairn_kernels_transpose_cuda, args, args.device_error);
   }
   cairn_kernels_status Kv(cairn_kernels_kv args) override {
-    return Waited(cairn_kernels_kv_cuda, args);
+    return Waited(cairn_kernels_kv_cuda, args, args.device_error);
   }
 
   cairn_kernels_status Scan(cairn_kernels_scan args) override {
-    const std::int32_t none = 0;
-    args.of.device_error = static_cast<std::int32_t*>(Put(&none, sizeof(none)));
     args.workspace_bytes = cairn_kernels_scan_workspace(
         args.of.sequences, args.of.tokens, args.of.key_heads, args.of.value_heads,
         args.of.value_dim, args.of.output.data != nullptr ? 1 : 0);
     if (args.workspace_bytes > 0) {
       args.workspace = Put(nullptr, static_cast<std::size_t>(args.workspace_bytes));
     }
-    if (const auto status = cairn_kernels_scan_cuda(&args, stream_)) {
-      return status;
-    }
-    Must(cudaStreamSynchronize(stream_));
-    std::int32_t error = 0;
-    Get(&error, args.of.device_error, sizeof(error));
-    return static_cast<cairn_kernels_status>(error);
+    return Waited(cairn_kernels_scan_cuda, args, args.of.device_error);
   }
 
  private:
+  /// `device_error` is a member of `args`.
   template <class Call, class Args>
-  cairn_kernels_status Waited(const Call& call, Args args) {
+  cairn_kernels_status Waited(const Call& call, const Args& args, std::int32_t*& device_error) {
     const std::int32_t none = 0;
-    args.device_error = static_cast<std::int32_t*>(Put(&none, sizeof(none)));
+    device_error = static_cast<std::int32_t*>(Put(&none, sizeof(none)));
     if (const auto status = call(&args, stream_)) {
       return status;
     }
     Must(cudaStreamSynchronize(stream_));
     std::int32_t error = 0;
-    Get(&error, args.device_error, sizeof(error));
+    Get(&error, device_error, sizeof(error));
     return static_cast<cairn_kernels_status>(error);
   }
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/launch/parts.h"
 #include "kernels/transpose/check.h"
 #include "kernels/transpose/move.h"
 
@@ -49,15 +50,14 @@ extern "C" cairn_kernels_status cairn_kernels_transpose_cpu(const cairn_kernels_
   if (const auto status = CheckTranspose(args)) {
     return status;
   }
-  if (parts <= 0 || part < 0 || part >= parts) {
+  if (!IsPart(part, parts)) {
     return CAIRN_KERNELS_SHAPE;
   }
   if (const auto status = CheckTransposeLists(*args)) {
     return status;
   }
   const std::int64_t all = std::int64_t{args->count} * args->layers * args->heads;
-  const std::int64_t first = all / parts * part + all % parts * part / parts;
-  const std::int64_t last = all / parts * (part + 1) + all % parts * (part + 1) / parts;
+  const auto [first, last] = ShareOf(all, part, parts);
   args->from.dtype == CAIRN_KERNELS_F32 ? Heads<std::uint32_t>(*args, first, last)
                                         : Heads<std::uint16_t>(*args, first, last);
   return CAIRN_KERNELS_OK;
