@@ -13,7 +13,7 @@ LAYERS = {
     "model": ("base",),
     "trace": ("base",),
     "tier": ("base", "codec"),
-    "codec": ("base",),
+    "codec": ("base", "kernels"),
     "placement": ("base", "policy"),
     "policy": ("base",),
     "solver": ("base",),

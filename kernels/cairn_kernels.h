@@ -37,7 +37,8 @@ typedef enum cairn_kernels_status {
   CAIRN_KERNELS_NO_DEVICE = 9,  /* built without CUDA, or no device or driver is here */
   CAIRN_KERNELS_LAUNCH = 10,    /* the driver refused; cairn_kernels_last_cuda_error has its code */
   CAIRN_KERNELS_ALIGNMENT = 11, /* a pointer or stride is not a multiple of what it must be */
-  CAIRN_KERNELS_CHECKSUM = 12   /* bytes are not those that a digest was made of */
+  CAIRN_KERNELS_CHECKSUM = 12,  /* bytes are not those that a digest was made of */
+  CAIRN_KERNELS_DAMAGED = 13    /* encoded bytes that no encoder writes */
 } cairn_kernels_status;
 
 typedef enum cairn_kernels_dtype {
@@ -174,6 +175,7 @@ cairn_kernels_status cairn_kernels_scan_cuda(const cairn_kernels_scan* args, voi
 }
 #endif
 
+#include "kernels/cairn_kernels_codec.h"
 #include "kernels/cairn_kernels_kv.h"
 #include "kernels/cairn_kernels_state.h"
 

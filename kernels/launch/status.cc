@@ -18,6 +18,7 @@ extern "C" const char* cairn_kernels_status_text(cairn_kernels_status status) {
     case CAIRN_KERNELS_LAUNCH: return "the CUDA driver refused the launch";
     case CAIRN_KERNELS_ALIGNMENT: return "a pointer or stride is not aligned as it must be";
     case CAIRN_KERNELS_CHECKSUM: return "bytes are not those that their digest was made of";
+    case CAIRN_KERNELS_DAMAGED: return "encoded bytes are damaged: no encoder writes them";
   }
   return "unknown status";
 }

@@ -23,6 +23,13 @@ CAIRN_DEVICE void SyncBlock() { __syncthreads(); }
 CAIRN_DEVICE float ShuffleXor(float value, int mask) {
   return __shfl_xor_sync(0xFFFFFFFFU, value, mask);
 }
+/// What lane `lane` has.
+CAIRN_DEVICE std::uint32_t Shuffle(std::uint32_t value, int lane) {
+  return __shfl_sync(0xFFFFFFFFU, value, lane);
+}
+/// Bit l says what lane l has.
+CAIRN_DEVICE std::uint32_t Ballot(bool mine) { return __ballot_sync(0xFFFFFFFFU, mine); }
+CAIRN_DEVICE int CountBits(std::uint32_t bits) { return __popc(bits); }
 /// c += a * b of 16 x 16 by 16 x 8 bf16, sums in float; the registers of each as mma.m16n8k16 has
 /// them: lane l has rows l / 4 and l / 4 + 8, and columns (or k) 2 (l % 4) and the next.
 CAIRN_DEVICE void Mma(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0,

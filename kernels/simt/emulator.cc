@@ -210,6 +210,18 @@ float ShuffleXor(float value, int mask) {
   return std::bit_cast<float>(all[static_cast<std::size_t>(Lane() ^ mask)][0]);
 }
 
+std::uint32_t Shuffle(std::uint32_t value, int lane) {
+  return Show({value})[static_cast<std::size_t>(lane)][0];
+}
+std::uint32_t Ballot(bool mine) {
+  const auto& all = Show({mine ? 1U : 0U});
+  std::uint32_t bits = 0;
+  for (std::size_t lane = 0; lane < kWarp; ++lane) {
+    bits |= all[lane][0] << lane;
+  }
+  return bits;
+}
+
 void Mma(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
   const auto& all = Show({a[0], a[1], a[2], a[3], b0, b1});
   const int lane = Lane();

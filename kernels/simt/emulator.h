@@ -16,6 +16,9 @@ int BlockZ();
 int GridX();
 void SyncBlock();
 float ShuffleXor(float value, int mask);
+std::uint32_t Shuffle(std::uint32_t value, int lane);
+std::uint32_t Ballot(bool mine);
+inline int CountBits(std::uint32_t bits) { return __builtin_popcount(bits); }
 unsigned char* Shared();
 // What simt/device.h says of them.
 void Mma(float (&c)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1);

@@ -59,6 +59,12 @@ class CpuBackend final : public HostMemory {
   cairn_kernels_status Kv(cairn_kernels_kv args) override {
     return InParts(cairn_kernels_kv_cpu, args);
   }
+  cairn_kernels_status Quantise(cairn_kernels_quantise args) override {
+    return InParts(cairn_kernels_quantise_cpu, args);
+  }
+  cairn_kernels_status ExponentSplit(cairn_kernels_exponent_split args) override {
+    return InParts(cairn_kernels_exponent_split_cpu, args);
+  }
 
  private:
   /// All parts, whatever one of them says; uneven ones, which must not matter.
@@ -105,6 +111,12 @@ class EmulatedBackend final : public HostMemory {
     return EmulateTranspose(args, seed_);
   }
   cairn_kernels_status Kv(cairn_kernels_kv args) override { return EmulateKv(args, seed_); }
+  cairn_kernels_status Quantise(cairn_kernels_quantise args) override {
+    return EmulateQuantise(args, seed_);
+  }
+  cairn_kernels_status ExponentSplit(cairn_kernels_exponent_split args) override {
+    return EmulateExponentSplit(args, seed_);
+  }
 
   cairn_kernels_status Scan(cairn_kernels_scan args) override {
     args.workspace_bytes = WorkspaceBytes(args);

@@ -25,6 +25,8 @@ class Backend {
   virtual cairn_kernels_status Conv(cairn_kernels_conv args) = 0;
   virtual cairn_kernels_status Transpose(cairn_kernels_transpose args) = 0;
   virtual cairn_kernels_status Kv(cairn_kernels_kv args) = 0;
+  virtual cairn_kernels_status Quantise(cairn_kernels_quantise args) = 0;
+  virtual cairn_kernels_status ExponentSplit(cairn_kernels_exponent_split args) = 0;
 
   template <class T>
   T* Put(const std::vector<T>& from) {

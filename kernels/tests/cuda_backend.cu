@@ -52,6 +52,12 @@ class CudaBackend final : public Backend {
   cairn_kernels_status Kv(cairn_kernels_kv args) override {
     return Waited(cairn_kernels_kv_cuda, args, args.device_error);
   }
+  cairn_kernels_status Quantise(cairn_kernels_quantise args) override {
+    return Waited(cairn_kernels_quantise_cuda, args, args.device_error);
+  }
+  cairn_kernels_status ExponentSplit(cairn_kernels_exponent_split args) override {
+    return Waited(cairn_kernels_exponent_split_cuda, args, args.device_error);
+  }
 
   cairn_kernels_status Scan(cairn_kernels_scan args) override {
     args.workspace_bytes = cairn_kernels_scan_workspace(

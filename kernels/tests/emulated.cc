@@ -2,8 +2,12 @@
 
 #include "kernels/conv/check.h"
 #include "kernels/conv/kernel.h"
+#include "kernels/exponent_split/check.h"
+#include "kernels/exponent_split/kernel.h"
 #include "kernels/kv/check.h"
 #include "kernels/kv/kernel.h"
+#include "kernels/quantise/check.h"
+#include "kernels/quantise/kernel.h"
 #include "kernels/recurrent/rule.h"
 #include "kernels/replay/check.h"
 #include "kernels/replay/kernel.h"
@@ -103,6 +107,36 @@ cairn_kernels_status EmulateKv(const cairn_kernels_kv& args, unsigned seed) {
              .order_seed = seed},
             [&] { KvBlock<kNarrow, kUnpack, kDigest, kRope>(plan); });
   });
+  return static_cast<cairn_kernels_status>(error);
+}
+
+cairn_kernels_status EmulateQuantise(cairn_kernels_quantise args, unsigned seed) {
+  if (const auto status = CheckQuantise(&args)) {
+    return status;
+  }
+  std::int32_t error = 0;
+  args.device_error = &error;
+  WithQuantiseVariant(args, [&]<class T, int kCodec, bool kDecode>() {
+    Emulate({.x = QuantiseBlocks(args),
+             .threads = kQuantiseThreads,
+             .shared_bytes = sizeof(QuantiseShared),
+             .order_seed = seed},
+            [&] { QuantiseBlock<T, kCodec, kDecode>(args); });
+  });
+  return static_cast<cairn_kernels_status>(error);
+}
+
+cairn_kernels_status EmulateExponentSplit(cairn_kernels_exponent_split args, unsigned seed) {
+  if (const auto status = CheckExponentSplit(&args)) {
+    return status;
+  }
+  std::int32_t error = 0;
+  args.device_error = &error;
+  Emulate({.x = ExponentSplitBlocks(args),
+           .threads = kSplitThreads,
+           .shared_bytes = sizeof(SplitShared),
+           .order_seed = seed},
+          [&] { ExponentSplitBlock(args); });
   return static_cast<cairn_kernels_status>(error);
 }
 

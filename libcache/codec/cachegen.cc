@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "libcache/base/endian.h"
-#include "libcache/codec/quantise.h"
 #include "libcache/codec/rans.h"
 #include "libcache/codec/sections.h"
 #include "libcache/codec/values.h"
@@ -65,7 +64,7 @@ struct Segment {
 /// Scale of the values, or of what they differ by, as stored.
 std::uint16_t StoredScale(float most, float steps) {
   const float scale = internal::ScaleOf(most, steps);
-  return scale > 0.0F ? internal::ToBFloat16Up(scale) : std::uint16_t{0};
+  return scale > 0.0F ? internal::Bf16BitsUp(scale) : std::uint16_t{0};
 }
 
 /// What a difference is taken from: 0 where the anchor has no finite value.
@@ -114,9 +113,8 @@ std::size_t EncodeSegment(const CodecShape& shape, const Segment& segment, std::
     internal::LoadValues(shape.element, raw.data() + segment.offset + i * segment.row_bytes, row);
     for (std::size_t c = 0; c < row.size() && !is_anchor; ++c) {
       const float difference = row[c] - buffers.anchor[c];
-      row[c] = internal::Magnitude(difference) <= internal::kMaxDifference
-                   ? difference
-                   : std::bit_cast<float>(internal::kNanBits);
+      row[c] = internal::Magnitude(difference) <= internal::kMaxDifference ? difference
+                                                                           : internal::NanValue();
     }
     for (std::size_t at = 0; at < row.size(); at += kBlock) {
       const auto block = std::span(row).subspan(at, std::min(kBlock, row.size() - at));
@@ -174,7 +172,7 @@ bool DecodeSegment(const CodecShape& shape, const Segment& segment, std::int32_t
           continue;
         }
         const std::int32_t code = std::int32_t{*codes++} - levels;
-        row[c] = code > levels ? std::bit_cast<float>(internal::kNanBits)
+        row[c] = code > levels ? internal::NanValue()
                                : buffers.anchor[c] + static_cast<float>(code) * scale;
       }
     }

@@ -24,7 +24,7 @@ inline std::vector<std::byte> Elements(Element element, std::span<const float> v
   std::vector<std::byte> bytes(values.size() * ElementBytes(element));
   for (std::size_t i = 0; i < values.size(); ++i) {
     const std::uint16_t half =
-        element == Element::kF16 ? internal::ToHalf(values[i]) : internal::ToBFloat16(values[i]);
+        element == Element::kF16 ? kernels::F16Bits(values[i]) : kernels::Bf16Bits(values[i]);
     if (element == Element::kF32) {
       std::memcpy(bytes.data() + 4 * i, &values[i], 4);
     } else {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "libcache/codec/codec.h"
-#include "libcache/codec/quantise.h"
+#include "libcache/codec/values.h"
 #include "tests/unit/libcache/codec/bounds.h"
 #include "tests/unit/libcache/codec/gdn_states.h"
 
@@ -48,14 +48,14 @@ TEST(LossyTest, EveryHalfAndEveryFp8IsItsOwnRounding) {
     const auto half = static_cast<std::uint16_t>(bits);
     const float value = internal::FromHalf(half);
     if (!std::isnan(value)) {
-      ASSERT_EQ(internal::ToHalf(value), half);
+      ASSERT_EQ(kernels::F16Bits(value), half);
       // Between this one and the next: to nearest, ties to even.
       if (std::isfinite(value) && (bits & 0x7FFFU) < 0x7BFFU) {
         const float next = internal::FromHalf(static_cast<std::uint16_t>(half + 1));
         const float middle = (value + next) / 2;
-        ASSERT_EQ(internal::ToHalf(middle) & 1U, 0U);
-        ASSERT_EQ(internal::ToHalf(std::nextafterf(middle, value)), half);
-        ASSERT_EQ(internal::ToHalf(std::nextafterf(middle, next)), half + 1);
+        ASSERT_EQ(kernels::F16Bits(middle) & 1U, 0U);
+        ASSERT_EQ(kernels::F16Bits(std::nextafterf(middle, value)), half);
+        ASSERT_EQ(kernels::F16Bits(std::nextafterf(middle, next)), half + 1);
       }
     }
   }
@@ -71,8 +71,8 @@ TEST(LossyTest, EveryHalfAndEveryFp8IsItsOwnRounding) {
     }
   }
   EXPECT_EQ(internal::FromFp8(0x7E, 1.0F), 448.0F);
-  EXPECT_EQ(internal::ToHalf(65519.0F), 0x7BFF);
-  EXPECT_EQ(internal::ToHalf(65520.0F), 0x7C00);
+  EXPECT_EQ(kernels::F16Bits(65519.0F), 0x7BFF);
+  EXPECT_EQ(kernels::F16Bits(65520.0F), 0x7C00);
 }
 
 TEST(LossyTest, IntegersRoundToEven) {
