@@ -35,7 +35,8 @@ typedef enum cairn_kernels_kv_kind {
   CAIRN_KERNELS_KV_MLA = 5,            /* [layer][page][token][unit]: one latent, kv and heads 1 */
   CAIRN_KERNELS_KV_SGLANG_LAYER_FIRST = 6, /* [2][layer][page][token][head][unit] */
   CAIRN_KERNELS_KV_SGLANG_PAGE_FIRST = 7,  /* [2][page][token][layer][head][unit] */
-  CAIRN_KERNELS_KV_SGLANG_PAGE_DIRECT = 8  /* [2][page][layer][token][head][unit] */
+  CAIRN_KERNELS_KV_SGLANG_PAGE_DIRECT = 8, /* [2][page][layer][token][head][unit] */
+  CAIRN_KERNELS_KV_SGLANG_PAGE_HEAD = 9    /* [2][page][head][token][layer][unit] */
 } cairn_kernels_kv_kind;
 
 /// What the pages of an engine hold.

@@ -17,6 +17,7 @@ const char* OrderOf(std::int32_t kind) {
     case CAIRN_KERNELS_KV_SGLANG_LAYER_FIRST: return "2lpth";
     case CAIRN_KERNELS_KV_SGLANG_PAGE_FIRST: return "2ptlh";
     case CAIRN_KERNELS_KV_SGLANG_PAGE_DIRECT: return "2plth";
+    case CAIRN_KERNELS_KV_SGLANG_PAGE_HEAD: return "2phtl";
     default: return nullptr;
   }
 }

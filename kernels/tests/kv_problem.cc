@@ -45,8 +45,10 @@ std::int64_t UnitOf(const KvProblem& p, std::int64_t layer, std::int64_t kv, std
       return (((kv * s.layers + layer) * s.pages + page) * s.page_tokens + token) * s.heads + head;
     case CAIRN_KERNELS_KV_SGLANG_PAGE_FIRST:
       return (((kv * s.pages + page) * s.page_tokens + token) * s.layers + layer) * s.heads + head;
-    default:
+    case CAIRN_KERNELS_KV_SGLANG_PAGE_DIRECT:
       return (((kv * s.pages + page) * s.layers + layer) * s.page_tokens + token) * s.heads + head;
+    default:
+      return (((kv * s.pages + page) * s.heads + head) * s.page_tokens + token) * s.layers + layer;
   }
 }
 

@@ -49,7 +49,7 @@ void BothWays(KvProblem p) {
 }
 
 CASE(EveryLayout) {
-  for (int kind = 0; kind <= CAIRN_KERNELS_KV_SGLANG_PAGE_DIRECT; ++kind) {
+  for (int kind = 0; kind <= CAIRN_KERNELS_KV_SGLANG_PAGE_HEAD; ++kind) {
     for (const int unit : {16, 64, 36}) {
       for (const bool digests : {false, true}) {
         context = "kind " + std::to_string(kind) + ", unit " + std::to_string(unit);
