@@ -15,8 +15,7 @@ cairn_kernels_status CheckScanShapes(const cairn_kernels_scan* args, bool worksp
   if (const auto status = CheckShapes(&args->of)) {
     return status;
   }
-  // It has no per-token log to give either.
-  if (args->of.gate_kind != CAIRN_KERNELS_GATE_LOG || args->of.log_key.data != nullptr) {
+  if (args->of.log_key.data != nullptr) {  // It has no log of tokens to give.
     return CAIRN_KERNELS_UNKNOWN;
   }
   if (args->of.key_dim != kScanKey || args->of.value_dim % 32 != 0) {

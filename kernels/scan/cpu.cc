@@ -114,8 +114,8 @@ class HeadScan {
     float sum = 0.0F;
     for (std::size_t i = 0; i < kChunk; ++i) {
       const int row = static_cast<int>(i);
-      const float gate = row < range.count ? HeadElement(args_.gate, range, row) * kLog2E : 0.0F;
-      sum += std::max(gate, kLeastGate);
+      sum += row < range.count ? LogOfDecay(args_.gate_kind, HeadElement(args_.gate, range, row))
+                               : 0.0F;
       gate_[i] = sum;
     }
     for (std::size_t i = 0; i < kChunk && args_.output.data != nullptr; ++i) {
@@ -141,8 +141,7 @@ class HeadScan {
       for (std::size_t k = 0; k < kScanKey; ++k) {
         float decay = 1.0F;
         if (static_cast<int>(i) < range.count) {
-          const float gate = ReadElement(args_.gate, at + static_cast<int>(k));
-          decay = args_.gate_kind == CAIRN_KERNELS_GATE_LOG ? Exp2(gate * kLog2E) : gate;
+          decay = DecayOf(args_.gate_kind, ReadElement(args_.gate, at + static_cast<int>(k)));
         }
         decays_.of[i][k] = decay;
       }

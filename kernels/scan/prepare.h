@@ -74,11 +74,10 @@ class ChunkPreparation : ChunkBlock {
       float gate = 0.0F;
       float beta = 0.0F;
       if (thread_ < range_.count) {
-        gate =
+        gate = LogOfDecay(
+            args_.gate_kind,
             static_cast<const float*>(
-                args_.gate.data)[token * args_.gate.token_stride + head_ * args_.gate.head_stride] *
-            kLog2E;
-        gate = gate < kLeastGate ? kLeastGate : gate;
+                args_.gate.data)[token * args_.gate.token_stride + head_ * args_.gate.head_stride]);
         beta = Beta(thread_);
       }
       s_.gate[thread_] = gate;

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/arith/exp2.h"
 #include "kernels/scan/chunk_block.h"
 #include "kernels/scan/fragments.h"
 #include "kernels/scan/workspace.h"
@@ -103,8 +102,7 @@ class ChannelPreparation : ChunkBlock {
     for (int i = 0; i < kChunk; ++i) {
       float decay = 1.0F;
       if (i < range_.count) {
-        const float x = gate[(first_ + i) * args_.gate.token_stride];
-        decay = args_.gate_kind == CAIRN_KERNELS_GATE_LOG ? Exp2(x * kLog2E) : x;
+        decay = DecayOf(args_.gate_kind, gate[(first_ + i) * args_.gate.token_stride]);
       }
       d_.decay[i][thread_] = decay;
     }

@@ -3,7 +3,9 @@
 #include <cstdint>
 
 #include "kernels/arith/elements.h"
+#include "kernels/arith/exp2.h"
 #include "kernels/arith/host_device.h"
+#include "kernels/arith/log2.h"
 #include "kernels/cairn_kernels.h"
 #include "kernels/recurrent/rule.h"
 
@@ -105,7 +107,16 @@ CAIRN_BOTH ScanWorkspace Workspace(const cairn_kernels_scan& args, RuleTraits ru
   return w;
 }
 
-/// log2 of a decay per head below which it is taken for this: e^g is 0 in float long before.
-constexpr float kLeastGate = -160.0F;
+/// log2 of a decay per head, from a gate of that kind. What is less than 2^-160 is taken for this,
+/// since e^g is 0 in float long before, and sums of it stay finite.
+CAIRN_BOTH float LogOfDecay(std::int32_t gate_kind, float gate) {
+  constexpr float kLeast = -160.0F;
+  const float log = gate_kind == CAIRN_KERNELS_GATE_LOG ? gate * kLog2E : Log2(gate);
+  return log < kLeast ? kLeast : log;
+}
+/// A decay per channel, likewise.
+CAIRN_BOTH float DecayOf(std::int32_t gate_kind, float gate) {
+  return gate_kind == CAIRN_KERNELS_GATE_LOG ? Exp2(gate * kLog2E) : gate;
+}
 
 }  // namespace cairn::kernels
