@@ -75,7 +75,7 @@ typedef enum cairn_kernels_rule {
 
 typedef enum cairn_kernels_gate {
   CAIRN_KERNELS_GATE_LOG = 0,   /* g, decay = e^g; -infinity forgets all */
-  CAIRN_KERNELS_GATE_FACTOR = 1 /* the decay itself, as FlashInfer has it */
+  CAIRN_KERNELS_GATE_FACTOR = 1 /* the decay itself, 0 or more, as FlashInfer has it */
 } cairn_kernels_gate;
 
 /// Rows of tokens by heads; the last dimension is contiguous, strides are in elements and may be 0.
@@ -148,11 +148,12 @@ cairn_kernels_status cairn_kernels_recurrent_cuda(const cairn_kernels_recurrent*
 /* ---- chunkwise scan
  * ------------------------------------------------------------------------------ */
 
-/// The same for longer gaps, by matrix products of 64 tokens: rules with one decay per head (gated
-/// delta, SSD, lightning), gate as a logarithm, K of 128, V a multiple of 32 up to 256. Operands
-/// are rounded to bf16 (keys and queries after normalising), sums and the state between chunks are
-/// f32. Error of the state against exact arithmetic on such operands: some 3e-3 of its length, as
-/// of any bf16 kernel.
+/// The same for longer gaps, by matrix products of 64 tokens: all rules and kinds of gates, K of
+/// 128, V a multiple of 32 up to 256; there is no log for replays. Operands are rounded to bf16
+/// (keys and queries after normalising; those of rules with a decay per channel also after decays
+/// of at most 64 tokens, whose products cannot overflow while no decay passes 1); sums and the
+/// state between chunks are f32. Error of the state against exact arithmetic on such inputs: some
+/// 3e-3 to 5e-3 of its length, as of any bf16 kernel.
 ///
 /// A sequence's chunks end at the multiples of 64 of its own absolute positions. Splitting it there
 /// and resuming from the f32 state gives the same bits; so do other batches, emission and outputs.
@@ -164,9 +165,22 @@ typedef struct cairn_kernels_scan {
   int64_t workspace_bytes;       /* at least cairn_kernels_scan_workspace */
 } cairn_kernels_scan;
 
-/// Bytes for calls of up to `sequences` and `tokens` of these heads; -1 if a size is out of range.
-int64_t cairn_kernels_scan_workspace(int32_t sequences, int64_t tokens, int32_t key_heads,
-                                     int32_t value_heads, int32_t value_dim, int32_t outputs);
+/// What the size of a workspace depends on: for one call, or for all with this rule and these heads
+/// that have no more sequences, tokens, emissions and outputs.
+typedef struct cairn_kernels_scan_shape {
+  int32_t rule; /* cairn_kernels_rule */
+  int32_t sequences;
+  int64_t tokens;
+  int32_t key_heads;
+  int32_t value_heads;
+  int32_t value_dim; /* V */
+  int32_t emissions; /* in all; those of rules with a decay per channel need room */
+  int32_t outputs;   /* 1: with outputs */
+  int32_t reserved;  /* 0 */
+} cairn_kernels_scan_shape;
+
+/// Bytes for calls of up to this shape; -1 if `shape` is null or something in it is out of range.
+int64_t cairn_kernels_scan_workspace(const cairn_kernels_scan_shape* shape);
 cairn_kernels_status cairn_kernels_scan_cpu(const cairn_kernels_scan* args, int32_t part,
                                             int32_t parts);
 cairn_kernels_status cairn_kernels_scan_cuda(const cairn_kernels_scan* args, void* stream);

@@ -1,6 +1,6 @@
 // The kernels on a GPU: medians over replays of a graph, fresh random data in several sets, next to
-// the floors that docs/benchmarks.md derives. Heads of Qwen3-Next: 16 of keys, 32 of values, 128
-// each.
+// the floors that docs/benchmarks.md derives. Gated DeltaNet with the heads of Qwen3-Next, 16 of
+// keys and 32 of values, and KDA with those of Kimi Linear, 32 of both; 128 wide each.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -18,7 +18,6 @@
 namespace cairn::kernels::bench {
 namespace {
 
-constexpr int kKeyHeads = 16;
 constexpr int kValueHeads = 32;
 constexpr int kDim = 128;
 constexpr int kSets = 4;  ///< Of inputs, so that they do not all lie in the cache.
@@ -72,6 +71,7 @@ struct Case {
   bool outputs;
   int emissions;  ///< In the first sequence, evenly.
   double floor_us;
+  int rule = CAIRN_KERNELS_GATED_DELTA;
 };
 
 std::vector<float> Uniform(std::size_t count, double from, double to, test::Random& random) {
@@ -89,6 +89,9 @@ std::vector<Bf16> Normal(std::size_t count, test::Random& random) {
 
 cairn_kernels_scan MakeCall(const Case& c, Arena& arena, test::Random& random) {
   const std::int64_t tokens = std::int64_t{c.sequences} * c.tokens;
+  const bool channel = c.rule == CAIRN_KERNELS_KDA;
+  const int key_heads = channel ? kValueHeads : kValueHeads / 2;
+  const int gates = channel ? kDim : 1;
   const auto count = [&](int heads, int width) {
     return static_cast<std::size_t>(tokens * heads * width);
   };
@@ -98,10 +101,10 @@ cairn_kernels_scan MakeCall(const Case& c, Arena& arena, test::Random& random) {
   cairn_kernels_scan call{};
   cairn_kernels_recurrent& args = call.of;
   args.struct_bytes = sizeof(args);
-  args.rule = CAIRN_KERNELS_GATED_DELTA;
+  args.rule = c.rule;
   args.normalize = 1;
   args.sequences = c.sequences;
-  args.key_heads = kKeyHeads;
+  args.key_heads = key_heads;
   args.value_heads = kValueHeads;
   args.key_dim = kDim;
   args.value_dim = kDim;
@@ -121,15 +124,15 @@ cairn_kernels_scan MakeCall(const Case& c, Arena& arena, test::Random& random) {
   }
   args.cu_seqlens = arena.Put(lengths);
   args.key =
-      rows(arena.Put(Normal(count(kKeyHeads, kDim), random)), kKeyHeads, kDim, CAIRN_KERNELS_BF16);
+      rows(arena.Put(Normal(count(key_heads, kDim), random)), key_heads, kDim, CAIRN_KERNELS_BF16);
   args.value = rows(arena.Put(Normal(count(kValueHeads, kDim), random)), kValueHeads, kDim,
                     CAIRN_KERNELS_BF16);
-  args.gate = rows(arena.Put(Uniform(count(kValueHeads, 1), -0.1, 0, random)), kValueHeads, 1,
-                   CAIRN_KERNELS_F32);
+  args.gate = rows(arena.Put(Uniform(count(kValueHeads, gates), -0.1, 0, random)), kValueHeads,
+                   gates, CAIRN_KERNELS_F32);
   args.beta = rows(arena.Put(Uniform(count(kValueHeads, 1), 0, 1, random)), kValueHeads, 1,
                    CAIRN_KERNELS_F32);
   if (c.outputs) {
-    args.query = rows(arena.Put(Normal(count(kKeyHeads, kDim), random)), kKeyHeads, kDim,
+    args.query = rows(arena.Put(Normal(count(key_heads, kDim), random)), key_heads, kDim,
                       CAIRN_KERNELS_BF16);
     args.output =
         rows(arena.Empty(count(kValueHeads, kDim) * 2), kValueHeads, kDim, CAIRN_KERNELS_BF16);
@@ -146,8 +149,16 @@ cairn_kernels_scan MakeCall(const Case& c, Arena& arena, test::Random& random) {
                  CAIRN_KERNELS_F32};
   }
   if (c.scan) {
-    call.workspace_bytes = cairn_kernels_scan_workspace(c.sequences, tokens, kKeyHeads, kValueHeads,
-                                                        kDim, c.outputs ? 1 : 0);
+    const cairn_kernels_scan_shape shape = {.rule = c.rule,
+                                            .sequences = c.sequences,
+                                            .tokens = tokens,
+                                            .key_heads = key_heads,
+                                            .value_heads = kValueHeads,
+                                            .value_dim = kDim,
+                                            .emissions = c.emissions,
+                                            .outputs = c.outputs ? 1 : 0,
+                                            .reserved = 0};
+    call.workspace_bytes = cairn_kernels_scan_workspace(&shape);
     call.workspace = arena.Empty(static_cast<std::size_t>(call.workspace_bytes));
   }
   return call;
@@ -232,13 +243,17 @@ int Main(bool json) {
       {"scan, states, 1 x 2048", 1, 2048, true, false, 0, 9.7},
       {"scan, states, 1 x 8192", 1, 8192, true, false, 0, 39.0},
       {"scan, states, 64 x 512", 64, 512, true, false, 0, 158.0},
+      {"KDA scan, outputs, 1 x 2048", 1, 2048, true, true, 0, 24.4, CAIRN_KERNELS_KDA},
+      {"KDA scan, outputs, 1 x 8192", 1, 8192, true, true, 0, 94.9, CAIRN_KERNELS_KDA},
+      {"KDA scan, outputs, 1 x 8192, 8 emitted", 1, 8192, true, true, 8, 94.9, CAIRN_KERNELS_KDA},
+      {"KDA scan, states, 1 x 8192", 1, 8192, true, false, 0, 63.6, CAIRN_KERNELS_KDA},
       {"recurrent, states, 1 x 64", 1, 64, false, false, 0, 2.5},
       {"recurrent, outputs, 1 x 64", 1, 64, false, true, 0, 2.5},
       {"recurrent, outputs, 1 x 1", 1, 1, false, true, 0, 1.0},
   };
   if (!json) {
     std::printf("%s; us per layer, graph replay, median\n", device.name);
-    std::printf("%-36s %10s %10s %10s %10s\n", "call", "device", "floor", "ratio", "host");
+    std::printf("%-40s %10s %10s %10s %10s\n", "call", "device", "floor", "ratio", "host");
   }
   const char* separator = "";
   std::printf(json ? "{\"device\":\"%s\",\"calls\":[" : "%.0s", device.name);
@@ -246,7 +261,7 @@ int Main(bool json) {
     const Times times = Measure(c, stream);
     std::printf(json ? "%s{\"name\":\"%s\",\"device_us\":%.2f,\"floor_us\":%.2f,\"ratio\":%.2f,"
                        "\"host_us\":%.2f}"
-                     : "%s%-36s %10.2f %10.2f %10.2f %10.2f\n",
+                     : "%s%-40s %10.2f %10.2f %10.2f %10.2f\n",
                 separator, c.name.c_str(), times.device_us, c.floor_us,
                 times.device_us / c.floor_us, times.host_us);
     separator = json ? "," : "";

@@ -15,9 +15,7 @@ cairn_kernels_status CheckScanShapes(const cairn_kernels_scan* args, bool worksp
   if (const auto status = CheckShapes(&args->of)) {
     return status;
   }
-  // It has no per-token log to give either.
-  if (TraitsOf(args->of.rule).channel || args->of.gate_kind != CAIRN_KERNELS_GATE_LOG ||
-      args->of.log_key.data != nullptr) {
+  if (args->of.log_key.data != nullptr) {  // It has no log of tokens to give.
     return CAIRN_KERNELS_UNKNOWN;
   }
   if (args->of.key_dim != kScanKey || args->of.value_dim % 32 != 0) {
@@ -26,9 +24,8 @@ cairn_kernels_status CheckScanShapes(const cairn_kernels_scan* args, bool worksp
   if (!workspace) {
     return CAIRN_KERNELS_OK;
   }
-  const std::int64_t bytes = cairn_kernels_scan_workspace(
-      args->of.sequences, args->of.tokens, args->of.key_heads, args->of.value_heads,
-      args->of.value_dim, args->of.output.data != nullptr ? 1 : 0);
+  const cairn_kernels_scan_shape shape = ShapeOf(args->of);
+  const std::int64_t bytes = cairn_kernels_scan_workspace(&shape);
   if (bytes < 0 || args->workspace_bytes < bytes) {
     return CAIRN_KERNELS_SHAPE;
   }
@@ -50,14 +47,14 @@ cairn_kernels_status CheckScanLists(const cairn_kernels_scan& args) {
 
 }  // namespace cairn::kernels
 
-extern "C" int64_t cairn_kernels_scan_workspace(int32_t sequences, int64_t tokens,
-                                                int32_t key_heads, int32_t value_heads,
-                                                int32_t value_dim, int32_t outputs) {
+extern "C" int64_t cairn_kernels_scan_workspace(const cairn_kernels_scan_shape* shape) {
   using namespace cairn::kernels;
-  if (sequences < 0 || tokens < 0 || tokens > INT32_MAX || key_heads <= 0 || value_heads <= 0 ||
-      value_heads > 65535 || key_heads > value_heads || value_dim <= 0 || value_dim > 256) {
+  if (shape == nullptr || shape->reserved != 0 || shape->rule < CAIRN_KERNELS_GATED_DELTA ||
+      shape->rule > CAIRN_KERNELS_LIGHTNING || shape->sequences < 0 || shape->tokens < 0 ||
+      shape->tokens > INT32_MAX || shape->key_heads <= 0 || shape->value_heads <= 0 ||
+      shape->value_heads > 65535 || shape->key_heads > shape->value_heads ||
+      shape->value_dim <= 0 || shape->value_dim > 256 || shape->emissions < 0) {
     return -1;
   }
-  return BytesOf(SizesOf(SlotCount(sequences, tokens), key_heads, value_heads, value_dim),
-                 outputs != 0);
+  return BytesOf(SizesOf(*shape, TraitsOf(shape->rule)));
 }

@@ -10,6 +10,7 @@
 #include "kernels/launch/sequences.h"
 #include "kernels/recurrent/rule.h"
 #include "kernels/scan/check.h"
+#include "kernels/scan/cpu_channels.h"
 #include "kernels/scan/workspace.h"
 
 // The scan on the CPU: the same chunks, the same roundings to bf16, the formulas of prepare.h and
@@ -17,17 +18,13 @@
 namespace cairn::kernels {
 namespace {
 
-float Round(float x) { return ToFloat(Bf16{Bf16Bits(x)}); }
-
-using KeyRows = std::array<std::array<float, kScanKey>, kChunk>;
-using Square = std::array<std::array<float, kChunk>, kChunk>;
-
 class HeadScan {
  public:
   HeadScan(const cairn_kernels_scan& args, int sequence, int head)
       : args_(args.of),
         head_(head),
         delta_(TraitsOf(args.of.rule).delta),
+        channel_(TraitsOf(args.of.rule).channel),
         position_(args.first_position == nullptr ? 0 : args.first_position[sequence]) {
     static_cast<void>(ReadLists(args_, args_.state.slots, sequence, lists_));  // They were checked.
   }
@@ -43,6 +40,7 @@ class HeadScan {
       }
       done = range.first + range.count;
       EmitUpTo(done, range);
+      DecayTo(kChunk);
       for (int j = 0; j < args_.value_dim; ++j) {
         After(kChunk, j, State(j), State(j));
       }
@@ -94,48 +92,79 @@ class HeadScan {
     return ReadElement(rows, (std::int64_t{lists_.begin} + range.first + i) * rows.token_stride +
                                  head_ * rows.head_stride);
   }
-  static float Dot(const std::array<float, kScanKey>& a, const std::array<float, kScanKey>& b) {
-    float sum = 0.0F;
-    for (std::size_t k = 0; k < kScanKey; ++k) {
-      sum += a[k] * b[k];
-    }
-    return sum;
-  }
   float Between(std::size_t i, std::size_t j) const { return Exp2(gate_[i] - gate_[j]); }
 
   void Prepare(const ChunkRange& range) {
     ReadKeys(args_.key, range, key_);
-    float sum = 0.0F;
-    for (std::size_t i = 0; i < kChunk; ++i) {
-      const bool there = static_cast<int>(i) < range.count;
-      const int row = static_cast<int>(i);
-      const float gate = there ? HeadElement(args_.gate, range, row) * kLog2E : 0.0F;
-      sum += std::max(gate, kLeastGate);
-      gate_[i] = sum;
-      beta_[i] = !there                       ? 0.0F
-                 : args_.beta.data == nullptr ? 1.0F
-                                              : HeadElement(args_.beta, range, row);
-    }
     if (args_.output.data != nullptr) {
       ReadKeys(args_.query, range, query_);
+    }
+    for (std::size_t i = 0; i < kChunk; ++i) {
+      beta_[i] = static_cast<int>(i) >= range.count ? 0.0F
+                 : args_.beta.data == nullptr       ? 1.0F
+                                              : HeadElement(args_.beta, range, static_cast<int>(i));
+    }
+    if (channel_) {
+      PrepareChannels(range);
+    } else {
+      PrepareHead(range);
+    }
+  }
+  void PrepareHead(const ChunkRange& range) {
+    float sum = 0.0F;
+    for (std::size_t i = 0; i < kChunk; ++i) {
+      const int row = static_cast<int>(i);
+      sum += row < range.count ? LogOfDecay(args_.gate_kind, HeadElement(args_.gate, range, row))
+                               : 0.0F;
+      gate_[i] = sum;
+    }
+    for (std::size_t i = 0; i < kChunk && args_.output.data != nullptr; ++i) {
+      for (std::size_t j = 0; j < kChunk; ++j) {
+        mixed_[i][j] = j <= i ? Round(Dot(query_[i], key_[j]) * Between(i, j)) : 0.0F;
+      }
+    }
+    for (std::size_t i = 0; i < kChunk && delta_; ++i) {
+      for (std::size_t j = 0; j < i; ++j) {
+        related_[i][j] = beta_[i] * Between(i, j) * Dot(key_[i], key_[j]);
+      }
+    }
+    Invert();
+    if (delta_) {
+      Erase(key_, [&](std::size_t j) { return beta_[j] * Exp2(gate_[j]); });
+    }
+  }
+  void PrepareChannels(const ChunkRange& range) {
+    for (std::size_t i = 0; i < kChunk; ++i) {
+      const std::int64_t at = (std::int64_t{lists_.begin} + range.first + static_cast<int>(i)) *
+                                  args_.gate.token_stride +
+                              head_ * args_.gate.head_stride;
+      for (std::size_t k = 0; k < kScanKey; ++k) {
+        float decay = 1.0F;
+        if (static_cast<int>(i) < range.count) {
+          decay = DecayOf(args_.gate_kind, ReadElement(args_.gate, at + static_cast<int>(k)));
+        }
+        decays_.of[i][k] = decay;
+      }
+    }
+    if (args_.output.data != nullptr) {
+      decays_.Relate(query_, key_, mixed_);
+      for (auto& row : mixed_) {
+        std::transform(row.begin(), row.end(), row.begin(), Round);
+      }
+      decays_.Since(query_, 0, kChunk, query_);
+    }
+    if (delta_) {
+      decays_.Relate(key_, key_, related_);
       for (std::size_t i = 0; i < kChunk; ++i) {
-        for (std::size_t j = 0; j < kChunk; ++j) {
-          mixed_[i][j] = j <= i ? Round(Dot(query_[i], key_[j]) * Between(i, j)) : 0.0F;
+        for (float& a : related_[i]) {
+          a *= beta_[i];
         }
       }
     }
     Invert();
-    for (std::size_t i = 0; i < kChunk && delta_; ++i) {
-      erased_[i].fill(0.0F);
-      for (std::size_t j = 0; j <= i; ++j) {
-        const float t = Round(inverse_[i][j] * (beta_[j] * Exp2(gate_[j])));
-        for (std::size_t k = 0; k < kScanKey; ++k) {
-          erased_[i][k] += t * key_[j][k];
-        }
-      }
-      for (float& w : erased_[i]) {
-        w = Round(w);
-      }
+    if (delta_) {
+      decays_.Since(key_, 0, kChunk, ahead_);
+      Erase(ahead_, [&](std::size_t j) { return beta_[j]; });
     }
   }
   /// T by substitution, row by row.
@@ -144,11 +173,24 @@ class HeadScan {
       inverse_[i].fill(0.0F);
       inverse_[i][i] = 1.0F;
       for (std::size_t l = 0; l < i && delta_; ++l) {
-        const float a = beta_[i] * Between(i, l) * Dot(key_[i], key_[l]);
         for (std::size_t j = 0; j <= l; ++j) {
-          inverse_[i][j] -= a * inverse_[l][j];
+          inverse_[i][j] -= related_[i][l] * inverse_[l][j];
         }
       }
+    }
+  }
+  /// W: T times a diagonal times keys.
+  template <class Diagonal>
+  void Erase(const KeyRows& keys, const Diagonal& diagonal) {
+    for (std::size_t i = 0; i < kChunk; ++i) {
+      erased_[i].fill(0.0F);
+      for (std::size_t j = 0; j <= i; ++j) {
+        const float t = Round(inverse_[i][j] * diagonal(j));
+        for (std::size_t k = 0; k < kScanKey; ++k) {
+          erased_[i][k] += t * keys[j][k];
+        }
+      }
+      std::transform(erased_[i].begin(), erased_[i].end(), erased_[i].begin(), Round);
     }
   }
 
@@ -172,7 +214,7 @@ class HeadScan {
     }
     for (int i = 0; i < range.count && args_.output.data != nullptr; ++i) {
       const auto row = static_cast<std::size_t>(i);
-      float out = Dot(query_[row], state) * Exp2(gate_[row]);
+      float out = Dot(query_[row], state) * (channel_ ? 1.0F : Exp2(gate_[row]));
       for (std::size_t l = 0; l <= row; ++l) {
         out += mixed_[row][l] * Round(v[l]);
       }
@@ -189,16 +231,26 @@ class HeadScan {
     }
   }
 
+  /// What `After` needs of the first `rows` rows, whatever the column.
+  void DecayTo(int rows) {
+    if (channel_) {
+      all_ = decays_.Until(key_, 0, static_cast<std::size_t>(rows), ahead_);
+    } else {
+      all_.fill(Exp2(gate_[static_cast<std::size_t>(rows - 1)]));
+    }
+  }
   /// The state of column j after the first `rows` rows of the chunk.
   void After(int rows, int j, const float* from, float* to) const {
-    const float last = gate_[static_cast<std::size_t>(rows - 1)];
     std::array<float, kScanKey> sum{};
-    std::transform(from, from + kScanKey, sum.begin(),
-                   [all = Exp2(last)](float s) { return s * all; });
+    std::transform(from, from + kScanKey, all_.begin(), sum.begin(),
+                   [](float s, float all) { return s * all; });
+    const float last = gate_[static_cast<std::size_t>(rows - 1)];
+    const KeyRows& keys = channel_ ? ahead_ : key_;
     for (std::size_t i = 0; i < static_cast<std::size_t>(rows); ++i) {
-      const float v = Round(taken_[static_cast<std::size_t>(j)][i] * Exp2(last - gate_[i]));
+      const float taken = taken_[static_cast<std::size_t>(j)][i];
+      const float v = Round(channel_ ? taken : taken * Exp2(last - gate_[i]));
       for (std::size_t k = 0; k < kScanKey; ++k) {
-        sum[k] += v * key_[i][k];
+        sum[k] += v * keys[i][k];
       }
     }
     std::copy(sum.begin(), sum.end(), to);
@@ -209,6 +261,9 @@ class HeadScan {
       const std::int32_t rows = args_.emit_positions[lists_.emit] - range.first;
       const std::int64_t at = SlotAt(
           args_.emit, args_.emit_slots == nullptr ? lists_.emit : args_.emit_slots[lists_.emit]);
+      if (rows > 0) {
+        DecayTo(rows);
+      }
       for (int j = 0; j < args_.value_dim; ++j) {
         std::array<float, kScanKey> row{};
         if (rows == 0) {
@@ -232,14 +287,19 @@ class HeadScan {
   const cairn_kernels_recurrent& args_;
   const int head_;
   const bool delta_;
+  const bool channel_;
   const std::int32_t position_;
   SequenceLists lists_;
   KeyRows key_;
   KeyRows query_;
   KeyRows erased_;
+  Square related_{};  ///< A.
   Square inverse_;
-  Square mixed_;
-  std::array<float, kChunk> gate_;
+  Square mixed_{};
+  std::array<float, kChunk> gate_{};  ///< G, of a decay per head.
+  ChunkDecays decays_;                ///< Of a decay per channel.
+  KeyRows ahead_;                     ///< Keys with such decays.
+  KeyRow all_;                        ///< The state's decay, by channel.
   std::array<float, kChunk> beta_;
   std::array<std::array<float, kChunk>, 256> taken_;  ///< V', by column.
   std::array<float, 256 * kScanKey> state_;

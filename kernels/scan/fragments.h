@@ -24,6 +24,13 @@ CAIRN_DEVICE std::uint32_t Pack(float low, float high) {
 CAIRN_DEVICE float LowOf(std::uint32_t pair) { return FloatOf(pair << 16U); }
 CAIRN_DEVICE float HighOf(std::uint32_t pair) { return FloatOf(pair & 0xFFFF0000U); }
 
+/// An operand b of 64 x `kColumns`, kept as LoadMatricesTransposed gives it: where the 8 elements
+/// begin that a thread has of 16 rows from 16 t and 16 columns from 16 j.
+template <int kColumns>
+CAIRN_DEVICE int OperandAt(int t, int j, int thread) {
+  return ((t * (kColumns / 16) + j) * 32 + thread % 32) * 8;
+}
+
 /// Both elements lie in one word of memory.
 CAIRN_DEVICE std::uint32_t LoadPair(const Bf16* from) {
 #ifdef __CUDACC__

@@ -10,8 +10,10 @@
 #include "kernels/launch/sequences.h"
 #include "kernels/scan/fragments.h"
 #include "kernels/scan/prepare.h"
+#include "kernels/scan/prepare_channels.h"
 #include "kernels/scan/workspace.h"
 #include "kernels/simt/device.h"
+#include "kernels/simt/warp.h"
 
 // The serial part: grid (sequences * V / 32, value_heads), 2 warps. A warp has 16 value columns of
 // the state, transposed, as the accumulators of its products: 16 x 128 floats, 64 registers a
@@ -20,7 +22,9 @@
 // is loaded. Per chunk, with V' = U - W S:
 //   O = scale (diag(e^G) Q S + P V'),   S <- e^{G_C} S + (V' diag(e^{G_C - G}))^T K
 // and after its first r rows S is e^{G_r} S + (V' diag(e^{G_r - G}), rows up to r)^T K, which is
-// all that an emission there costs.
+// all that an emission there costs. With a decay per key channel the preparation has put the decays
+// into Q, into K, and for each emission into other keys; what is left is one factor for each
+// column.
 namespace cairn::kernels {
 
 constexpr int kScanThreads = 64;
@@ -37,25 +41,25 @@ struct ScanErasedStage {
   alignas(16) Bf16 erased[kDelta ? kChunk : 1][kKeyRow];
 };
 /// One chunk in shared memory. With two of them the next is loaded while one is worked on.
-template <bool kDelta, bool kOutputs>
+template <bool kDelta, bool kChannel, bool kOutputs>
 struct ScanStage {
   ScanErasedStage<kDelta> delta;
   alignas(16) Bf16 key[kChunk][kKeyRow];
   alignas(16) Bf16 written[kChunk][kWrittenRow];
-  alignas(16) float gate[kChunk];
+  alignas(16) float gate[kChannel ? kScanKey : kChunk];  ///< As the workspace has it.
   std::conditional_t<kOutputs, ScanOutputStage, ScanNoStage> output;
 };
 
-template <bool kDelta, bool kOutputs, int kStages>
+template <bool kDelta, bool kChannel, bool kOutputs, int kStages>
 class ChunkScan {
  public:
-  using Stage = ScanStage<kDelta, kOutputs>;
+  using Stage = ScanStage<kDelta, kChannel, kOutputs>;
 
   CAIRN_DEVICE_MEMBER ChunkScan(const cairn_kernels_scan& args, int sequence, int head, int column,
                                 unsigned char* shared)
       : args_(args.of),
         positions_(args.first_position),
-        from_(Workspace(args)),
+        from_(Workspace(args, {.delta = kDelta, .channel = kChannel})),
         sequence_(sequence),
         head_(head),
         column_(column),
@@ -162,16 +166,18 @@ class ChunkScan {
   CAIRN_DEVICE_MEMBER void Load(std::int32_t chunk) const {
     Stage& stage = stages_[chunk % kStages];
     const std::int64_t slot = FirstSlot(lists_.begin, sequence_) + chunk;
-    const std::int64_t key = slot * args_.key_heads + head_ / (args_.value_heads / args_.key_heads);
     const std::int64_t value = slot * args_.value_heads + head_;
+    const std::int64_t key =
+        kChannel ? value : slot * args_.key_heads + head_ / (args_.value_heads / args_.key_heads);
     if constexpr (kDelta) {
       LoadRows(stage.delta.erased, from_.erased + value * (kChunk * kScanKey), kScanKey, kScanKey);
     }
     LoadRows(stage.key, from_.key + key * (kChunk * kScanKey), kScanKey, kScanKey);
     LoadRows(stage.written, from_.written + value * (kChunk * args_.value_dim) + column_,
              kScanColumns, args_.value_dim);
-    if (thread_ < kChunk / 4) {
-      CopyAsync(&stage.gate[4 * thread_], from_.gate + value * kChunk + 4 * thread_);
+    constexpr int kGates = sizeof(Stage::gate) / sizeof(float);
+    if (thread_ < kGates / 4) {
+      CopyAsync(&stage.gate[4 * thread_], from_.gate + value * kGates + 4 * thread_);
     }
     if constexpr (kOutputs) {
       LoadRows(stage.output.query, from_.query + key * (kChunk * kScanKey), kScanKey, kScanKey);
@@ -218,15 +224,37 @@ class ChunkScan {
         v[2 * t + q][3] = HighOf(u[2 * q + 1]) - v[2 * t + q][3];
       }
     }
+    std::uint32_t packed[4][4];
+    CAIRN_UNROLL
+    for (int t = 0; t < 4; ++t) {
+      CAIRN_UNROLL
+      for (int q = 0; q < 2; ++q) {
+        packed[t][2 * q] = Pack(v[2 * t + q][0], v[2 * t + q][1]);
+        packed[t][2 * q + 1] = Pack(v[2 * t + q][2], v[2 * t + q][3]);
+      }
+    }
     if constexpr (kOutputs) {
-      Output(stage, range, v, o);
+      Output(stage, range, packed, o);
     }
     const std::int32_t end = range.first + range.count;
     while (EmissionWithin(end)) {
-      EmitAfter(stage, args_.emit_positions[lists_.emit] - range.first, v);
+      const std::int32_t rows = args_.emit_positions[lists_.emit] - range.first;
+      if constexpr (kChannel) {
+        EmitPrepared(rows, packed);
+      } else {
+        EmitAfter(stage, rows, v);
+      }
       ++lists_.emit;
     }
-    Update<kTiles>(stage, kChunk, v, s_, 0);
+    if constexpr (kChannel) {
+      Decay<kTiles>(stage.gate, s_, 0);
+      Take<kTiles>(packed, s_, [&](int t, int j, std::uint32_t(&right)[4]) {
+        LoadMatricesTransposed(right,
+                               &stage.key[16 * t + RowOfA(thread_)][16 * j + ColumnOfA(thread_)]);
+      });
+    } else {
+      Update<kTiles>(stage, kChunk, v, s_, 0);
+    }
   }
 
   /// tiles <- e^{G_r} tiles + (V' diag(e^{G_r - G}))^T K of the first `rows` rows, for `kCount`
@@ -269,22 +297,79 @@ class ChunkScan {
     CAIRN_UNROLL
     for (int first = 0; first < kTiles; first += 4) {
       float tiles[4][4];
-      CAIRN_UNROLL
-      for (int j = 0; j < 4; ++j) {
-        CAIRN_UNROLL
-        for (int e = 0; e < 4; ++e) {
-          tiles[j][e] = s_[first + j][e];
-        }
-      }
+      Copy(first, tiles);
       Update<4>(stage, rows, v, tiles, first);
+      Store(args_.emit, EmissionSlot(), tiles, first);
+    }
+  }
+  CAIRN_DEVICE_MEMBER void Copy(int first, float (&tiles)[4][4]) const {
+    CAIRN_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      CAIRN_UNROLL
+      for (int e = 0; e < 4; ++e) {
+        tiles[j][e] = s_[first + j][e];
+      }
+    }
+  }
+
+  // The same with a decay per channel.
+
+  /// tiles <- tiles Diag(decays), for `kCount` tiles from `first` on.
+  template <int kCount>
+  CAIRN_DEVICE_MEMBER void Decay(const float* decays, float (&tiles)[kCount][4], int first) const {
+    CAIRN_UNROLL
+    for (int j = 0; j < kCount; ++j) {
+      CAIRN_UNROLL
+      for (int e = 0; e < 4; ++e) {
+        tiles[j][e] *= decays[8 * (first + j) + ColumnOfC(thread_) + e % 2];
+      }
+    }
+  }
+  /// tiles += V'^T K, with keys that have their decays: `load` gives 16 rows and columns of them.
+  template <int kCount, class Load>
+  CAIRN_DEVICE_MEMBER void Take(const std::uint32_t (&packed)[4][4], float (&tiles)[kCount][4],
+                                const Load& load) const {
+    CAIRN_UNROLL
+    for (int t = 0; t < 4; ++t) {
+      CAIRN_UNROLL
+      for (int j = 0; j < kCount / 2; ++j) {
+        std::uint32_t right[4];
+        load(t, j, right);
+        Mma(tiles[2 * j], packed[t], right[0], right[1]);
+        Mma(tiles[2 * j + 1], packed[t], right[2], right[3]);
+      }
+    }
+  }
+  /// `packed`: V' of the whole chunk. Rows after the emission do not count: their keys are zeros,
+  /// and whatever V' is there must not matter.
+  CAIRN_DEVICE_MEMBER void EmitPrepared(int rows, const std::uint32_t (&packed)[4][4]) const {
+    std::uint32_t kept[4][4];
+    CAIRN_UNROLL
+    for (int t = 0; t < 4; ++t) {
+      CAIRN_UNROLL
+      for (int w = 0; w < 4; ++w) {
+        const int i = 16 * t + w / 2 * 8 + ColumnOfC(thread_);
+        kept[t][w] = i + 1 < rows ? packed[t][w] : i < rows ? packed[t][w] & 0xFFFFU : 0U;
+      }
+    }
+    const std::int64_t at = std::int64_t{lists_.emit} * args_.value_heads + head_;
+    const Bf16* const keys = from_.emitted_key + at * (kChunk * kScanKey);
+    CAIRN_UNROLL
+    for (int first = 0; first < kTiles; first += 4) {
+      float tiles[4][4];
+      Copy(first, tiles);
+      Decay<4>(from_.emitted_gate + at * kScanKey, tiles, first);
+      Take<4>(kept, tiles, [&](int t, int j, std::uint32_t(&right)[4]) {
+        LoadInOrder(right, keys + OperandAt<kScanKey>(t, first / 2 + j, thread_));
+      });
       Store(args_.emit, EmissionSlot(), tiles, first);
     }
   }
 
   CAIRN_DEVICE_MEMBER void Output(const Stage& stage, const ChunkRange& range,
-                                  const float (&v)[8][4], float (&o)[8][4]) const {
+                                  const std::uint32_t (&packed)[4][4], float (&o)[8][4]) const {
     CAIRN_UNROLL
-    for (int t = 0; t < 8; ++t) {
+    for (int t = 0; t < 8 && !kChannel; ++t) {
       CAIRN_UNROLL
       for (int e = 0; e < 4; ++e) {
         o[t][e] *= Exp2(stage.gate[8 * t + ColumnOfC(thread_) + e % 2]);
@@ -292,16 +377,13 @@ class ChunkScan {
     }
     CAIRN_UNROLL
     for (int kk = 0; kk < 4; ++kk) {
-      const std::uint32_t left[4] = {
-          Pack(v[2 * kk][0], v[2 * kk][1]), Pack(v[2 * kk][2], v[2 * kk][3]),
-          Pack(v[2 * kk + 1][0], v[2 * kk + 1][1]), Pack(v[2 * kk + 1][2], v[2 * kk + 1][3])};
       CAIRN_UNROLL
       for (int t = 0; t < 4; ++t) {
         std::uint32_t right[4];
         LoadMatrices(right,
                      &stage.output.mixed[16 * t + RowOfB(thread_)][16 * kk + ColumnOfB(thread_)]);
-        Mma(o[2 * t], left, right[0], right[1]);
-        Mma(o[2 * t + 1], left, right[2], right[3]);
+        Mma(o[2 * t], packed[kk], right[0], right[1]);
+        Mma(o[2 * t + 1], packed[kk], right[2], right[3]);
       }
     }
     CAIRN_UNROLL
@@ -341,16 +423,20 @@ class ChunkScan {
   float s_[kTiles][4];
 };
 
-template <bool kDelta, bool kOutputs, int kStages>
+template <bool kDelta, bool kChannel, bool kOutputs, int kStages>
 CAIRN_DEVICE void ScanBlock(const cairn_kernels_scan& args) {
   const int tiles = args.of.value_dim / kScanColumns;
-  ChunkScan<kDelta, kOutputs, kStages>(args, BlockX() / tiles, BlockY(),
-                                       BlockX() % tiles * kScanColumns, Shared())
+  ChunkScan<kDelta, kChannel, kOutputs, kStages>(args, BlockX() / tiles, BlockY(),
+                                                 BlockX() % tiles * kScanColumns, Shared())
       .Run();
 }
-template <bool kDelta>
+template <bool kDelta, bool kChannel>
 CAIRN_DEVICE void PrepareBlock(const cairn_kernels_scan& args) {
-  ChunkPreparation<kDelta>(args, BlockX(), BlockY(), Shared()).Run();
+  std::conditional_t<kChannel, ChannelPreparation<kDelta>, ChunkPreparation<kDelta>>(
+      args, BlockX(), BlockY(), Shared())
+      .Run();
 }
+template <bool kChannel>
+constexpr std::size_t kPrepareShared = kChannel ? sizeof(ChannelShared) : sizeof(PrepareShared);
 
 }  // namespace cairn::kernels

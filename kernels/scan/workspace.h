@@ -3,8 +3,11 @@
 #include <cstdint>
 
 #include "kernels/arith/elements.h"
+#include "kernels/arith/exp2.h"
 #include "kernels/arith/host_device.h"
+#include "kernels/arith/log2.h"
 #include "kernels/cairn_kernels.h"
+#include "kernels/recurrent/rule.h"
 
 // What the preparing kernel leaves for the scan, chunk by chunk.
 namespace cairn::kernels {
@@ -37,53 +40,83 @@ CAIRN_BOTH ChunkRange RangeOf(std::int32_t chunk, std::int32_t first_position,
           static_cast<std::int32_t>(last > first ? last - first : 0)};
 }
 
-/// Rows past a chunk's count are zeros. All are bf16 but the gates.
+/// Rows past a chunk's count are zeros. All are bf16 but the gates. [heads] are the key heads; for
+/// a decay per channel the value heads, since each decays its keys in its own way.
 struct ScanWorkspace {
-  Bf16* key;      ///< [slot][key_heads][64][128], normalised.
-  Bf16* query;    ///< Likewise; null without outputs.
-  Bf16* erased;   ///< W = T diag(beta Gamma) K, [slot][value_heads][64][128]; delta rules only.
+  /// [slot][heads][64][128], normalised. With a decay per channel: as they are at the chunk's end.
+  Bf16* key;
+  /// Likewise, with outputs only. With a decay per channel: decayed from the chunk's beginning.
+  Bf16* query;
+  Bf16* erased;   ///< W = T diag(beta) (Gamma K), [slot][value_heads][64][128]; delta rules only.
   Bf16* written;  ///< U = T diag(beta) V, [slot][value_heads][64][V].
-  Bf16* mixed;  ///< tril(e^{G_i - G_j} q_i k_j), [slot][value_heads][64][64]; null without outputs.
-  float* gate;  ///< G in powers of two, summed within the chunk, [slot][value_heads][64].
+  /// P, row i's query by row j's key decayed from j to i, j <= i; [slot][value_heads][64][64]. With
+  /// outputs only.
+  Bf16* mixed;
+  /// As `key`, but as they are at an emission, later rows zero: [emission][value_heads], in the
+  /// order of a warp's registers (OperandAt). A decay per channel only.
+  Bf16* emitted_key;
+  /// G in powers of two, summed within the chunk, [slot][value_heads][64]. With a decay per
+  /// channel: the decay over the whole chunk, [slot][value_heads][128].
+  float* gate;
+  float* emitted_gate;  ///< The decay up to an emission, [emission][value_heads][128].
 };
 /// Elements of each.
 struct ScanWorkspaceSizes {
-  std::int64_t key, erased, written, mixed, gate;
+  std::int64_t key, query, erased, written, mixed, emitted_key, gate, emitted_gate;
 };
-CAIRN_BOTH ScanWorkspaceSizes SizesOf(std::int64_t slots, std::int64_t key_heads,
-                                      std::int64_t value_heads, std::int64_t value_dim) {
-  return {.key = slots * key_heads * kChunk * kScanKey,
-          .erased = slots * value_heads * kChunk * kScanKey,
-          .written = slots * value_heads * kChunk * value_dim,
-          .mixed = slots * value_heads * kChunk * kChunk,
-          .gate = slots * value_heads * kChunk};
+CAIRN_BOTH ScanWorkspaceSizes SizesOf(const cairn_kernels_scan_shape& shape, RuleTraits rule) {
+  const std::int64_t slots = SlotCount(shape.sequences, shape.tokens);
+  const std::int64_t values = slots * shape.value_heads;
+  const std::int64_t keys = rule.channel ? values : slots * shape.key_heads;
+  const std::int64_t emitted = rule.channel ? std::int64_t{shape.emissions} * shape.value_heads : 0;
+  return {.key = keys * kChunk * kScanKey,
+          .query = shape.outputs != 0 ? keys * kChunk * kScanKey : 0,
+          .erased = rule.delta ? values * kChunk * kScanKey : 0,
+          .written = values * kChunk * shape.value_dim,
+          .mixed = shape.outputs != 0 ? values * kChunk * kChunk : 0,
+          .emitted_key = emitted * kChunk * kScanKey,
+          .gate = values * (rule.channel ? kScanKey : kChunk),
+          .emitted_gate = emitted * kScanKey};
 }
-CAIRN_BOTH std::int64_t BytesOf(const ScanWorkspaceSizes& size, bool outputs) {
-  return (size.key + size.erased + size.written + (outputs ? size.key + size.mixed : 0)) * 2 +
-         size.gate * 4;
+CAIRN_BOTH std::int64_t BytesOf(const ScanWorkspaceSizes& size) {
+  return (size.key + size.query + size.erased + size.written + size.mixed + size.emitted_key) * 2 +
+         (size.gate + size.emitted_gate) * 4;
 }
-CAIRN_BOTH ScanWorkspace Workspace(void* memory, const ScanWorkspaceSizes& size, bool outputs) {
+CAIRN_BOTH cairn_kernels_scan_shape ShapeOf(const cairn_kernels_recurrent& args) {
+  return {.rule = args.rule,
+          .sequences = args.sequences,
+          .tokens = args.tokens,
+          .key_heads = args.key_heads,
+          .value_heads = args.value_heads,
+          .value_dim = args.value_dim,
+          .emissions = args.emit_starts == nullptr ? 0 : args.emissions,
+          .outputs = args.output.data != nullptr ? 1 : 0,
+          .reserved = 0};
+}
+CAIRN_BOTH ScanWorkspace Workspace(const cairn_kernels_scan& args, RuleTraits rule) {
+  const ScanWorkspaceSizes size = SizesOf(ShapeOf(args.of), rule);
   ScanWorkspace w{};
-  w.key = static_cast<Bf16*>(memory);
-  w.erased = w.key + size.key;
+  w.key = static_cast<Bf16*>(args.workspace);
+  w.query = w.key + size.key;
+  w.erased = w.query + size.query;
   w.written = w.erased + size.erased;
-  Bf16* end = w.written + size.written;
-  if (outputs) {
-    w.query = end;
-    w.mixed = w.query + size.key;
-    end = w.mixed + size.mixed;
-  }
-  w.gate = reinterpret_cast<float*>(end);
+  w.mixed = w.written + size.written;
+  w.emitted_key = w.mixed + size.mixed;
+  w.gate = reinterpret_cast<float*>(w.emitted_key + size.emitted_key);
+  w.emitted_gate = w.gate + size.gate;
   return w;
 }
-CAIRN_BOTH ScanWorkspace Workspace(const cairn_kernels_scan& args) {
-  return Workspace(args.workspace,
-                   SizesOf(SlotCount(args.of.sequences, args.of.tokens), args.of.key_heads,
-                           args.of.value_heads, args.of.value_dim),
-                   args.of.output.data != nullptr);
-}
 
-/// log2 of a decay below which it is taken for this: e^g is 0 in float long before.
-constexpr float kLeastGate = -160.0F;
+/// log2 of a decay per head, from a gate of that kind. What is less than 2^-160 is taken for this,
+/// since e^g is 0 in float long before, and sums of it stay finite.
+CAIRN_BOTH float LogOfDecay(std::int32_t gate_kind, float gate) {
+  constexpr float kLeast = -160.0F;
+  const float log = gate_kind == CAIRN_KERNELS_GATE_LOG ? gate * kLog2E : Log2(gate);
+  return log < kLeast ? kLeast : log;
+}
+/// A decay per channel, likewise.
+CAIRN_BOTH float DecayOf(std::int32_t gate_kind, float gate) {
+  return gate_kind == CAIRN_KERNELS_GATE_LOG ? Exp2(gate * kLog2E) : gate;
+}
 
 }  // namespace cairn::kernels

@@ -41,6 +41,13 @@ CAIRN_DEVICE Words4 LoadOnce(const void* from) {
 CAIRN_DEVICE std::uint32_t LoadWordOnce(const void* from) {
   return __ldcs(static_cast<const unsigned*>(from));
 }
+/// Likewise, and never moved before what comes before it: what waits in registers stays little.
+CAIRN_DEVICE void LoadInOrder(std::uint32_t (&r)[4], const void* from) {
+  asm volatile("ld.global.cs.v4.u32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "l"(from)
+               : "memory");
+}
 CAIRN_DEVICE void StoreOnce(void* to, const Words4& x) {
   __stcs(static_cast<uint4*>(to), make_uint4(x.w[0], x.w[1], x.w[2], x.w[3]));
 }
@@ -67,6 +74,9 @@ inline Words4 LoadOnce(const void* from) {
 }
 inline std::uint32_t LoadWordOnce(const void* from) {
   return *static_cast<const std::uint32_t*>(from);
+}
+inline void LoadInOrder(std::uint32_t (&r)[4], const void* from) {
+  std::memcpy(r, __builtin_assume_aligned(from, 16), sizeof(r));
 }
 inline void StoreOnce(void* to, const Words4& words) { *static_cast<Words4*>(to) = words; }
 inline void StoreWordOnce(void* to, std::uint32_t word) { *static_cast<std::uint32_t*>(to) = word; }

@@ -5,6 +5,7 @@
 
 #include "kernels/arith/elements.h"
 #include "kernels/arith/exp2.h"
+#include "kernels/arith/log2.h"
 #include "kernels/tests/check.h"
 #include "kernels/tests/random.h"
 
@@ -36,6 +37,43 @@ CASE(Exp2AtTheEdges) {
   }
   CHECK_EQ(Exp2(-150.0F), 0.0F);
   CHECK(std::fabs(Exp2(-140.5F) - std::exp2(-140.5)) <= 0x1p-149);
+}
+
+double Log2Error(float x) {
+  const double exact = std::log2(static_cast<double>(x));
+  if (exact == 0) {
+    return Log2(x) == 0.0F ? 0 : 1e9;
+  }
+  return std::fabs(Log2(x) - exact) / std::ldexp(1.0, std::ilogb(exact) - 23);
+}
+
+CASE(Log2IsWithinItsBound) {
+  Random random(2);
+  double worst = 0;
+  for (int i = 0; i < 2'000'000; ++i) {
+    // Any positive float, and those around 1, whose logarithms are near 0.
+    const auto any = static_cast<std::uint32_t>(random.Below(0x7F800000 - 1)) + 1U;
+    worst = std::fmax(worst, Log2Error(FloatOf(any)));
+    worst = std::fmax(worst, Log2Error(static_cast<float>(random.Uniform(0.4, 2.1))));
+    worst = std::fmax(worst, Log2Error(FloatOf(0x3F800000U - static_cast<std::uint32_t>(i))));
+    worst = std::fmax(worst, Log2Error(FloatOf(0x3F800000U + static_cast<std::uint32_t>(i))));
+  }
+  std::printf("Log2: at most %.3f ulp\n", worst);
+  CHECK_LE(worst, 3.2);
+}
+
+CASE(Log2AtTheEdges) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  CHECK_EQ(Log2(0.0F), -kInfinity);
+  CHECK_EQ(Log2(-0.0F), -kInfinity);
+  CHECK_EQ(Log2(kInfinity), kInfinity);
+  CHECK(std::isnan(Log2(-1.0F)));
+  CHECK(std::isnan(Log2(-kInfinity)));
+  CHECK(std::isnan(Log2(std::numeric_limits<float>::quiet_NaN())));
+  for (int n = -149; n < 128; ++n) {
+    CHECK_EQ(Log2(std::ldexp(1.0F, n)), static_cast<float>(n));
+  }
+  CHECK(Log2(std::numeric_limits<float>::max()) <= 128.0F);
 }
 
 // Every half and every bf16 goes to float and back; floats between round to nearest, ties to even.

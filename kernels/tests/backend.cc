@@ -80,12 +80,6 @@ class CpuBackend final : public HostMemory {
   }
 };
 
-std::int64_t WorkspaceBytes(const cairn_kernels_scan& args) {
-  return cairn_kernels_scan_workspace(args.of.sequences, args.of.tokens, args.of.key_heads,
-                                      args.of.value_heads, args.of.value_dim,
-                                      args.of.output.data != nullptr ? 1 : 0);
-}
-
 class EmulatedBackend final : public HostMemory {
  public:
   explicit EmulatedBackend(unsigned seed) : seed_(seed) {}
@@ -119,7 +113,8 @@ class EmulatedBackend final : public HostMemory {
   }
 
   cairn_kernels_status Scan(cairn_kernels_scan args) override {
-    args.workspace_bytes = WorkspaceBytes(args);
+    const cairn_kernels_scan_shape shape = ShapeOf(args.of);
+    args.workspace_bytes = cairn_kernels_scan_workspace(&shape);
     if (args.workspace_bytes > 0) {
       args.workspace = Put(nullptr, static_cast<std::size_t>(args.workspace_bytes));
     }
@@ -128,35 +123,41 @@ class EmulatedBackend final : public HostMemory {
     }
     std::int32_t error = 0;
     args.of.device_error = &error;
-    TraitsOf(args.of.rule).delta ? ScanRule<true>(args) : ScanRule<false>(args);
+    const RuleTraits traits = TraitsOf(args.of.rule);
+    if (traits.delta) {
+      traits.channel ? ScanRule<true, true>(args) : ScanRule<true, false>(args);
+    } else {
+      traits.channel ? ScanRule<false, true>(args) : ScanRule<false, false>(args);
+    }
     return static_cast<cairn_kernels_status>(error);
   }
 
  private:
-  template <bool kDelta>
+  template <bool kDelta, bool kChannel>
   void ScanRule(const cairn_kernels_scan& args) const {
     Emulate({.x = static_cast<int>(SlotCount(args.of.sequences, args.of.tokens)),
              .y = args.of.value_heads,
              .threads = kPrepareThreads,
-             .shared_bytes = sizeof(PrepareShared),
+             .shared_bytes = kPrepareShared<kChannel>,
              .order_seed = seed_},
-            [&] { PrepareBlock<kDelta>(args); });
-    args.of.output.data != nullptr ? ScanChunks<kDelta, true>(args)
-                                   : ScanChunks<kDelta, false>(args);
+            [&] { PrepareBlock<kDelta, kChannel>(args); });
+    args.of.output.data != nullptr ? ScanChunks<kDelta, kChannel, true>(args)
+                                   : ScanChunks<kDelta, kChannel, false>(args);
   }
-  template <bool kDelta, bool kOutputs>
+  template <bool kDelta, bool kChannel, bool kOutputs>
   void ScanChunks(const cairn_kernels_scan& args) const {
     // Even seeds have room for two chunks at a time.
-    seed_ % 2 == 0 ? ScanStages<kDelta, kOutputs, 2>(args) : ScanStages<kDelta, kOutputs, 1>(args);
+    seed_ % 2 == 0 ? ScanStages<kDelta, kChannel, kOutputs, 2>(args)
+                   : ScanStages<kDelta, kChannel, kOutputs, 1>(args);
   }
-  template <bool kDelta, bool kOutputs, int kStages>
+  template <bool kDelta, bool kChannel, bool kOutputs, int kStages>
   void ScanStages(const cairn_kernels_scan& args) const {
     Emulate({.x = args.of.sequences * (args.of.value_dim / kScanColumns),
              .y = args.of.value_heads,
              .threads = kScanThreads,
-             .shared_bytes = kStages * sizeof(ScanStage<kDelta, kOutputs>),
+             .shared_bytes = kStages * sizeof(ScanStage<kDelta, kChannel, kOutputs>),
              .order_seed = seed_},
-            [&] { ScanBlock<kDelta, kOutputs, kStages>(args); });
+            [&] { ScanBlock<kDelta, kChannel, kOutputs, kStages>(args); });
   }
   template <int K>
   void Rule(const cairn_kernels_recurrent& args) const {

@@ -1,5 +1,6 @@
 #include <cuda_runtime.h>
 
+#include "kernels/scan/workspace.h"
 #include "kernels/tests/backend.h"
 #include "kernels/tests/check.h"
 
@@ -60,9 +61,8 @@ class CudaBackend final : public Backend {
   }
 
   cairn_kernels_status Scan(cairn_kernels_scan args) override {
-    args.workspace_bytes = cairn_kernels_scan_workspace(
-        args.of.sequences, args.of.tokens, args.of.key_heads, args.of.value_heads,
-        args.of.value_dim, args.of.output.data != nullptr ? 1 : 0);
+    const cairn_kernels_scan_shape shape = ShapeOf(args.of);
+    args.workspace_bytes = cairn_kernels_scan_workspace(&shape);
     if (args.workspace_bytes > 0) {
       args.workspace = Put(nullptr, static_cast<std::size_t>(args.workspace_bytes));
     }

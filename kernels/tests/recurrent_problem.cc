@@ -36,6 +36,20 @@ double GetElement(const Bytes& bytes, std::size_t index, int dtype) {
 
 enum class Kind : std::uint64_t { kKey = 1, kQuery, kValue, kGate, kBeta };
 
+/// The gate of a channel, or of a head as if it were channel 2.
+double MixedGate(std::size_t channel, Random& random) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  constexpr double kAny[] = {0, -0.01, -1, -20, -90, -200, -1e30, -kInfinity};
+  const double some = -0.1 * random.Uniform();
+  const int one = random.Below(16);
+  switch (channel % 4) {
+    case 0: return some;
+    case 1: return 0;
+    case 2: return one == 0 ? -kInfinity : some;
+    default: return kAny[one / 2];
+  }
+}
+
 /// One row of one head, by what it is and nothing else.
 std::vector<double> RowOf(const RecurrentProblem& p, const Sequence& s, Kind kind, int token,
                           int head) {
@@ -52,7 +66,8 @@ std::vector<double> RowOf(const RecurrentProblem& p, const Sequence& s, Kind kin
   std::vector<double> row(width);
   // Keys that are not normalised are short, or the delta rule would blow the state up.
   const double key_scale = p.normalize ? 1.0 : 1.0 / std::sqrt(p.key_dim);
-  for (double& x : row) {
+  for (std::size_t i = 0; i < width; ++i) {
+    double& x = row[i];
     switch (kind) {
       case Kind::kKey:
       case Kind::kQuery: x = key_scale * random.Normal(); break;
@@ -60,7 +75,9 @@ std::vector<double> RowOf(const RecurrentProblem& p, const Sequence& s, Kind kin
       case Kind::kBeta: x = random.Uniform(); break;
       case Kind::kGate:
         x = -0.1 * random.Uniform() * p.gate_scale;
-        if (p.gate_scale == 0) {
+        if (p.mixed_gates) {
+          x = MixedGate(channel ? i : 2, random);
+        } else if (p.gate_scale == 0) {
           x = 0;
         } else if (std::isinf(p.gate_scale)) {
           x = -std::numeric_limits<double>::infinity();

@@ -42,6 +42,9 @@ struct RecurrentProblem {
   int padding = 0;  ///< Elements between rows and between slots, which must stay as they are.
   /// Multiplies the gates: 0 never forgets, infinity forgets all.
   double gate_scale = 1;
+  /// Gates of all strengths side by side: channels that never forget, that forget all now and then,
+  /// and that go from nothing to everything. A decay per head forgets all now and then.
+  bool mixed_gates = false;
   bool scan = false;  ///< By the chunkwise scan; `from` is then the absolute position.
   std::vector<Sequence> sequences{};
   /// A last change of the arguments before the call.
