@@ -59,6 +59,9 @@ class CpuBackend final : public HostMemory {
   cairn_kernels_status Kv(cairn_kernels_kv args) override {
     return InParts(cairn_kernels_kv_cpu, args);
   }
+  cairn_kernels_status Copy(cairn_kernels_copy args) override {
+    return InParts(cairn_kernels_copy_cpu, args);
+  }
 
  private:
   /// All parts, whatever one of them says; uneven ones, which must not matter.
@@ -105,6 +108,7 @@ class EmulatedBackend final : public HostMemory {
     return EmulateTranspose(args, seed_);
   }
   cairn_kernels_status Kv(cairn_kernels_kv args) override { return EmulateKv(args, seed_); }
+  cairn_kernels_status Copy(cairn_kernels_copy args) override { return EmulateCopy(args, seed_); }
 
   cairn_kernels_status Scan(cairn_kernels_scan args) override {
     args.workspace_bytes = WorkspaceBytes(args);

@@ -25,6 +25,7 @@ class Backend {
   virtual cairn_kernels_status Conv(cairn_kernels_conv args) = 0;
   virtual cairn_kernels_status Transpose(cairn_kernels_transpose args) = 0;
   virtual cairn_kernels_status Kv(cairn_kernels_kv args) = 0;
+  virtual cairn_kernels_status Copy(cairn_kernels_copy args) = 0;
 
   template <class T>
   T* Put(const std::vector<T>& from) {

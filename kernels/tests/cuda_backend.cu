@@ -52,6 +52,9 @@ class CudaBackend final : public Backend {
   cairn_kernels_status Kv(cairn_kernels_kv args) override {
     return Waited(cairn_kernels_kv_cuda, args, args.device_error);
   }
+  cairn_kernels_status Copy(cairn_kernels_copy args) override {
+    return Waited(cairn_kernels_copy_cuda, args, args.device_error);
+  }
 
   cairn_kernels_status Scan(cairn_kernels_scan args) override {
     args.workspace_bytes = cairn_kernels_scan_workspace(
