@@ -12,7 +12,8 @@ LAYERS = {
     "base": (),
     "model": ("base",),
     "trace": ("base",),
-    "tier": ("base", "codec"),
+    "cuda": ("base",),
+    "tier": ("base", "codec", "cuda", "kernels"),
     "codec": ("base", "kernels"),
     "placement": ("base", "policy"),
     "policy": ("base",),
@@ -23,13 +24,13 @@ LAYERS = {
     "cache": ("base", "codec", "model", "index", "placement", "policy", "tier"),
     "sim": ("base", "model", "placement", "policy", "published", "trace"),
     "transport": ("base", "proto"),
-    "connector": ("base", "model", "cache", "transport", "cluster", "proto"),
+    "connector": ("base", "model", "cache", "cuda", "transport", "cluster", "proto"),
 }
 
 # Start of the header's name -> where it may be included. Tests may include anything.
 THIRD_PARTY = {
     "rocksdb/": ("libcache/tier/",),
-    "cuda.h": ("libcache/tier/", "kernels/"),
+    "cuda.h": ("libcache/cuda/", "kernels/"),
     "boost/": ("services/cairnd/",),
     "prometheus/": ("services/cairnd/",),
     "google/protobuf/": ("libcache/transport/", "libcache/connector/", "services/"),

@@ -190,6 +190,7 @@ cairn_kernels_status cairn_kernels_scan_cuda(const cairn_kernels_scan* args, voi
 #endif
 
 #include "kernels/cairn_kernels_codec.h"
+#include "kernels/cairn_kernels_copy.h"
 #include "kernels/cairn_kernels_kv.h"
 #include "kernels/cairn_kernels_state.h"
 

@@ -223,6 +223,77 @@ Times Measure(const Case& c, cudaStream_t stream) {
   return {device[device.size() / 2], host[host.size() / 2]};
 }
 
+constexpr int kCopyPieces = 512;
+
+/// GB/s of pieces that lie apart, from pinned memory to the device: what the GPU tier does.
+struct CopySpeed {
+  double kernel;
+  double engine;  ///< One cudaMemcpyAsync each.
+};
+
+CopySpeed MeasureCopies(std::int64_t piece_bytes, cudaStream_t stream) {
+  Arena arena;
+  const auto all = static_cast<std::size_t>(kCopyPieces * piece_bytes);
+  void* host = nullptr;
+  Must(cudaHostAlloc(&host, all, cudaHostAllocPortable));
+  std::memset(host, 1, all);
+  auto* const device = static_cast<unsigned char*>(arena.Empty(2 * all));
+  std::vector<cairn_kernels_piece> pieces;
+  for (int i = 0; i < kCopyPieces; ++i) {
+    pieces.push_back({static_cast<unsigned char*>(host) + i * piece_bytes,
+                      device + 2 * i * piece_bytes, piece_bytes});
+  }
+  cairn_kernels_copy args{};
+  args.struct_bytes = sizeof(args);
+  args.count = kCopyPieces;
+  args.pieces = arena.Put(pieces);
+  args.max_blocks = 16;  // As the GPU tier allows it.
+  cudaEvent_t begin = nullptr;
+  cudaEvent_t end = nullptr;
+  Must(cudaEventCreate(&begin));
+  Must(cudaEventCreate(&end));
+  const auto speed = [&](const auto& copy) {
+    std::vector<double> us;
+    for (int i = 0; i < kReplays; ++i) {
+      Must(cudaEventRecord(begin, stream));
+      copy();
+      Must(cudaEventRecord(end, stream));
+      Must(cudaEventSynchronize(end));
+      float ms = 0;
+      Must(cudaEventElapsedTime(&ms, begin, end));
+      us.push_back(ms * 1e3);
+    }
+    std::sort(us.begin(), us.end());
+    return static_cast<double>(all) / us[us.size() / 2] / 1e3;
+  };
+  const CopySpeed result = {
+      speed([&] { Must(cairn_kernels_copy_cuda(&args, stream)); }), speed([&] {
+        for (const cairn_kernels_piece& piece : pieces) {
+          Must(cudaMemcpyAsync(piece.target, piece.source, static_cast<std::size_t>(piece_bytes),
+                               cudaMemcpyHostToDevice, stream));
+        }
+      })};
+  cudaEventDestroy(begin);
+  cudaEventDestroy(end);
+  cudaFreeHost(host);
+  return result;
+}
+
+/// Where the copy engine catches up with a kernel: docs/decisions/0010-gpu-tier.md.
+void PrintCopies(bool json, cudaStream_t stream) {
+  std::printf(json ? "],\"copies\":["
+                   : "\n%d pieces from pinned memory, GB/s, median; 16 blocks\n%-36s %10s %10s\n",
+              kCopyPieces, "piece", "kernel", "engine");
+  const char* separator = "";
+  for (const int kib : {4, 16, 28, 32, 40, 48, 64, 128}) {
+    const CopySpeed speed = MeasureCopies(std::int64_t{kib} * 1024, stream);
+    std::printf(json ? "%s{\"piece_bytes\":%d,\"kernel_gbs\":%.2f,\"engine_gbs\":%.2f}"
+                     : "%s%-36d %10.2f %10.2f\n",
+                separator, kib * 1024, speed.kernel, speed.engine);
+    separator = json ? "," : "";
+  }
+}
+
 int Main(bool json) {
   int devices = 0;
   if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
@@ -266,6 +337,7 @@ int Main(bool json) {
                 times.device_us / c.floor_us, times.host_us);
     separator = json ? "," : "";
   }
+  PrintCopies(json, stream);
   std::printf(json ? "]}\n" : "");
   cudaStreamDestroy(stream);
   return 0;

@@ -32,6 +32,9 @@ cairn_kernels_status cairn_kernels_exponent_split_cuda(const cairn_kernels_expon
                                                        void* /*stream*/) {
   return CAIRN_KERNELS_NO_DEVICE;
 }
+cairn_kernels_status cairn_kernels_copy_cuda(const cairn_kernels_copy* /*args*/, void* /*stream*/) {
+  return CAIRN_KERNELS_NO_DEVICE;
+}
 int32_t cairn_kernels_last_cuda_error() { return 0; }
 
 }  // extern "C"

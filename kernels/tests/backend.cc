@@ -65,6 +65,9 @@ class CpuBackend final : public HostMemory {
   cairn_kernels_status ExponentSplit(cairn_kernels_exponent_split args) override {
     return InParts(cairn_kernels_exponent_split_cpu, args);
   }
+  cairn_kernels_status Copy(cairn_kernels_copy args) override {
+    return InParts(cairn_kernels_copy_cpu, args);
+  }
 
  private:
   /// All parts, whatever one of them says; uneven ones, which must not matter.
@@ -111,6 +114,7 @@ class EmulatedBackend final : public HostMemory {
   cairn_kernels_status ExponentSplit(cairn_kernels_exponent_split args) override {
     return EmulateExponentSplit(args, seed_);
   }
+  cairn_kernels_status Copy(cairn_kernels_copy args) override { return EmulateCopy(args, seed_); }
 
   cairn_kernels_status Scan(cairn_kernels_scan args) override {
     const cairn_kernels_scan_shape shape = ShapeOf(args.of);

@@ -27,6 +27,7 @@ class Backend {
   virtual cairn_kernels_status Kv(cairn_kernels_kv args) = 0;
   virtual cairn_kernels_status Quantise(cairn_kernels_quantise args) = 0;
   virtual cairn_kernels_status ExponentSplit(cairn_kernels_exponent_split args) = 0;
+  virtual cairn_kernels_status Copy(cairn_kernels_copy args) = 0;
 
   template <class T>
   T* Put(const std::vector<T>& from) {

@@ -59,6 +59,9 @@ class CudaBackend final : public Backend {
   cairn_kernels_status ExponentSplit(cairn_kernels_exponent_split args) override {
     return Waited(cairn_kernels_exponent_split_cuda, args, args.device_error);
   }
+  cairn_kernels_status Copy(cairn_kernels_copy args) override {
+    return Waited(cairn_kernels_copy_cuda, args, args.device_error);
+  }
 
   cairn_kernels_status Scan(cairn_kernels_scan args) override {
     const cairn_kernels_scan_shape shape = ShapeOf(args.of);

@@ -2,6 +2,8 @@
 
 #include "kernels/conv/check.h"
 #include "kernels/conv/kernel.h"
+#include "kernels/copy/check.h"
+#include "kernels/copy/kernel.h"
 #include "kernels/exponent_split/check.h"
 #include "kernels/exponent_split/kernel.h"
 #include "kernels/kv/check.h"
@@ -137,6 +139,20 @@ cairn_kernels_status EmulateExponentSplit(cairn_kernels_exponent_split args, uns
            .shared_bytes = sizeof(SplitShared),
            .order_seed = seed},
           [&] { ExponentSplitBlock(args); });
+  return static_cast<cairn_kernels_status>(error);
+}
+
+cairn_kernels_status EmulateCopy(cairn_kernels_copy args, unsigned seed) {
+  if (const auto status = CheckCopy(&args)) {
+    return status;
+  }
+  if (args.count == 0) {
+    return CAIRN_KERNELS_OK;
+  }
+  std::int32_t error = 0;
+  args.device_error = &error;
+  Emulate({.x = CopyBlocks(args), .threads = kCopyThreads, .order_seed = seed},
+          [&] { CopyBlock(args); });
   return static_cast<cairn_kernels_status>(error);
 }
 

@@ -225,7 +225,7 @@ CASE(LayoutsOf) {
   CHECK_EQ(cairn_kernels_kv_layout_of(0, nullptr, &layout), CAIRN_KERNELS_NULL);
   CHECK_EQ(cairn_kernels_kv_layout_of(0, &shape, nullptr), CAIRN_KERNELS_NULL);
   CHECK_EQ(cairn_kernels_kv_layout_of(-1, &shape, &layout), CAIRN_KERNELS_UNKNOWN);
-  CHECK_EQ(cairn_kernels_kv_layout_of(9, &shape, &layout), CAIRN_KERNELS_UNKNOWN);
+  CHECK_EQ(cairn_kernels_kv_layout_of(10, &shape, &layout), CAIRN_KERNELS_UNKNOWN);
   CHECK_EQ(cairn_kernels_kv_layout_of(CAIRN_KERNELS_KV_MLA, &shape, &layout), CAIRN_KERNELS_SHAPE);
   for (std::int32_t cairn_kernels_kv_shape::*size :
        {&cairn_kernels_kv_shape::layers, &cairn_kernels_kv_shape::kv,

@@ -29,6 +29,7 @@
 #include "libcache/policy/eviction.h"
 #include "libcache/tier/arena.h"
 #include "libcache/tier/cold_tier.h"
+#include "libcache/tier/copy_switch.h"
 
 namespace cairn {
 
@@ -73,6 +74,7 @@ class Cache {
   /// A device for the GPU tier, or why there is none.
   struct Gpu {
     std::unique_ptr<DeviceMemory> device;
+    CopySwitch copies = {};            ///< Of the device, as found (MeasureCopySwitch).
     std::string without = "off";       ///< What to say of the tier without a device.
     std::uint64_t capacity_bytes = 0;  ///< A hard cap.
     std::uint64_t extent_bytes = 0;    ///< As in GpuTier::Config, like the next two.

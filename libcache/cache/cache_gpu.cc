@@ -27,7 +27,11 @@ void Cache::OpenGpu(Gpu gpu) {
     stats_.gpu.state = "absent: " + uploader.error().message;
     return;
   }
-  stats_.gpu.device = gpu.device->Name();
+  stats_.gpu.device = {.name = gpu.device->Name(),
+                       .kind = std::string(gpu.device->Kind()),
+                       .id = gpu.device->Id(),
+                       .copies = gpu.copies.text,
+                       .copy_switch_bytes = gpu.copies.bytes};
   GpuTier::Config config;
   config.kind = std::string(gpu.device->Kind());
   config.capacity_bytes = gpu.capacity_bytes;

@@ -405,7 +405,7 @@ void GpuTier::Lose(const std::string& reason) {
 }
 
 void GpuTier::AddTo(GpuStats& stats) const {
-  std::string device = std::move(stats.device);
+  GpuDevice device = std::move(stats.device);
   stats = stats_;
   stats.device = std::move(device);
   stats.extent_bytes = extent_bytes_;

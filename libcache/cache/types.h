@@ -125,10 +125,19 @@ enum class EvictReason : std::uint8_t {
 inline constexpr std::size_t kEvictReasons = 6;
 std::string_view EvictReasonName(EvictReason reason);
 
+/// The device of the GPU tier, as DeviceMemory has it.
+struct GpuDevice {
+  std::string name;
+  std::string kind;
+  std::string id;
+  std::string copies;                   ///< Who copies small pieces (CopySwitch::text).
+  std::uint64_t copy_switch_bytes = 0;  ///< Below this a kernel does; 0: nowhere.
+};
+
 /// The GPU tier: counters since start and gauges of now.
 struct GpuStats {
   std::string state = "off";  ///< "off", "absent: why", "ok" or "lost: why".
-  std::string device;         ///< Name of the device; empty without one.
+  GpuDevice device;           ///< Empty without one.
   std::uint64_t capacity_bytes = 0;
   std::uint64_t extent_bytes = 0;  ///< Taken from the device; <= capacity_bytes.
   std::uint64_t used_bytes = 0;    ///< Slots, rounding included.

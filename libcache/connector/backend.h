@@ -47,10 +47,18 @@ class Backend {
   /// wrong one is reported.
   virtual Status Read(LeaseId lease, std::uint32_t index, const ObjectView& object, Pieces target,
                       TimePoint deadline) = 0;
-  /// Has the engine's port copy object `index` of the fetch out of device memory, where
+  /// Matches from now on tell of device memory that `port` can read; null: of none. What was there
+  /// before is unmapped.
+  virtual void AttachDevice(std::shared_ptr<DevicePort> /*port*/) {}
+  /// Why objects in device memory are not read there; no error if they are. Asks nobody.
+  [[nodiscard]] virtual Status DeviceState() const {
+    return Fail(ErrorCode::kUnsupported, "a cache in this process has no GPU memory");
+  }
+  /// Has the engine's port copy object `index` of the fetch out of device memory to `target`, where
   /// object.device says that it is there; one that the port finds to be wrong is reported. Errors:
   /// kUnsupported, those of DevicePlane::Get; the bytes are to be had by Read as well.
-  virtual Status ReadOnDevice(LeaseId, std::uint32_t /*index*/, const ObjectView&, TimePoint) {
+  virtual Status ReadOnDevice(LeaseId, std::uint32_t /*index*/, const ObjectView&,
+                              std::uint64_t /*target*/, TimePoint) {
     return Fail(ErrorCode::kUnsupported, "no device memory here");
   }
   /// Says that object `index` of the fetch is not what it should be, though its digest fits: it is

@@ -16,10 +16,14 @@ static_assert(sizeof(cairn_namespace_spec) == 104);
 static_assert(sizeof(cairn_hit_info) == 40);
 static_assert(sizeof(cairn_boundary) == 32);
 static_assert(sizeof(cairn_object) == 32);
-static_assert(sizeof(cairn_loaded) == 24);
+static_assert(kFirstBytes<cairn_loaded> == 24);
 static_assert(sizeof(cairn_store_item) == 32);
 static_assert(sizeof(cairn_stored) == 32);
 static_assert(sizeof(cairn_observation) == 40);
+static_assert(sizeof(cairn_device_copy) == 80);
+static_assert(sizeof(cairn_device_port) == 56);
+static_assert(sizeof(cairn_device_options) == 32);
+static_assert(sizeof(cairn_device_info) == 512);
 
 // The values travel as they are.
 static_assert(CAIRN_OK == static_cast<int>(ErrorCode::kOk));
@@ -39,6 +43,7 @@ static_assert(CAIRN_IO == static_cast<int>(ErrorCode::kIo));
 static_assert(CAIRN_INTERNAL == static_cast<int>(ErrorCode::kInternal));
 static_assert(CAIRN_TIER_HOST == static_cast<int>(TierKind::kHost));
 static_assert(CAIRN_TIER_SSD == static_cast<int>(TierKind::kSsd));
+static_assert(CAIRN_TIER_GPU == static_cast<int>(TierKind::kGpu));
 static_assert(CAIRN_KIND_KV == static_cast<int>(ObjectKind::kKv));
 static_assert(CAIRN_KIND_CHECKPOINT == static_cast<int>(ObjectKind::kCheckpoint));
 static_assert(CAIRN_KEY_BYTES == PrefixKey::kBytes);

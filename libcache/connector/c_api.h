@@ -73,6 +73,8 @@ inline Status NotNull(const void* argument, const char* name) {
 /// A struct of the ABI may only grow. kFirstBytes is its size when it first appeared.
 template <class T>
 inline constexpr std::size_t kFirstBytes = sizeof(T);
+template <>
+inline constexpr std::size_t kFirstBytes<cairn_loaded> = offsetof(cairn_loaded, device_objects);
 
 /// No version of a struct will be larger: what is, was not initialised.
 inline constexpr std::size_t kMaxStructBytes = 4096;

@@ -81,7 +81,8 @@ enum {
   CAIRN_INTERNAL = 14      ///< A bug, or an exception thrown by a callback.
 };
 
-enum { CAIRN_TIER_NONE = 0, CAIRN_TIER_HOST = 1, CAIRN_TIER_SSD = 2 };
+/// GPU: only after cairn_client_attach_device.
+enum { CAIRN_TIER_NONE = 0, CAIRN_TIER_HOST = 1, CAIRN_TIER_SSD = 2, CAIRN_TIER_GPU = 3 };
 enum { CAIRN_KIND_KV = 0, CAIRN_KIND_CHECKPOINT = 1 };
 enum { CAIRN_PLANE_AUTO = 0, CAIRN_PLANE_SHM = 1, CAIRN_PLANE_STREAM = 2 };
 
@@ -221,6 +222,85 @@ CAIRN_API const char* cairn_client_plane(const cairn_client* client);
 /// prompts and hits are ended too.
 CAIRN_API void cairn_client_close(cairn_client* client);
 
+// The engine's GPU.
+
+/// What a cairn_device_port is to copy: `bytes` from `source` if that is not NULL, else from
+/// [offset, offset + bytes) of `mapping`, to `target`.
+typedef struct cairn_device_copy {
+  size_t struct_size;
+  const void* source;   ///< Host memory that stays as it is until `copy` returns.
+  uint64_t mapping;     ///< What `map` gave.
+  uint64_t offset;      ///< In bytes.
+  uint64_t target;      ///< As given to cairn_load_device: an address of the engine's device.
+  uint64_t bytes;       ///< At least 1.
+  uint64_t digest_low;  ///< XXH3-128 of the bytes, for those who can check it.
+  uint64_t digest_high;
+  int32_t kind;  ///< CAIRN_KIND_*, and of which object.
+  uint32_t position;
+  uint32_t tokens;
+  uint32_t deadline_ms;  ///< What is left of the call's, at least 1.
+} cairn_device_copy;
+
+/// An engine's own way to a GPU: a driver this library does not speak to, or a stand-in. Functions
+/// are called by one thread at a time, which loads with the client or ends it, and must not call
+/// anything on the same client. They and `context` must be there until the port is detached,
+/// replaced, or the client with its prompts and hits is ended. None may be NULL but `accepts`.
+typedef struct cairn_device_port {
+  size_t struct_size;
+  void* context;     ///< Passed to each of them.
+  const char* kind;  ///< Of devices that it maps: "cuda", or "fake" (host memory, for tests).
+  /// CAIRN_OK if memory of the daemon's device `id` ("GPU-12345678-...", "" from old daemons), by
+  /// name `name`, can be mapped here. NULL: all of `kind` can.
+  cairn_code (*accepts)(void* context, const char* id, const char* name);
+  /// Maps `bytes` of device memory by its descriptor, which stays the library's, and numbers it.
+  cairn_code (*map)(void* context, int fd, uint64_t bytes, uint64_t* mapping);
+  void (*unmap)(void* context, uint64_t mapping);
+  /// Returns when all of it is done: the source may be another's right after, and the target is
+  /// used. CAIRN_CORRUPT: the bytes do not have their digest; the daemon is told. UNAVAILABLE: the
+  /// port is of no use any more. Any other error: this object is read another way. After an error
+  /// nothing may be written to the target later than what is copied there next.
+  cairn_code (*copy)(void* context, const cairn_device_copy* copy);
+} cairn_device_port;
+
+typedef struct cairn_device_options {
+  size_t struct_size;
+  /// A cudaStream_t (CUstream) of the device's primary context, not being captured: copies wait for
+  /// what is queued on it, and what is queued on it later waits for them. It must outlive the
+  /// attachment. NULL: one of the library's own; then nothing that uses a target may be under way
+  /// during a load, nor, after one that failed, begin before a later load has succeeded.
+  void* stream;
+  const cairn_device_port* port;  ///< NULL: an NVIDIA GPU, by its driver.
+  int32_t ordinal;                ///< Which, as CUDA numbers them in this process.
+  uint32_t reserved;              ///< Must be 0.
+} cairn_device_options;
+
+/// Attaches the engine's GPU, in place of one attached before: from now on matches tell of the
+/// daemon's GPU memory, and cairn_load_device copies from there. Uses the primary context of the
+/// device, as CUDA's runtime does; the thread's current context stays what it is. It lasts over
+/// reconnects, until cairn_client_detach_device or the client's end. A daemon without GPU memory,
+/// or with another GPU, is no error: cairn_client_get_device tells, and all loads work. The start
+/// of the driver itself, which may take a second, is not interrupted. Errors: INVALID_ARGUMENT,
+/// UNSUPPORTED (this library was built without CUDA), NOT_FOUND (no driver, or no
+/// such device), UNAVAILABLE (the driver refused), DEADLINE_EXCEEDED.
+CAIRN_API cairn_code cairn_client_attach_device(cairn_client* client,
+                                                const cairn_device_options* options,
+                                                uint32_t deadline_ms);
+
+/// Unmaps what was mapped and gives the device up; nothing to do if none is attached. Callbacks are
+/// not called after it. Errors: INVALID_ARGUMENT, DEADLINE_EXCEEDED (it is still attached).
+CAIRN_API cairn_code cairn_client_detach_device(cairn_client* client, uint32_t deadline_ms);
+
+typedef struct cairn_device_info {
+  size_t struct_size;
+  uint32_t attached;        ///< 1 if a device is.
+  uint32_t reads_gpu_tier;  ///< 1 if objects in the daemon's GPU memory are copied from there.
+  char why_not[496];        ///< Why they are not, and what to do; "" if they are.
+} cairn_device_info;
+
+/// As of the latest call on the client that asked the daemon anything. Never waits.
+/// Errors: INVALID_ARGUMENT.
+CAIRN_API cairn_code cairn_client_get_device(const cairn_client* client, cairn_device_info* info);
+
 // Namespaces: what may share state.
 
 /// All that must agree before one request may use another's state. A string that is NULL is empty.
@@ -343,6 +423,7 @@ typedef struct cairn_loaded {
   size_t struct_size;
   uint64_t bytes;
   uint64_t objects;
+  uint64_t device_objects;  ///< Of them out of the daemon's GPU memory (cairn_load_device).
 } cairn_loaded;
 
 /// Copies the boundary to the engine's memory: KV blocks shallow to deep, then KV of the part of a
@@ -359,6 +440,29 @@ CAIRN_API cairn_code cairn_load(const cairn_hit* hit, uint32_t from_position, ca
 CAIRN_API cairn_code cairn_load_into(const cairn_hit* hit, uint32_t from_position,
                                      void* const* buffers, const size_t* sizes, size_t count,
                                      uint32_t deadline_ms, cairn_loaded* loaded);
+
+/// Gives an address on the attached device for `object`: room for object->bytes, any alignment. 0
+/// ends the load with NO_SPACE. Otherwise as cairn_target.
+typedef uint64_t (*cairn_device_target)(void* context, const cairn_object* object);
+
+/// cairn_load to the attached device: from the daemon's GPU memory, device to device, what is there
+/// and can be read there; through host memory what is not, or whose copy failed. So it ends with
+/// all bytes in place, or with an error. Those that pass through host memory are verified here; of
+/// others the daemon verified the copy it made, and nobody else but engines of the same tenant
+/// writes there (docs/decisions/0010-gpu-tier.md). `loaded` may be NULL.
+/// Errors: as cairn_load; INVALID_ARGUMENT without a device; UNAVAILABLE if the device is lost:
+/// cairn_load still works, under the same lease.
+CAIRN_API cairn_code cairn_load_device(const cairn_hit* hit, uint32_t from_position,
+                                       cairn_device_target target, void* context,
+                                       uint32_t deadline_ms, cairn_loaded* loaded);
+
+/// The same to `count` addresses, in the order of cairn_hit_object: `addresses[i]` has `sizes[i]`
+/// bytes, at least those of object i. Errors: as cairn_load_device; INVALID_ARGUMENT if they do not
+/// fit.
+CAIRN_API cairn_code cairn_load_device_into(const cairn_hit* hit, uint32_t from_position,
+                                            const uint64_t* addresses, const size_t* sizes,
+                                            size_t count, uint32_t deadline_ms,
+                                            cairn_loaded* loaded);
 
 /// Ends the lease, so that what it held may be evicted. Nothing to do, and CAIRN_OK, if it is
 /// released already, there was none, or its connection is gone.

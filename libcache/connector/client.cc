@@ -12,7 +12,9 @@ tl::unexpected<Error> TooLate() {
 
 }  // namespace
 
-Client::Client(ClientOptions options) : options_(std::move(options)) {}
+Client::Client(ClientOptions options) : options_(std::move(options)), port_(options_.device) {
+  NoteDevice();
+}
 Client::~Client() = default;
 
 Result<Backend*> Client::Ready(TimePoint deadline) {
@@ -36,8 +38,7 @@ Result<Backend*> Client::Ready(TimePoint deadline) {
       return Fail(endpoint.error());
     }
     auto connected = ConnectBackend(
-        *endpoint, {.plane = options_.plane, .client = options_.name, .device = options_.device},
-        deadline);
+        *endpoint, {.plane = options_.plane, .client = options_.name, .device = port_}, deadline);
     if (!connected) {
       Note(connected.error().code);
       const MutexLock names(names_mu_);
@@ -47,6 +48,7 @@ Result<Backend*> Client::Ready(TimePoint deadline) {
     backend_ = std::move(*connected);
   }
   ++epoch_;
+  NoteDevice();
   const MutexLock names(names_mu_);
   plane_ = backend_->PlaneName();
   return backend_.get();
@@ -283,14 +285,10 @@ Result<Client::Loaded> Client::Load(const Hit& hit, std::uint32_t from_position,
       deadline);
 }
 
-Result<Client::Loaded> Client::LoadScattered(const Hit& hit, std::uint32_t from_position,
-                                             const ScatterTarget& target, TimePoint deadline) {
+Result<std::vector<ObjectView>> Client::FetchFor(const Hit& hit, std::uint32_t from_position,
+                                                 TimePoint deadline) {
   if (hit.lease == 0 || hit.resume_at == 0) {
     return Fail(ErrorCode::kInvalidArgument, "the match found nothing to load");
-  }
-  const TurnLock turn(turn_, deadline);
-  if (!turn.Taken()) {
-    return TooLate();
   }
   if (backend_ == nullptr || !backend_->Alive() || hit.epoch != epoch_) {
     return Fail(ErrorCode::kExpired, "the lease went with its connection");
@@ -298,20 +296,24 @@ Result<Client::Loaded> Client::LoadScattered(const Hit& hit, std::uint32_t from_
   const Backend::Fetched what{.position = hit.resume_at,
                               .tail_key = hit.tail ? &hit.tail_key : nullptr,
                               .from_position = from_position};
-  const auto objects = Noted(backend_->Fetch(hit.lease, what, deadline));
+  auto objects = backend_->Fetch(hit.lease, what, deadline);
+  Note(objects ? ErrorCode::kOk : objects.error().code);
+  return objects;
+}
+
+Result<Client::Loaded> Client::LoadScattered(const Hit& hit, std::uint32_t from_position,
+                                             const ScatterTarget& target, TimePoint deadline) {
+  const TurnLock turn(turn_, deadline);
+  if (!turn.Taken()) {
+    return TooLate();
+  }
+  const auto objects = FetchFor(hit, from_position, deadline);
   if (!objects) {
     return Fail(objects.error());
   }
   Loaded loaded;
   for (std::size_t i = 0; i < objects->size(); ++i) {
     const ObjectView& object = (*objects)[i];
-    if (object.device.extent != 0 &&
-        backend_->ReadOnDevice(hit.lease, static_cast<std::uint32_t>(i), object, deadline)) {
-      loaded.objects += 1;
-      loaded.device_objects += 1;
-      loaded.bytes += object.bytes;
-      continue;
-    }
     const Pieces memory = target(object);
     if (const std::size_t bytes = TotalBytes(memory); bytes != object.bytes) {
       return Fail(ErrorCode::kInvalidArgument, "the target for an object of " +

@@ -22,9 +22,7 @@ struct ClientOptions {
   /// Embedded mode: a cache in this process, shared by as many clients as like.
   std::shared_ptr<Cache> cache;
   PlaneChoice plane = PlaneChoice::kAuto;
-  /// Reads objects in the daemon's GPU memory, over a Unix socket, where there is any. Then Load
-  /// hands an object to the port or to its target, and to the target after the port if that one
-  /// failed: the last one counts.
+  /// The engine's device, for LoadToDevice. Client::AttachDevice gives it later.
   std::shared_ptr<DevicePort> device = {};
   std::string name = "libcairn";
   /// The circuit breaker: after this many timeouts or lost connections in a row every call fails at
@@ -56,6 +54,16 @@ class Client {
   Status Connect(TimePoint deadline) CAIRN_EXCLUDES(turn_);
   /// "shm", "stream", "embedded", or "none" while not connected.
   [[nodiscard]] std::string PlaneName() const CAIRN_EXCLUDES(names_mu_);
+
+  /// The engine's device from now on; null: none, and the one before is not used any more. Errors:
+  /// kDeadlineExceeded: nothing changed.
+  Status AttachDevice(std::shared_ptr<DevicePort> port, TimePoint deadline) CAIRN_EXCLUDES(turn_);
+  struct DeviceInfo {
+    bool attached = false;
+    Status reads_gpu_tier;  ///< Or why objects in the daemon's GPU memory are not read there.
+  };
+  /// As of the latest call that asked the daemon.
+  [[nodiscard]] DeviceInfo Device() const CAIRN_EXCLUDES(names_mu_);
 
   /// A handle that stays valid over reconnects. Errors: kInvalidArgument naming the field.
   Result<Handle> OpenNamespace(const NamespaceSpec& spec, TimePoint deadline) CAIRN_EXCLUDES(turn_);
@@ -98,7 +106,7 @@ class Client {
   struct Loaded {
     std::uint32_t objects = 0;
     std::uint64_t bytes = 0;
-    std::uint32_t device_objects = 0;  ///< Of them by ClientOptions::device.
+    std::uint32_t device_objects = 0;  ///< Of them out of device memory; only LoadToDevice does.
   };
   /// Brings the boundary of `hit` to the engine's memory: KV blocks shallow to deep, the tail's KV,
   /// then the checkpoint, each verified. KV up to `from_position` is left out. All or nothing: on
@@ -108,6 +116,14 @@ class Client {
   Result<Loaded> LoadScattered(const Hit& hit, std::uint32_t from_position,
                                const ScatterTarget& target, TimePoint deadline)
       CAIRN_EXCLUDES(turn_);
+  /// Gives an address of the engine's device for an object; 0 ends the load with kNoSpace.
+  using DeviceTarget = std::function<std::uint64_t(const ObjectView& object)>;
+  /// Load to the engine's device: from the daemon's GPU memory what is there and can be read there,
+  /// through host memory what is not, or whose copy failed. All or nothing, like Load. Errors:
+  /// kInvalidArgument without a device; what the port says of copies from host memory, after which
+  /// Load works under the same lease; see class comment.
+  Result<Loaded> LoadToDevice(const Hit& hit, std::uint32_t from_position,
+                              const DeviceTarget& target, TimePoint deadline) CAIRN_EXCLUDES(turn_);
   /// The engine found that object `index` of the load (in its order) is not what it should be,
   /// although its bytes are those that were stored. It is taken out of all tiers. After a load of
   /// the same hit only. Errors: see class comment; kExpired.
@@ -164,6 +180,16 @@ class Client {
   Result<Backend*> Ready(TimePoint deadline) CAIRN_REQUIRES(turn_);
   Result<Backend*> ReadyFor(Handle handle, const Space& space, TimePoint deadline)
       CAIRN_REQUIRES(turn_);
+  /// What a load brings. Errors: see class comment; kExpired.
+  Result<std::vector<ObjectView>> FetchFor(const Hit& hit, std::uint32_t from_position,
+                                           TimePoint deadline) CAIRN_REQUIRES(turn_);
+  void NoteDevice() CAIRN_REQUIRES(turn_) CAIRN_EXCLUDES(names_mu_);
+  Result<Loaded> BringToDevice(LeaseId lease, std::span<const ObjectView> objects,
+                               const DeviceTarget& target, TimePoint deadline)
+      CAIRN_REQUIRES(turn_);
+  /// Reads an object in host memory and has the port copy it to `place`.
+  Status BringByHost(LeaseId lease, std::uint32_t index, const ObjectView& object,
+                     std::uint64_t place, TimePoint deadline) CAIRN_REQUIRES(turn_);
   void Note(ErrorCode code) CAIRN_REQUIRES(turn_);
   template <class T>
   Result<T> Noted(Result<T> result) CAIRN_REQUIRES(turn_);
@@ -178,8 +204,10 @@ class Client {
   mutable Mutex names_mu_;  // A leaf; may be taken during a turn.
   std::vector<std::shared_ptr<const Space>> spaces_ CAIRN_GUARDED_BY(names_mu_);
   std::string plane_ CAIRN_GUARDED_BY(names_mu_) = "none";
+  DeviceInfo device_info_ CAIRN_GUARDED_BY(names_mu_);
 
   Turn turn_;
+  std::shared_ptr<DevicePort> port_ CAIRN_GUARDED_BY(turn_);
   std::unique_ptr<Backend> backend_ CAIRN_GUARDED_BY(turn_);
   std::vector<RemoteId> remote_ids_ CAIRN_GUARDED_BY(turn_);  // By handle.
   std::uint64_t epoch_ CAIRN_GUARDED_BY(turn_) = 0;

@@ -2,11 +2,18 @@
 
 #include <sys/mman.h>
 
+#include <cstring>
 #include <utility>
 
 #include "libcache/base/digest.h"
 
 namespace cairn {
+
+Status FakeDevicePort::Accepts(const DeviceIdentity& device) {
+  return device.kind == "fake"
+             ? Status()
+             : Fail(ErrorCode::kUnsupported, "the daemon's device is another: " + device.kind);
+}
 
 Result<std::uint64_t> FakeDevicePort::Map(int fd, std::uint64_t bytes) {
   auto mapping = Mapping::Map(fd, bytes, PROT_READ);
@@ -20,16 +27,24 @@ Result<std::uint64_t> FakeDevicePort::Map(int fd, std::uint64_t bytes) {
 void FakeDevicePort::Unmap(std::uint64_t mapping) { mappings_.erase(mapping); }
 
 Status FakeDevicePort::Copy(std::uint64_t mapping, std::uint64_t offset, const ObjectView& object,
-                            TimePoint) {
-  const std::span<std::byte> target = target_(object);
-  if (target.size() != object.bytes) {
-    return Fail(ErrorCode::kInvalidArgument, "the target has another size than the object");
-  }
+                            std::uint64_t target, TimePoint) {
+  const std::span to(reinterpret_cast<std::byte*>(target), object.bytes);
   const auto source = mappings_.at(mapping).memory().subspan(offset, object.bytes);
-  if (!(CopyAndDigest(target, source) == object.digest)) {
+  if (!(CopyAndDigest(to, source) == object.digest)) {
     return Fail(ErrorCode::kCorrupt, "the object in device memory does not have its digest");
   }
   return {};
+}
+
+Status FakeDevicePort::CopyFromHost(std::span<const std::byte> bytes, const ObjectView&,
+                                    std::uint64_t target, TimePoint) {
+  std::memcpy(reinterpret_cast<void*>(target), bytes.data(), bytes.size());
+  return {};
+}
+
+Result<std::span<std::byte>> FakeDevicePort::Staging(std::uint64_t bytes, TimePoint) {
+  staging_.resize(bytes);
+  return std::span(staging_);
 }
 
 }  // namespace cairn

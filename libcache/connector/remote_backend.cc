@@ -49,15 +49,28 @@ constexpr std::uint32_t kObjectsWithMatch = 16;
 
 class Remote final : public Backend {
  public:
-  Remote(Channel channel, std::shared_ptr<DevicePort> port)
-      : channel_(std::move(channel)), port_(std::move(port)) {}
+  explicit Remote(Channel channel) : channel_(std::move(channel)) {}
 
   /// Device memory comes beside the other plane, where both sides can.
-  void OpenDevice() {
-    if (port_ != nullptr) {
-      auto opened = DevicePlane::Open(channel_, *port_);
-      device_ = opened ? std::move(*opened) : nullptr;
+  void AttachDevice(std::shared_ptr<DevicePort> port) override {
+    device_.reset();
+    port_ = std::move(port);
+    if (port_ == nullptr) {
+      return;
     }
+    auto opened = DevicePlane::Open(channel_, *port_);
+    if (opened) {
+      device_ = std::move(*opened);
+    } else {
+      no_device_ = opened.error();
+    }
+  }
+
+  [[nodiscard]] Status DeviceState() const override {
+    if (port_ == nullptr) {
+      return Fail(ErrorCode::kUnsupported, "no device is attached");
+    }
+    return device_ != nullptr ? port_->Health() : Fail(no_device_);
   }
 
   Status OpenPlane(PlaneChoice choice, TimePoint deadline) {
@@ -121,7 +134,7 @@ class Remote final : public Backend {
     match.set_request_id(request_id);
     match.set_prompt_tokens(prompt_tokens);
     match.set_want_objects(kObjectsWithMatch);
-    match.set_want_device(device_ != nullptr);
+    match.set_want_device(DeviceState().has_value());
     const TimePoint sent = SteadyClock::Instance().Now();
     match.mutable_keys()->assign(reinterpret_cast<const char*>(keys.data()),
                                  keys.size() * sizeof(PrefixKey));
@@ -208,8 +221,11 @@ class Remote final : public Backend {
   }
 
   Status ReadOnDevice(LeaseId lease, std::uint32_t index, const ObjectView& object,
-                      TimePoint deadline) override {
-    if (device_ == nullptr || object.device.extent == 0) {
+                      std::uint64_t target, TimePoint deadline) override {
+    if (const Status reads = DeviceState(); !reads) {
+      return reads;
+    }
+    if (object.device.extent == 0) {
       return Fail(ErrorCode::kUnsupported, "the object is not in device memory");
     }
     const DeviceObject wanted{.lease = lease,
@@ -222,7 +238,7 @@ class Remote final : public Backend {
     Status got = device_->Get(
         wanted,
         [&](std::uint64_t mapping) {
-          Status copied = port_->Copy(mapping, object.device.offset, object, deadline);
+          Status copied = port_->Copy(mapping, object.device.offset, object, target, deadline);
           wrong = !copied && copied.error().code == ErrorCode::kCorrupt;
           return copied;
         },
@@ -370,6 +386,7 @@ class Remote final : public Backend {
   std::unique_ptr<DataPlane> plane_;  // Uses channel_.
   std::shared_ptr<DevicePort> port_;
   std::unique_ptr<DevicePlane> device_;  // Uses channel_ and port_. Null: none, or not wanted.
+  Error no_device_;                      // Why there is none although there is a port.
   bool plane_lost_ = false;
 };
 
@@ -383,11 +400,11 @@ Result<std::unique_ptr<Backend>> ConnectBackend(const Endpoint& endpoint,
   if (!channel) {
     return Fail(channel.error());
   }
-  auto remote = std::make_unique<Remote>(std::move(*channel), connecting.device);
+  auto remote = std::make_unique<Remote>(std::move(*channel));
   if (const Status opened = remote->OpenPlane(connecting.plane, deadline); !opened) {
     return Fail(opened.error());
   }
-  remote->OpenDevice();
+  remote->AttachDevice(connecting.device);
   return remote;
 }
 

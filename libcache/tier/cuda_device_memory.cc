@@ -4,7 +4,7 @@
 
 namespace cairn {
 
-Result<std::unique_ptr<DeviceMemory>> OpenCudaDevice(int, SmallCopier*) {
+Result<std::unique_ptr<DeviceMemory>> OpenCudaDevice(CudaDeviceOptions) {
   return Fail(ErrorCode::kUnsupported, "this cairnd was built without CUDA's headers");
 }
 
@@ -12,22 +12,19 @@ Result<std::unique_ptr<DeviceMemory>> OpenCudaDevice(int, SmallCopier*) {
 
 #else
 
-#include <cuda.h>
-#include <dlfcn.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <deque>
 #include <map>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
-#include "libcache/base/bytes.h"
 #include "libcache/base/mutex.h"
-
-// The names that cuda.h gives to the newest versions of functions are macros: expand, then quote.
-#define CAIRN_QUOTE(name) #name
-#define CAIRN_SYMBOL(name) CAIRN_QUOTE(name)
+#include "libcache/cuda/driver.h"
 
 namespace cairn {
 namespace {
@@ -36,89 +33,31 @@ constexpr int kStreams = 2;
 // A wait looks this often. Waiting in the driver itself has no deadline.
 constexpr std::chrono::microseconds kPoll{50};
 
-/// The driver's functions, from libcuda.so.1.
-struct Driver {
-#define CAIRN_CUDA_FUNCTIONS(F)    \
-  F(cuInit)                        \
-  F(cuGetErrorName)                \
-  F(cuGetErrorString)              \
-  F(cuDeviceGet)                   \
-  F(cuDeviceGetName)               \
-  F(cuDeviceGetAttribute)          \
-  F(cuDevicePrimaryCtxRetain)      \
-  F(cuDevicePrimaryCtxRelease)     \
-  F(cuCtxSetCurrent)               \
-  F(cuMemGetInfo)                  \
-  F(cuMemGetAllocationGranularity) \
-  F(cuMemCreate)                   \
-  F(cuMemRelease)                  \
-  F(cuMemAddressReserve)           \
-  F(cuMemAddressFree)              \
-  F(cuMemMap)                      \
-  F(cuMemUnmap)                    \
-  F(cuMemSetAccess)                \
-  F(cuMemExportToShareableHandle)  \
-  F(cuMemHostAlloc)                \
-  F(cuMemFreeHost)                 \
-  F(cuMemsetD8Async)               \
-  F(cuMemcpyHtoDAsync)             \
-  F(cuMemcpyDtoHAsync)             \
-  F(cuStreamCreate)                \
-  F(cuStreamSynchronize)           \
-  F(cuStreamDestroy)               \
-  F(cuStreamQuery)                 \
-  F(cuEventCreate)                 \
-  F(cuEventRecord)                 \
-  F(cuEventQuery)                  \
-  F(cuEventDestroy)
-#define CAIRN_DECLARE(name) decltype(&::name) name##_ = nullptr;
-  CAIRN_CUDA_FUNCTIONS(CAIRN_DECLARE)
-#undef CAIRN_DECLARE
-
-  /// Never unloaded: the driver has threads of its own.
-  Status Load() {
-    void* const library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) {
-      return Fail(ErrorCode::kNotFound, "no NVIDIA driver (libcuda.so.1)");
-    }
-    std::string missing;
-    const auto find = [&](auto& function, const char* name) {
-      function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(library, name));
-      missing = function == nullptr ? name : missing;
-    };
-#define CAIRN_FIND(name) find(name##_, CAIRN_SYMBOL(name));
-    CAIRN_CUDA_FUNCTIONS(CAIRN_FIND)
-#undef CAIRN_FIND
-    return missing.empty()
-               ? Status()
-               : Fail(ErrorCode::kNotFound, "the NVIDIA driver is too old: it has no " + missing);
-  }
-
-  [[nodiscard]] std::string Explain(const char* call, CUresult result) const {
-    const char* name = nullptr;
-    const char* text = nullptr;
-    cuGetErrorName_(result, &name);
-    cuGetErrorString_(result, &text);
-    return std::string(call) + ": " + (name == nullptr ? "error " + std::to_string(result) : name) +
-           (text == nullptr ? "" : std::string(" (") + text + ")");
-  }
-};
+// Of small pieces: a call has one list of them. There are as many as an uploader's buffers need at
+// a time, there and back; without a free one the copy engine does it.
+constexpr std::size_t kLists = 4;
+constexpr std::size_t kMostMoves = 4096;
 
 class CudaDeviceMemory final : public DeviceMemory {
  public:
-  CudaDeviceMemory(const Driver& driver, SmallCopier* small) : d_(driver), small_(small) {}
+  CudaDeviceMemory(const CudaDriver& driver, CudaDeviceOptions options)
+      : d_(driver), small_(std::move(options.small)), why_not_(std::move(options.without_small)) {}
   ~CudaDeviceMemory() override;
 
   Status Open(int ordinal) CAIRN_EXCLUDES(mu_);
 
   [[nodiscard]] std::string_view Kind() const override { return "cuda"; }
   [[nodiscard]] std::string Name() const override { return name_; }
+  [[nodiscard]] std::string Id() const override { return id_; }
   [[nodiscard]] int streams() const override { return kStreams; }
   [[nodiscard]] std::uint64_t granularity_bytes() const override { return granularity_; }
   [[nodiscard]] Result<Space> SpaceNow() const override CAIRN_EXCLUDES(mu_);
   Result<Region> Allocate(std::uint64_t bytes) override CAIRN_EXCLUDES(mu_);
   void Release(std::uint32_t region) override CAIRN_EXCLUDES(mu_);
   Result<std::span<std::byte>> AllocateStaging(std::uint64_t bytes) override CAIRN_EXCLUDES(mu_);
+  void ReleaseStaging(std::span<std::byte> staging) override CAIRN_EXCLUDES(mu_);
+  [[nodiscard]] SmallPiecesWay SmallPieces() const override CAIRN_EXCLUDES(mu_);
+  void SetSwitch(std::uint64_t bytes) override CAIRN_EXCLUDES(mu_);
   Status CopyToDevice(int stream, std::uint32_t region, std::span<const Piece> pieces) override {
     return Copy(stream, region, pieces, true);
   }
@@ -145,8 +84,14 @@ class CudaDeviceMemory final : public DeviceMemory {
     std::uint64_t number = 0;
     CUevent event = nullptr;
   };
+  /// Memory that the device reads, in use until a mark is reached.
+  struct List {
+    SmallCopier::Move* moves = nullptr;
+    std::uint64_t busy_until = 0;
+  };
   struct Stream {
     CUstream stream = nullptr;
+    std::array<List, kLists> lists;
     std::deque<Event> pending;  // Oldest first.
     std::uint64_t set = 0;
     std::uint64_t reached = 0;
@@ -154,6 +99,12 @@ class CudaDeviceMemory final : public DeviceMemory {
 
   Status Copy(int stream, std::uint32_t region, std::span<const Piece> pieces, bool to_device)
       CAIRN_EXCLUDES(mu_);
+  Status CopyByEngine(const Stream& on, const SmallCopier::Move& move, bool to_device)
+      CAIRN_REQUIRES(mu_);
+  /// By kernel; what cannot be, by the copy engine.
+  Status CopySmall(Stream& on, const std::vector<SmallCopier::Move>& moves, bool to_device)
+      CAIRN_REQUIRES(mu_);
+  Status AllocateLists() CAIRN_REQUIRES(mu_);
   Status Map(Mapped& region) CAIRN_REQUIRES(mu_);
   void Unmap(const Mapped& region) CAIRN_REQUIRES(mu_);
   [[nodiscard]] CUmemAllocationProp Properties() const;
@@ -162,13 +113,15 @@ class CudaDeviceMemory final : public DeviceMemory {
   /// Any error of the driver loses the device, but for memory that is not there.
   Status Check(const char* call, CUresult result) const CAIRN_REQUIRES(mu_);
 
-  const Driver d_;
-  SmallCopier* const small_;
-  const CopyChoice choice_;
+  const CudaDriver d_;
   std::string name_;
+  std::string id_;
   CUdevice device_ = 0;
   std::uint64_t granularity_ = 0;
   mutable Mutex mu_;
+  std::unique_ptr<SmallCopier> small_ CAIRN_GUARDED_BY(mu_);  // Null: the copy engine only, ...
+  std::string why_not_ CAIRN_GUARDED_BY(mu_);                 // ... and why.
+  CopyChoice choice_ CAIRN_GUARDED_BY(mu_);
   CUcontext context_ CAIRN_GUARDED_BY(mu_) = nullptr;
   mutable std::string lost_ CAIRN_GUARDED_BY(mu_);
   std::vector<Stream> streams_ CAIRN_GUARDED_BY(mu_);
@@ -207,6 +160,11 @@ Status CudaDeviceMemory::Open(int ordinal) {
   const MutexLock lock(mu_);
   Status good = Check("cuInit", d_.cuInit_(0));
   good = good ? Check("cuDeviceGet", d_.cuDeviceGet_(&device_, ordinal)) : good;
+  if (good) {
+    CUresult named = CUDA_SUCCESS;
+    id_ = d_.IdOf(device_, named);
+    good = Check("cuDeviceGetUuid", named);
+  }
   char name[128] = {};
   good =
       good ? Check("cuDeviceGetName", d_.cuDeviceGetName_(name, sizeof(name) - 1, device_)) : good;
@@ -235,6 +193,7 @@ Status CudaDeviceMemory::Open(int ordinal) {
     Stream& stream = streams_.emplace_back();
     good = Check("cuStreamCreate", d_.cuStreamCreate_(&stream.stream, CU_STREAM_NON_BLOCKING));
   }
+  good = good && small_ != nullptr ? AllocateLists() : good;
   granularity_ = granularity;
   name_ = std::string(name) + " (device " + std::to_string(ordinal) + ")";
   return good;
@@ -358,6 +317,80 @@ Result<std::span<std::byte>> CudaDeviceMemory::AllocateStaging(std::uint64_t byt
   return std::span<std::byte>(static_cast<std::byte*>(memory), bytes);
 }
 
+void CudaDeviceMemory::ReleaseStaging(std::span<std::byte> staging) {
+  const MutexLock lock(mu_);
+  if (std::erase(staging_, staging.data()) != 0 && Enter()) {
+    static_cast<void>(Check("cuMemFreeHost", d_.cuMemFreeHost_(staging.data())));
+  }
+}
+
+Status CudaDeviceMemory::AllocateLists() {
+  for (Stream& stream : streams_) {
+    for (List& list : stream.lists) {
+      void* memory = nullptr;
+      const Status good = Check("cuMemHostAlloc",
+                                d_.cuMemHostAlloc_(&memory, kMostMoves * sizeof(SmallCopier::Move),
+                                                   CU_MEMHOSTALLOC_PORTABLE));
+      if (!good) {
+        return good;
+      }
+      staging_.push_back(memory);
+      list.moves = static_cast<SmallCopier::Move*>(memory);
+    }
+  }
+  return {};
+}
+
+DeviceMemory::SmallPiecesWay CudaDeviceMemory::SmallPieces() const {
+  const MutexLock lock(mu_);
+  return {.by_kernel = small_ != nullptr, .why_not = why_not_};
+}
+
+void CudaDeviceMemory::SetSwitch(std::uint64_t bytes) {
+  const MutexLock lock(mu_);
+  choice_.switch_bytes = bytes;
+}
+
+Status CudaDeviceMemory::CopyByEngine(const Stream& on, const SmallCopier::Move& move,
+                                      bool to_device) {
+  if (to_device) {
+    return Check("cuMemcpyHtoDAsync",
+                 d_.cuMemcpyHtoDAsync_(move.target, reinterpret_cast<const void*>(move.source),
+                                       move.bytes, on.stream));
+  }
+  return Check("cuMemcpyDtoHAsync", d_.cuMemcpyDtoHAsync_(reinterpret_cast<void*>(move.target),
+                                                          move.source, move.bytes, on.stream));
+}
+
+Status CudaDeviceMemory::CopySmall(Stream& on, const std::vector<SmallCopier::Move>& moves,
+                                   bool to_device) {
+  std::size_t done = 0;
+  for (List& list : on.lists) {
+    if (done == moves.size() || small_ == nullptr) {
+      break;
+    }
+    if (list.busy_until > on.reached) {
+      continue;
+    }
+    const std::size_t count = std::min(kMostMoves, moves.size() - done);
+    std::copy_n(moves.begin() + static_cast<std::ptrdiff_t>(done), count, list.moves);
+    list.busy_until = on.set + 1;  // Every batch is followed by a mark.
+    const Status copied = small_->Copy(on.stream, std::span(list.moves, count));
+    if (copied) {
+      done += count;
+      continue;
+    }
+    // A kernel that will not start is not the device's end: if it is, the copy engine tells.
+    why_not_ = copied.error().message;
+    small_.reset();
+  }
+  Status good;
+  for (; done < moves.size() && good; ++done) {
+    good = CopyByEngine(on, moves[done], to_device);
+  }
+  return good;
+}
+
 Status CudaDeviceMemory::Copy(int stream, std::uint32_t region, std::span<const Piece> pieces,
                               bool to_device) {
   const MutexLock lock(mu_);
@@ -366,33 +399,27 @@ Status CudaDeviceMemory::Copy(int stream, std::uint32_t region, std::span<const 
     return good;
   }
   const CUdeviceptr base = regions_.at(region).address;
-  CUstream const queue = streams_[static_cast<std::size_t>(stream)].stream;
-  std::size_t small = 0;
-  for (const Piece& piece : pieces) {
-    small += choice_.Of(piece.host.size(), SIZE_MAX) == CopyWay::kKernel ? 1 : 0;
-  }
+  Stream& on = streams_[static_cast<std::size_t>(stream)];
+  const auto small = static_cast<std::size_t>(
+      std::count_if(pieces.begin(), pieces.end(), [this](const Piece& piece) CAIRN_REQUIRES(mu_) {
+        return choice_.Of(piece.host.size(), SIZE_MAX) == CopyWay::kKernel;
+      }));
   std::vector<SmallCopier::Move> moves;
   for (const Piece& piece : pieces) {
-    const std::size_t bytes = piece.host.size();
-    const CUdeviceptr there = base + piece.offset;
-    if (small_ != nullptr && choice_.Of(bytes, small) == CopyWay::kKernel) {
-      // Staging memory has one address for both, as all of cuMemHostAlloc where addresses are
-      // unified, that is, everywhere with 64 bits.
-      const auto here = reinterpret_cast<std::uint64_t>(piece.host.data());
-      moves.push_back(
-          {.source = to_device ? here : there, .target = to_device ? there : here, .bytes = bytes});
-    } else if (to_device) {
-      good =
-          Check("cuMemcpyHtoDAsync", d_.cuMemcpyHtoDAsync_(there, piece.host.data(), bytes, queue));
-    } else {
-      good =
-          Check("cuMemcpyDtoHAsync", d_.cuMemcpyDtoHAsync_(piece.host.data(), there, bytes, queue));
-    }
-    if (!good) {
+    // Staging memory has one address for both, as all of cuMemHostAlloc where addresses are
+    // unified, that is, everywhere with 64 bits.
+    const auto here = reinterpret_cast<std::uint64_t>(piece.host.data());
+    const std::uint64_t there = base + piece.offset;
+    const SmallCopier::Move move{.source = to_device ? here : there,
+                                 .target = to_device ? there : here,
+                                 .bytes = piece.host.size()};
+    if (small_ != nullptr && choice_.Of(move.bytes, small) == CopyWay::kKernel) {
+      moves.push_back(move);
+    } else if (good = CopyByEngine(on, move, to_device); !good) {
       return good;
     }
   }
-  return moves.empty() ? good : small_->Copy(queue, moves);
+  return CopySmall(on, moves, to_device);
 }
 
 Result<DeviceMemory::Mark> CudaDeviceMemory::SetMark(int stream) {
@@ -465,12 +492,13 @@ Status CudaDeviceMemory::Health() {
 
 }  // namespace
 
-Result<std::unique_ptr<DeviceMemory>> OpenCudaDevice(int device, SmallCopier* small) {
-  Driver driver;
-  if (const Status loaded = driver.Load(); !loaded) {
-    return Fail(loaded.error());
+Result<std::unique_ptr<DeviceMemory>> OpenCudaDevice(CudaDeviceOptions options) {
+  const auto driver = LoadCudaDriver();
+  if (!driver) {
+    return Fail(driver.error());
   }
-  auto memory = std::make_unique<CudaDeviceMemory>(driver, small);
+  const int device = options.device;
+  auto memory = std::make_unique<CudaDeviceMemory>(*driver, std::move(options));
   if (const Status opened = memory->Open(device); !opened) {
     return Fail(opened.error());
   }

@@ -38,6 +38,11 @@ class DeviceMemory {
     std::span<std::byte> host;
     std::uint64_t offset = 0;
   };
+  /// Who copies pieces that are small (CopyChoice).
+  struct SmallPiecesWay {
+    bool by_kernel = false;
+    std::string why_not;  ///< Where it is not.
+  };
   /// A place in the order of one stream's copies.
   struct Mark {
     int stream = 0;
@@ -50,6 +55,8 @@ class DeviceMemory {
   [[nodiscard]] virtual std::string_view Kind() const = 0;
   /// For people: "NVIDIA H200 (device 0)".
   [[nodiscard]] virtual std::string Name() const = 0;
+  /// The same for all processes of the machine, and no other device's: "GPU-12345678-...".
+  [[nodiscard]] virtual std::string Id() const = 0;
   [[nodiscard]] virtual int streams() const = 0;
   /// Regions are multiples of this.
   [[nodiscard]] virtual std::uint64_t granularity_bytes() const = 0;
@@ -64,6 +71,12 @@ class DeviceMemory {
   /// Host memory that copies are fast from and to; it goes with the device. Errors: kNoSpace,
   /// kUnavailable.
   virtual Result<std::span<std::byte>> AllocateStaging(std::uint64_t bytes) = 0;
+  /// Gives it back sooner. No copy of it may be under way.
+  virtual void ReleaseStaging(std::span<std::byte> staging) = 0;
+
+  [[nodiscard]] virtual SmallPiecesWay SmallPieces() const = 0;
+  /// CopyChoice::switch_bytes from now on.
+  virtual void SetSwitch(std::uint64_t bytes) = 0;
 
   /// Puts copies into a stream and returns. Those of one stream run in order, streams beside each
   /// other. Host memory must stay as it is until a Mark set after it is reached.
@@ -106,7 +119,8 @@ class SmallCopier {
     std::uint64_t bytes = 0;
   };
   virtual ~SmallCopier() = default;
-  /// `stream`: the driver's handle. Errors: kUnavailable.
+  /// `stream`: the driver's handle. `moves` lie in memory that the device reads too, and stay until
+  /// it has. After an error nothing was copied, and the copy engine does it. Errors: kUnavailable.
   virtual Status Copy(void* stream, std::span<const Move> moves) = 0;
 };
 

@@ -119,6 +119,15 @@ Result<std::span<std::byte>> HostDeviceMemory::AllocateStaging(std::uint64_t byt
   return std::span<std::byte>(staging_.back().get(), bytes);
 }
 
+void HostDeviceMemory::ReleaseStaging(std::span<std::byte> staging) {
+  const MutexLock lock(mu_);
+  std::erase_if(staging_, [&](const auto& memory) { return memory.get() == staging.data(); });
+}
+
+DeviceMemory::SmallPiecesWay HostDeviceMemory::SmallPieces() const {
+  return {.by_kernel = false, .why_not = "a fake device has no kernels"};
+}
+
 Status HostDeviceMemory::CopyToDevice(int stream, std::uint32_t region,
                                       std::span<const Piece> pieces) {
   return Push(stream, region, pieces, true);

@@ -34,12 +34,16 @@ class HostDeviceMemory final : public DeviceMemory {
   [[nodiscard]] std::string Name() const override {
     return "fake device in host memory, for tests";
   }
+  [[nodiscard]] std::string Id() const override { return "fake"; }
   [[nodiscard]] int streams() const override { return static_cast<int>(streams_.size()); }
   [[nodiscard]] std::uint64_t granularity_bytes() const override { return kGranularity; }
   [[nodiscard]] Result<Space> SpaceNow() const override CAIRN_EXCLUDES(mu_);
   Result<Region> Allocate(std::uint64_t bytes) override CAIRN_EXCLUDES(mu_);
   void Release(std::uint32_t region) override CAIRN_EXCLUDES(mu_);
   Result<std::span<std::byte>> AllocateStaging(std::uint64_t bytes) override CAIRN_EXCLUDES(mu_);
+  void ReleaseStaging(std::span<std::byte> staging) override CAIRN_EXCLUDES(mu_);
+  [[nodiscard]] SmallPiecesWay SmallPieces() const override;
+  void SetSwitch(std::uint64_t) override {}
   Status CopyToDevice(int stream, std::uint32_t region, std::span<const Piece> pieces) override;
   Status CopyToHost(int stream, std::uint32_t region, std::span<const Piece> pieces) override;
   Result<Mark> SetMark(int stream) override CAIRN_EXCLUDES(mu_);

@@ -17,9 +17,18 @@ constexpr std::uint32_t kMaxLedgerWords = 1U << 20U;
 Result<std::unique_ptr<DevicePlane>> DevicePlane::Open(Channel& channel, DeviceMapper& mapper) {
   const auto& planes = channel.hello().planes();
   if (std::find(planes.begin(), planes.end(), v1::PLANE_DEVICE) == planes.end()) {
-    return Fail(ErrorCode::kUnsupported, "no device memory over this connection");
+    return Fail(ErrorCode::kUnsupported,
+                "the daemon offers no GPU memory over this connection: it needs --gpu-memory, and "
+                "the engine its Unix socket");
   }
-  return std::unique_ptr<DevicePlane>(new DevicePlane(channel, mapper));
+  const v1::Device& said = channel.hello().device();
+  DeviceIdentity device{.kind = said.kind(), .id = said.id(), .name = said.name()};
+  if (!device.kind.empty()) {
+    if (const Status accepted = mapper.Accepts(device); !accepted) {
+      return Fail(accepted.error());
+    }
+  }
+  return std::unique_ptr<DevicePlane>(new DevicePlane(channel, mapper, std::move(device)));
 }
 
 DevicePlane::~DevicePlane() {
@@ -45,8 +54,13 @@ Result<const DevicePlane::Extent*> DevicePlane::Find(const DeviceObject& object,
   if (fds.size() != 2 || reply.ledger_words() == 0 || reply.ledger_words() > kMaxLedgerWords) {
     return Fail(ErrorCode::kCorrupt, "the daemon sent no device memory");
   }
-  if (reply.kind() != mapper_.Kind()) {
-    return Fail(ErrorCode::kUnsupported, "the daemon's device is another: " + reply.kind());
+  if (device_.kind.empty()) {  // A daemon that says it only now.
+    const Status accepted = mapper_.Accepts({.kind = reply.kind(), .id = "", .name = ""});
+    if (!accepted) {
+      return Fail(accepted.error());
+    }
+  } else if (reply.kind() != device_.kind) {
+    return Fail(ErrorCode::kCorrupt, "the daemon's device became another: " + reply.kind());
   }
   auto ledger = Mapping::Map(fds[1].get(), reply.ledger_words() * sizeof(std::uint64_t), PROT_READ);
   if (!ledger) {

@@ -4,7 +4,8 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <string_view>
+#include <string>
+#include <utility>
 
 #include "libcache/base/clock.h"
 #include "libcache/base/result.h"
@@ -13,12 +14,20 @@
 
 namespace cairn {
 
+/// Which device a daemon's GPU tier is on.
+struct DeviceIdentity {
+  std::string kind;  ///< "cuda", or "fake".
+  std::string id;    ///< The same for all processes of the machine; "" from old daemons.
+  std::string name;  ///< For people.
+};
+
 /// Makes device memory of the daemon usable in this process. Called from one thread at a time.
 class DeviceMapper {
  public:
   virtual ~DeviceMapper() = default;
-  /// The devices it can map: "cuda", or "fake".
-  [[nodiscard]] virtual std::string_view Kind() const = 0;
+  /// Whether memory of that device can be mapped here. Errors: kUnsupported, with what to do about
+  /// it; kUnavailable.
+  virtual Status Accepts(const DeviceIdentity& device) = 0;
   /// `fd` stays the caller's. Returns a number for the mapping, of the mapper's choice.
   virtual Result<std::uint64_t> Map(int fd, std::uint64_t bytes) = 0;
   virtual void Unmap(std::uint64_t mapping) = 0;
@@ -42,7 +51,8 @@ class DevicePlane {
   /// Copies the object out of `mapping`; returns once the device has read it.
   using Copy = std::function<Status(std::uint64_t mapping)>;
 
-  /// Both must outlive the plane. Errors: kUnsupported (not over this connection).
+  /// Both must outlive the plane. Errors: kUnsupported (not over this connection); those of
+  /// DeviceMapper::Accepts.
   static Result<std::unique_ptr<DevicePlane>> Open(Channel& channel, DeviceMapper& mapper);
   ~DevicePlane();
   DevicePlane(const DevicePlane&) = delete;
@@ -59,11 +69,13 @@ class DevicePlane {
     std::uint64_t bytes = 0;
     Mapping ledger;
   };
-  DevicePlane(Channel& channel, DeviceMapper& mapper) : channel_(channel), mapper_(mapper) {}
+  DevicePlane(Channel& channel, DeviceMapper& mapper, DeviceIdentity device)
+      : channel_(channel), mapper_(mapper), device_(std::move(device)) {}
   Result<const Extent*> Find(const DeviceObject& object, TimePoint deadline);
 
   Channel& channel_;
   DeviceMapper& mapper_;
+  const DeviceIdentity device_;  // Its kind is empty if the daemon did not say.
   std::map<std::uint32_t, Extent> extents_;
 };
 

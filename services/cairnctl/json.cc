@@ -30,7 +30,9 @@ Json TierJson(const v1::TierStatus& tier) {
       {"kv", {{"bytes", tier.kv_bytes()}, {"objects", tier.kv_objects()}}},
       {"checkpoint", {{"bytes", tier.checkpoint_bytes()}, {"objects", tier.checkpoint_objects()}}},
       {"location", tier.location()},
-      {"codec", tier.codec()}};
+      {"codec", tier.codec()},
+      {"copies", tier.copies()},
+      {"copy_switch_bytes", tier.copy_switch_bytes()}};
 }
 
 Json Tiers(const v1::StatusReply& status) {

@@ -102,6 +102,10 @@ std::string SettingText(const std::string& name, const std::string& value) {
   return IsSize(name) && number ? FormatBytes(std::stoull(value)) : OrDash(value);
 }
 
+std::string Where(const v1::TierStatus& tier) {
+  return tier.copies().empty() ? tier.location() : tier.location() + "; " + tier.copies();
+}
+
 }  // namespace
 
 std::string TiersText(const v1::StatusReply& status, const Style& style) {
@@ -121,7 +125,7 @@ std::string TiersText(const v1::StatusReply& status, const Style& style) {
                   FormatShare(tier.used_bytes(), tier.capacity_bytes()),
                   InObjects(tier.kv_bytes(), tier.kv_objects()),
                   InObjects(tier.checkpoint_bytes(), tier.checkpoint_objects()), tier.state(),
-                  OrDash(tier.codec()), tier.location()});
+                  OrDash(tier.codec()), Where(tier)});
   }
   return table.Text(style);
 }

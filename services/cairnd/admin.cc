@@ -48,7 +48,9 @@ void AddTiers(const AdminContext& context, const CacheStats& stats, v1::StatusRe
   gpu.set_capacity_bytes(stats.gpu.capacity_bytes);
   gpu.set_used_bytes(stats.gpu.used_bytes);
   gpu.set_state(stats.gpu.state);
-  gpu.set_location(stats.gpu.device);
+  gpu.set_location(stats.gpu.device.name);
+  gpu.set_copies(stats.gpu.device.copies);
+  gpu.set_copy_switch_bytes(stats.gpu.device.copy_switch_bytes);
 }
 
 void AddCounters(const CacheStats& s, v1::StatusReply& reply) {

@@ -287,7 +287,11 @@ Status DaemonImpl::Start() {
   context_.staging = &staging_;
   context_.tokens = &tokens_;
   context_.lease_ms = config_.lease_ms;
-  context_.has_device = cache_->Stats().gpu.state == "ok";
+  const GpuStats gpu = cache_->Stats().gpu;
+  context_.has_device = gpu.state == "ok";
+  context_.device.set_kind(gpu.device.kind);
+  context_.device.set_id(gpu.device.id);
+  context_.device.set_name(gpu.device.name);
   context_.admin = [this](const v1::AdminRequest& request) {
     return HandleAdminRequest(admin_, request);
   };

@@ -5,8 +5,10 @@
 #include <string>
 #include <utility>
 
+#include "libcache/tier/copy_switch.h"
 #include "libcache/tier/cuda_device_memory.h"
 #include "libcache/tier/host_device_memory.h"
+#include "libcache/tier/kernel_small_copier.h"
 
 namespace cairn::server {
 namespace {
@@ -23,6 +25,18 @@ std::unique_ptr<DeviceMemory> FakeDevice(const DaemonConfig& config) {
   return std::make_unique<HostDeviceMemory>(std::move(fake));
 }
 
+Result<std::unique_ptr<DeviceMemory>> OpenCuda(int number) {
+  CudaDeviceOptions options;
+  options.device = number;
+  auto small = OpenKernelSmallCopier();
+  if (small) {
+    options.small = std::move(*small);
+  } else {
+    options.without_small = small.error().message;
+  }
+  return OpenCudaDevice(std::move(options));
+}
+
 }  // namespace
 
 Cache::Gpu OpenGpu(const DaemonConfig& config) {
@@ -33,13 +47,15 @@ Cache::Gpu OpenGpu(const DaemonConfig& config) {
   gpu.capacity_bytes = config.gpu_memory_bytes;
   if (config.gpu.starts_with(kFake)) {
     gpu.device = FakeDevice(config);
+    gpu.copies = MeasureCopySwitch(*gpu.device);
     spdlog::warn("gpu_fake effect=\"host memory passes for a GPU; for tests\"");
   } else {
-    auto device = OpenCudaDevice(static_cast<int>(config.gpu_device));
+    auto device = OpenCuda(static_cast<int>(config.gpu_device));
     if (device) {
       gpu.device = std::move(*device);
-      spdlog::info("gpu device=\"{}\" memory={}", gpu.device->Name(),
-                   FormatBytes(gpu.capacity_bytes));
+      gpu.copies = MeasureCopySwitch(*gpu.device);
+      spdlog::info("gpu device=\"{}\" id={} memory={} copies=\"{}\"", gpu.device->Name(),
+                   gpu.device->Id(), FormatBytes(gpu.capacity_bytes), gpu.copies.text);
     } else {
       gpu.without = "absent: " + device.error().message;
       spdlog::warn("gpu_absent reason=\"{}\" effect=\"host memory and SSD only\"",

@@ -117,6 +117,7 @@ asio::awaitable<bool> Session::Greet() {
     reply.add_planes(v1::PLANE_SHARED_MEMORY);
     if (context_.has_device) {
       reply.add_planes(v1::PLANE_DEVICE);
+      *reply.mutable_device() = context_.device;
     }
   }
   reply.add_planes(v1::PLANE_STREAM);

@@ -33,7 +33,8 @@ struct SessionContext {
   StagingPool* staging = nullptr;
   TokenRegistry* tokens = nullptr;
   std::uint32_t lease_ms = 0;
-  bool has_device = false;  ///< There is, or was, a GPU tier.
+  bool has_device = false;  ///< There is, or was, a GPU tier: ...
+  v1::Device device;        ///< ... this one.
   /// Answers an admin request; called on the workers.
   std::function<Result<v1::AdminReply>(const v1::AdminRequest&)> admin;
   std::atomic<std::uint64_t> refused_frames{0};

@@ -110,7 +110,8 @@ TEST_F(CairnctlTest, TiersCountWhatIsStored) {
   const json tiers = ctl({"tiers", "--json"}).Json()["tiers"];
   ASSERT_EQ(tiers.size(), 3U);
   EXPECT_EQ(Names(tiers[0]), (std::set<std::string>{"name", "state", "capacity_bytes", "used_bytes",
-                                                    "kv", "checkpoint", "location", "codec"}));
+                                                    "kv", "checkpoint", "location", "codec",
+                                                    "copies", "copy_switch_bytes"}));
   EXPECT_EQ(tiers[0]["name"], "host");
   EXPECT_EQ(tiers[1]["name"], "ssd");
   EXPECT_EQ(tiers[2]["name"], "gpu");

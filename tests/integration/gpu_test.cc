@@ -23,17 +23,24 @@ namespace {
 /// Reads the fake device, and can come by wrong bytes.
 class SpoilingPort final : public DevicePort {
  public:
-  explicit SpoilingPort(FakeDevicePort::Target target) : port_(std::move(target)) {}
   void SpoilNext() { spoil_ = true; }
-  [[nodiscard]] std::string_view Kind() const override { return port_.Kind(); }
+  Status Accepts(const DeviceIdentity& device) override { return port_.Accepts(device); }
   Result<std::uint64_t> Map(int fd, std::uint64_t bytes) override { return port_.Map(fd, bytes); }
   void Unmap(std::uint64_t mapping) override { port_.Unmap(mapping); }
   Status Copy(std::uint64_t mapping, std::uint64_t offset, const ObjectView& object,
-              TimePoint deadline) override {
+              std::uint64_t target, TimePoint deadline) override {
     ObjectView expected = object;
     expected.digest.low ^= std::exchange(spoil_, false) ? 1U : 0U;
-    return port_.Copy(mapping, offset, expected, deadline);
+    return port_.Copy(mapping, offset, expected, target, deadline);
   }
+  Status CopyFromHost(std::span<const std::byte> bytes, const ObjectView& object,
+                      std::uint64_t target, TimePoint deadline) override {
+    return port_.CopyFromHost(bytes, object, target, deadline);
+  }
+  Result<std::span<std::byte>> Staging(std::uint64_t bytes, TimePoint deadline) override {
+    return port_.Staging(bytes, deadline);
+  }
+  [[nodiscard]] Status Health() const override { return port_.Health(); }
 
  private:
   FakeDevicePort port_;
@@ -44,9 +51,7 @@ class SpoilingPort final : public DevicePort {
 class DeviceEngine {
  public:
   explicit DeviceEngine(const std::string& endpoint, NamespaceSpec spec = SmallModel())
-      : port_(std::make_shared<SpoilingPort>(
-            [this](const ObjectView& object) { return Memory(object); })),
-        engine_(Options(endpoint), std::move(spec)) {}
+      : port_(std::make_shared<SpoilingPort>()), engine_(Options(endpoint), std::move(spec)) {}
 
   Engine& engine() { return engine_; }
   SpoilingPort& port() { return *port_; }
@@ -69,7 +74,7 @@ class DeviceEngine {
   Got LoadHit(const Client::Prompt& prompt, const Client::Hit& hit) {
     Got got{.resume_at = hit.resume_at, .tier = hit.tier};
     memory_.clear();
-    const auto loaded = engine_.client().Load(
+    const auto loaded = engine_.client().LoadToDevice(
         hit, 0, [this](const ObjectView& object) { return Memory(object); }, Soon());
     EXPECT_TRUE(loaded.has_value()) << Why(loaded);
     EXPECT_TRUE(engine_.client().Release(hit, Soon()));
@@ -93,10 +98,11 @@ class DeviceEngine {
     options.device = port_;
     return options;
   }
-  std::span<std::byte> Memory(const ObjectView& object) {
+  /// Memory of this process, which is the fake device's too.
+  std::uint64_t Memory(const ObjectView& object) {
     auto& bytes = memory_[{object.position, object.kind}];
     bytes.assign(object.bytes, std::byte{0});
-    return bytes;
+    return reinterpret_cast<std::uint64_t>(bytes.data());
   }
 
   std::map<std::pair<std::uint32_t, ObjectKind>, std::vector<std::byte>> memory_;
@@ -161,6 +167,8 @@ TEST_F(GpuTest, WhatReturnsIsReadInDeviceMemory) {
   EXPECT_EQ(gpu.name(), "gpu");
   EXPECT_EQ(gpu.state(), "ok");
   EXPECT_NE(gpu.location().find("fake"), std::string::npos);
+  EXPECT_EQ(gpu.copies(), "copy engine only: a fake device has no kernels");
+  EXPECT_EQ(gpu.copy_switch_bytes(), 0U);
   EXPECT_EQ(gpu.kv_objects(), 6U);
   EXPECT_EQ(gpu.checkpoint_bytes(), 4096U);
   EXPECT_EQ(gpu.capacity_bytes(), 16 * kMiB);
@@ -168,8 +176,9 @@ TEST_F(GpuTest, WhatReturnsIsReadInDeviceMemory) {
   EXPECT_NE(daemon().Log().find("gpu_fake"), std::string::npos);
   const std::string metrics = Metrics();
   for (const char* const line :
-       {"cairn_gpu_healthy 1", "cairn_gpu_readers 0", "cairn_gpu_boundaries 1",
-        "cairn_gpu_promotions_total 1", "cairn_hit_tokens_total{tier=\"gpu\"} 288",
+       {"cairn_gpu_healthy 1", "cairn_gpu_copy_switch_bytes 0", "cairn_gpu_readers 0",
+        "cairn_gpu_boundaries 1", "cairn_gpu_promotions_total 1",
+        "cairn_hit_tokens_total{tier=\"gpu\"} 288",
         "cairn_tier_objects{tier=\"gpu\",kind=\"kv\"} 6"}) {
     EXPECT_NE(metrics.find(line), std::string::npos) << line << "\n" << metrics;
   }

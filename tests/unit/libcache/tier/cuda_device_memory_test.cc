@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "libcache/base/bytes.h"
+#include "libcache/tier/copy_switch.h"
 #include "libcache/tier/device_uploader.h"
 #include "tests/unit/libcache/tier/fake_libcuda.h"
 
@@ -21,7 +22,7 @@ namespace {
 #ifndef CAIRN_WITH_CUDA
 
 TEST(CudaDeviceMemory, ABuildWithoutHeadersSaysSo) {
-  const auto opened = OpenCudaDevice(0);
+  const auto opened = OpenCudaDevice({});
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code, ErrorCode::kUnsupported);
 }
@@ -45,7 +46,7 @@ class CudaDeviceMemoryTest : public ::testing::Test {
     *cuda_ = FakeCuda();
   }
   std::unique_ptr<DeviceMemory> Open() {
-    auto opened = OpenCudaDevice(0);
+    auto opened = OpenCudaDevice({});
     EXPECT_TRUE(opened.has_value()) << ToString(opened.error());
     return std::move(*opened);
   }
@@ -72,6 +73,7 @@ TEST_F(CudaDeviceMemoryTest, ObjectsGoThereAndComeBackAndNothingIsLeft) {
     const auto device = Open();
     EXPECT_EQ(device->Kind(), "cuda");
     EXPECT_EQ(device->Name(), "Stand-in (device 0)");
+    EXPECT_EQ(device->Id(), "GPU-11111111-1111-1111-1111-111111111111");
     EXPECT_EQ(device->granularity_bytes(), 2 * kMiB);
     EXPECT_EQ(device->SpaceNow()->total_bytes, 4 * kMiB);
     EXPECT_TRUE(device->Health());
@@ -103,18 +105,19 @@ TEST_F(CudaDeviceMemoryTest, ObjectsGoThereAndComeBackAndNothingIsLeft) {
 }
 
 TEST_F(CudaDeviceMemoryTest, WhateverFailsAtTheStartIsAnErrorThatSaysWhat) {
-  for (const char* const call : {"cuInit", "cuDeviceGet", "cuDeviceGetName", "cuDeviceGetAttribute",
-                                 "cuDevicePrimaryCtxRetain", "cuCtxSetCurrent",
-                                 "cuMemGetAllocationGranularity", "cuStreamCreate"}) {
+  for (const char* const call :
+       {"cuInit", "cuDeviceGet", "cuDeviceGetUuid", "cuDeviceGetName", "cuDeviceGetAttribute",
+        "cuDevicePrimaryCtxRetain", "cuCtxSetCurrent", "cuMemGetAllocationGranularity",
+        "cuStreamCreate"}) {
     FailIn(call, kNoDevice);
-    const auto opened = OpenCudaDevice(0);
+    const auto opened = OpenCudaDevice({});
     ASSERT_FALSE(opened) << call;
     EXPECT_EQ(opened.error().code, ErrorCode::kUnavailable);
     EXPECT_NE(opened.error().message.find(call), std::string::npos) << opened.error().message;
     EXPECT_NE(opened.error().message.find("100"), std::string::npos) << opened.error().message;
   }
   *cuda_ = FakeCuda();
-  EXPECT_FALSE(OpenCudaDevice(1)) << "there is one device";
+  EXPECT_FALSE(OpenCudaDevice({.device = 1})) << "there is one device";
 }
 
 TEST_F(CudaDeviceMemoryTest, MemoryThatIsNotThereIsNoLossAndLeavesNothing) {
@@ -190,42 +193,165 @@ TEST_F(CudaDeviceMemoryTest, ACopyThatDoesNotEndLosesIt) {
   EXPECT_FALSE(device->Health());
 }
 
+struct Copied {
+  int launches = 0;
+  std::uint64_t largest = 0;
+  bool fail = false;
+};
+
 /// Counts what it is given, and copies: staging and the stand-in's memory have one address space.
 class CountingCopier final : public SmallCopier {
  public:
+  explicit CountingCopier(Copied& copied) : copied_(copied) {}
   Status Copy(void*, std::span<const Move> moves) override {
-    launches += 1;
+    if (copied_.fail) {
+      return Fail(ErrorCode::kUnavailable, "no kernel today");
+    }
+    copied_.launches += 1;
     for (const Move& move : moves) {
       std::memcpy(reinterpret_cast<void*>(move.target), reinterpret_cast<void*>(move.source),
                   move.bytes);
-      largest = std::max(largest, move.bytes);
+      copied_.largest = std::max(copied_.largest, move.bytes);
     }
     return {};
   }
-  int launches = 0;
-  std::uint64_t largest = 0;
+
+ private:
+  Copied& copied_;
 };
 
-TEST_F(CudaDeviceMemoryTest, ManySmallPiecesGoByKernelWhereThereIsOne) {
-  CountingCopier copier;
-  auto opened = OpenCudaDevice(0, &copier);
-  ASSERT_TRUE(opened.has_value());
-  DeviceMemory& device = **opened;
-  const auto region = device.Allocate(2 * kMiB);
-  const auto staging = device.AllocateStaging(kMiB);
-  ASSERT_TRUE(region.has_value() && staging.has_value());
-  std::vector<DeviceMemory::Piece> pieces;
-  for (std::uint64_t i = 0; i < 20; ++i) {
-    pieces.push_back({.host = staging->subspan(i * 4096, 4096), .offset = i * 8192});
+class SmallPiecesTest : public CudaDeviceMemoryTest {
+ protected:
+  void SetUp() override {
+    CudaDeviceMemoryTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) {
+      return;
+    }
+    CudaDeviceOptions options;
+    options.small = std::make_unique<CountingCopier>(copied_);
+    auto opened = OpenCudaDevice(std::move(options));
+    ASSERT_TRUE(opened.has_value());
+    device_ = std::move(*opened);
+    region_ = device_->Allocate(4 * kMiB)->id;
+    staging_ = *device_->AllocateStaging(4 * kMiB);
+    for (std::size_t i = 0; i < staging_.size(); ++i) {
+      staging_[i] = static_cast<std::byte>(i * 31 + i / 4096);
+    }
   }
-  pieces.push_back({.host = staging->subspan(512 * kKiB, 64 * kKiB), .offset = kMiB});
-  ASSERT_TRUE(device.CopyToDevice(0, region->id, pieces));
-  EXPECT_EQ(copier.launches, 1);
-  EXPECT_EQ(copier.largest, 4096U);
+  /// Pieces of staging that lie twice as far apart in the region.
+  [[nodiscard]] std::vector<DeviceMemory::Piece> Pieces(std::size_t count,
+                                                        std::uint64_t bytes) const {
+    std::vector<DeviceMemory::Piece> pieces;
+    for (std::uint64_t i = 0; i < count; ++i) {
+      pieces.push_back({.host = staging_.subspan(i * bytes, bytes), .offset = i * 2 * bytes});
+    }
+    return pieces;
+  }
+
+  Copied copied_;
+  std::unique_ptr<DeviceMemory> device_;
+  std::uint32_t region_ = 0;
+  std::span<std::byte> staging_;
+};
+
+TEST_F(SmallPiecesTest, ManyGoByKernelWhereThereIsOne) {
+  EXPECT_TRUE(device_->SmallPieces().by_kernel);
+  auto pieces = Pieces(20, 4096);
+  pieces.push_back({.host = staging_.subspan(512 * kKiB, 64 * kKiB), .offset = kMiB});
+  ASSERT_TRUE(device_->CopyToDevice(0, region_, pieces));
+  EXPECT_EQ(copied_.launches, 1);
+  EXPECT_EQ(copied_.largest, 4096U);
   EXPECT_EQ(cuda_->copies, 1) << "the large one";
-  ASSERT_TRUE(device.CopyToHost(0, region->id, std::span(pieces).first(3)));
-  EXPECT_EQ(copier.launches, 1) << "three are not worth a launch";
+  ASSERT_TRUE(device_->CopyToHost(0, region_, std::span(pieces).first(3)));
+  EXPECT_EQ(copied_.launches, 1) << "three are not worth a launch";
   EXPECT_EQ(cuda_->copies, 4);
+}
+
+TEST_F(SmallPiecesTest, TheSwitchMovesWhatLiesBetween) {
+  const auto pieces = Pieces(20, 40 * kKiB);
+  ASSERT_TRUE(device_->CopyToDevice(0, region_, pieces));
+  EXPECT_EQ(copied_.launches, 0);
+  device_->SetSwitch(48 * kKiB);
+  ASSERT_TRUE(device_->CopyToDevice(0, region_, pieces));
+  EXPECT_EQ(copied_.launches, 1);
+  EXPECT_EQ(cuda_->copies, 20);
+}
+
+TEST_F(SmallPiecesTest, ListsInUseAreLeftAlone) {
+  const auto pieces = Pieces(20, 4096);
+  for (int i = 0; i < 6; ++i) {
+    ASSERT_TRUE(device_->CopyToDevice(0, region_, pieces));
+  }
+  EXPECT_EQ(copied_.launches, 4) << "one for each list";
+  EXPECT_EQ(cuda_->copies, 40) << "the copy engine does the rest";
+  const auto mark = device_->SetMark(0);
+  ASSERT_TRUE(mark.has_value());
+  ASSERT_TRUE(*device_->Reached(*mark));
+  ASSERT_TRUE(device_->CopyToDevice(0, region_, pieces));
+  EXPECT_EQ(copied_.launches, 5) << "the device is past them";
+}
+
+TEST_F(SmallPiecesTest, MoreThanAListHoldsTakesTwo) {
+  const auto pieces = Pieces(5000, 64);
+  ASSERT_TRUE(device_->CopyToDevice(1, region_, pieces));
+  EXPECT_EQ(copied_.launches, 2);
+  std::vector<DeviceMemory::Piece> back;
+  for (const DeviceMemory::Piece& piece : pieces) {
+    back.push_back(
+        {.host = staging_.subspan(2 * kMiB + piece.offset / 2, 64), .offset = piece.offset});
+  }
+  ASSERT_TRUE(device_->CopyToHost(1, region_, back));
+  EXPECT_EQ(copied_.launches, 4);
+  EXPECT_EQ(std::memcmp(staging_.data(), staging_.data() + 2 * kMiB, 5000 * 64), 0);
+}
+
+TEST_F(SmallPiecesTest, AKernelThatDoesNotStartIsNoLoss) {
+  copied_.fail = true;
+  const auto pieces = Pieces(20, 4096);
+  ASSERT_TRUE(device_->CopyToDevice(0, region_, pieces));
+  EXPECT_EQ(cuda_->copies, 20);
+  EXPECT_TRUE(device_->Health());
+  EXPECT_FALSE(device_->SmallPieces().by_kernel);
+  EXPECT_EQ(device_->SmallPieces().why_not, "no kernel today");
+  copied_.fail = false;
+  ASSERT_TRUE(device_->CopyToDevice(0, region_, pieces));
+  EXPECT_EQ(copied_.launches, 0) << "it is not tried again";
+}
+
+TEST_F(SmallPiecesTest, WhereTheEngineCatchesUpIsMeasured) {
+  const int allocations = cuda_->allocations;
+  const int staging = cuda_->staging;
+  const CopySwitch found = MeasureCopySwitch(*device_);
+  EXPECT_TRUE(found.measured) << found.text;
+  EXPECT_GE(found.bytes, 28 * kKiB);
+  EXPECT_LE(found.bytes, 64 * kKiB);
+  EXPECT_GT(copied_.launches, 20);
+  EXPECT_GT(cuda_->copies, 20);
+  EXPECT_EQ(cuda_->allocations, allocations) << "what it took is given back";
+  EXPECT_EQ(cuda_->staging, staging);
+}
+
+TEST_F(SmallPiecesTest, WithoutAKernelNothingIsMeasured) {
+  copied_.fail = true;
+  const CopySwitch failed = MeasureCopySwitch(*device_);
+  EXPECT_EQ(failed.bytes, 0U);
+  EXPECT_EQ(failed.text, "copy engine only: no kernel today");
+  const int copies = cuda_->copies;
+  EXPECT_EQ(MeasureCopySwitch(*device_).bytes, 0U);
+  EXPECT_EQ(MeasureCopySwitch(*Open()).text, "copy engine only: none was given");
+  EXPECT_EQ(cuda_->copies, copies);
+}
+
+TEST_F(SmallPiecesTest, ACopyThatDoesNotEndEndsTheMeasuring) {
+  cuda_->hang = true;
+  const auto begin = SteadyClock::Instance().Now();
+  const CopySwitch found = MeasureCopySwitch(*device_);
+  EXPECT_LT(SteadyClock::Instance().Now() - begin, std::chrono::seconds(2));
+  EXPECT_FALSE(found.measured);
+  EXPECT_EQ(found.bytes, 28 * kKiB);
+  EXPECT_NE(found.text.find("not measured"), std::string::npos) << found.text;
+  cuda_->hang = false;
+  EXPECT_TRUE(device_->Health()) << "slow is not lost";
 }
 
 #endif

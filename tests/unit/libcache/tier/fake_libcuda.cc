@@ -4,6 +4,7 @@
 
 #include <cuda.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -11,6 +12,7 @@
 #include <map>
 #include <set>
 #include <string_view>
+#include <vector>
 
 extern "C" __attribute__((visibility("default"))) FakeCuda fake_cuda;
 FakeCuda fake_cuda;
@@ -22,6 +24,9 @@ std::map<CUmemGenericAllocationHandle, std::size_t> allocated;  // By descriptor
 std::map<CUdeviceptr, std::size_t> reserved;
 std::map<CUdeviceptr, std::size_t> mapped;
 std::map<CUdeviceptr, std::size_t> accessible;
+std::set<CUmemGenericAllocationHandle> fresh;  // Nobody has access yet.
+std::map<CUdeviceptr, CUmemGenericAllocationHandle> behind;
+std::set<CUstream> streams;
 /// A lost device's is never given back, and goes with the driver.
 struct Staging : std::set<void*> {
   ~Staging() {
@@ -32,7 +37,8 @@ struct Staging : std::set<void*> {
 };
 Staging staging;
 bool initialised = false;
-CUcontext current = nullptr;
+thread_local CUcontext current = nullptr;
+thread_local std::vector<CUcontext> below;  // Of the stack of contexts, under the current one.
 
 CUresult Verdict(std::string_view call) {
   if (call.ends_with("_v2")) {  // By a macro of cuda.h's.
@@ -49,6 +55,10 @@ CUresult Verdict(std::string_view call) {
 }
 
 bool Reachable(CUdeviceptr address, std::size_t bytes) {
+  const auto engine = reinterpret_cast<CUdeviceptr>(fake_cuda.engine_memory);
+  if (address >= engine && address + bytes <= engine + fake_cuda.engine_bytes) {
+    return true;
+  }
   auto it = accessible.upper_bound(address);
   if (it == accessible.begin()) {
     return false;
@@ -89,7 +99,22 @@ CUresult cuGetErrorString(CUresult error, const char** text) {
 CUresult cuDeviceGet(CUdevice* device, int ordinal) {
   CAIRN_VERDICT(cuDeviceGet)
   *device = ordinal;
-  return ordinal == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+  return ordinal >= 0 && ordinal < fake_cuda.devices ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+}
+CUresult cuDeviceGetCount(int* count) {
+  CAIRN_VERDICT(cuDeviceGetCount)
+  *count = fake_cuda.devices;
+  return CUDA_SUCCESS;
+}
+CUresult cuDeviceGetUuid(CUuuid* uuid, CUdevice device) {
+  CAIRN_VERDICT(cuDeviceGetUuid)
+  std::memset(uuid->bytes, fake_cuda.first_uuid + device, sizeof(uuid->bytes));
+  return CUDA_SUCCESS;
+}
+CUresult cuDeviceCanAccessPeer(int* can, CUdevice, CUdevice) {
+  CAIRN_VERDICT(cuDeviceCanAccessPeer)
+  *can = fake_cuda.peers ? 1 : 0;
+  return CUDA_SUCCESS;
 }
 CUresult cuDeviceGetName(char* name, int length, CUdevice) {
   CAIRN_VERDICT(cuDeviceGetName)
@@ -121,6 +146,19 @@ CUresult cuCtxSetCurrent(CUcontext context) {
   current = context;
   return CUDA_SUCCESS;
 }
+CUresult cuCtxPushCurrent(CUcontext context) {
+  CAIRN_VERDICT(cuCtxPushCurrent)
+  below.push_back(current);
+  current = context;
+  return CUDA_SUCCESS;
+}
+CUresult cuCtxPopCurrent(CUcontext* context) {
+  CAIRN_VERDICT(cuCtxPopCurrent)
+  *context = current;
+  current = below.back();
+  below.pop_back();
+  return CUDA_SUCCESS;
+}
 CUresult cuMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
   CAIRN_IN_CONTEXT(cuMemGetInfo)
   *free_bytes = kGranularity;
@@ -147,7 +185,22 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle* handle, std::size_t bytes,
   }
   *handle = static_cast<CUmemGenericAllocationHandle>(fd);
   allocated[*handle] = bytes;
+  fresh.insert(*handle);
   ++fake_cuda.allocations;
+  return CUDA_SUCCESS;
+}
+CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle* handle, void* shared,
+                                        CUmemAllocationHandleType type) {
+  CAIRN_IN_CONTEXT(cuMemImportFromShareableHandle)
+  const int fd = dup(static_cast<int>(reinterpret_cast<std::intptr_t>(shared)));
+  struct stat about {};
+  if (fd < 0 || fstat(fd, &about) != 0 || type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  *handle = static_cast<CUmemGenericAllocationHandle>(fd);
+  allocated[*handle] = static_cast<std::size_t>(about.st_size);
+  ++fake_cuda.allocations;
+  ++fake_cuda.imports;
   return CUDA_SUCCESS;
 }
 CUresult cuMemRelease(CUmemGenericAllocationHandle handle) {
@@ -182,7 +235,8 @@ CUresult cuMemAddressFree(CUdeviceptr address, std::size_t bytes) {
 CUresult cuMemMap(CUdeviceptr address, std::size_t bytes, std::size_t offset,
                   CUmemGenericAllocationHandle handle, unsigned long long) {
   CAIRN_IN_CONTEXT(cuMemMap)
-  if (reserved.count(address) == 0 || allocated.count(handle) == 0 || offset != 0) {
+  if (reserved.count(address) == 0 || allocated.count(handle) == 0 || offset != 0 ||
+      bytes > allocated[handle]) {
     return CUDA_ERROR_INVALID_VALUE;
   }
   if (mmap(Pointer(address), bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
@@ -190,6 +244,7 @@ CUresult cuMemMap(CUdeviceptr address, std::size_t bytes, std::size_t offset,
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
   mapped[address] = bytes;
+  behind[address] = handle;
   ++fake_cuda.mappings;
   return CUDA_SUCCESS;
 }
@@ -205,11 +260,20 @@ CUresult cuMemUnmap(CUdeviceptr address, std::size_t) {
 CUresult cuMemSetAccess(CUdeviceptr address, std::size_t bytes, const CUmemAccessDesc* access,
                         std::size_t count) {
   CAIRN_IN_CONTEXT(cuMemSetAccess)
-  if (mapped.count(address) == 0 || count != 1 ||
-      access->flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE) {
+  if (mapped.count(address) == 0 || count != 1) {
     return CUDA_ERROR_INVALID_VALUE;
   }
-  std::memset(Pointer(address), 0xAB, bytes);  // As if somebody had left something there.
+  if (access->flags == CU_MEM_ACCESS_FLAGS_PROT_READ) {
+    if (!fake_cuda.read_only) {
+      return CUDA_ERROR_NOT_SUPPORTED;
+    }
+    mprotect(Pointer(address), bytes, PROT_READ);
+  } else if (access->flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  if (fresh.erase(behind[address]) != 0) {
+    std::memset(Pointer(address), 0xAB, bytes);  // As if somebody had left something there.
+  }
   accessible[address] = bytes;
   return CUDA_SUCCESS;
 }
@@ -246,12 +310,23 @@ CUresult cuMemsetD8Async(CUdeviceptr address, unsigned char value, std::size_t b
   std::memset(Pointer(address), value, bytes);
   return CUDA_SUCCESS;
 }
-CUresult cuMemcpyHtoDAsync(CUdeviceptr to, const void* from, std::size_t bytes, CUstream) {
+CUresult cuMemcpyHtoDAsync(CUdeviceptr to, const void* from, std::size_t bytes, CUstream stream) {
   CAIRN_IN_CONTEXT(cuMemcpyHtoDAsync)
   if (!Reachable(to, bytes)) {
     return CUDA_ERROR_ILLEGAL_ADDRESS;
   }
   std::memcpy(Pointer(to), from, bytes);
+  fake_cuda.last_stream = stream;
+  ++fake_cuda.copies;
+  return CUDA_SUCCESS;
+}
+CUresult cuMemcpyDtoDAsync(CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
+  CAIRN_IN_CONTEXT(cuMemcpyDtoDAsync)
+  if (!Reachable(from, bytes) || !Reachable(to, bytes)) {
+    return CUDA_ERROR_ILLEGAL_ADDRESS;
+  }
+  std::memcpy(Pointer(to), Pointer(from), bytes);
+  fake_cuda.last_stream = stream;
   ++fake_cuda.copies;
   return CUDA_SUCCESS;
 }
@@ -266,19 +341,28 @@ CUresult cuMemcpyDtoHAsync(void* to, CUdeviceptr from, std::size_t bytes, CUstre
 }
 CUresult cuStreamCreate(CUstream* stream, unsigned int) {
   CAIRN_IN_CONTEXT(cuStreamCreate)
-  *stream = reinterpret_cast<CUstream>(static_cast<std::uintptr_t>(++fake_cuda.streams));
+  static std::uintptr_t made = 0;
+  *stream = reinterpret_cast<CUstream>(++made);
+  streams.insert(*stream);
+  ++fake_cuda.streams;
   return CUDA_SUCCESS;
 }
 CUresult cuStreamSynchronize(CUstream) {
   CAIRN_IN_CONTEXT(cuStreamSynchronize)
   return CUDA_SUCCESS;
 }
-CUresult cuStreamQuery(CUstream) {
+CUresult cuStreamQuery(CUstream stream) {
   CAIRN_IN_CONTEXT(cuStreamQuery)
+  if (streams.count(stream) == 0) {
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
   return fake_cuda.hang ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
 }
-CUresult cuStreamDestroy(CUstream) {
+CUresult cuStreamDestroy(CUstream stream) {
   CAIRN_IN_CONTEXT(cuStreamDestroy)
+  if (streams.erase(stream) == 0) {
+    return CUDA_ERROR_INVALID_HANDLE;
+  }
   --fake_cuda.streams;
   return CUDA_SUCCESS;
 }

@@ -1,0 +1,102 @@
+// A client's device: attaching it, and loading to it.
+#include <utility>
+
+#include "libcache/connector/client.h"
+#include "libcache/connector/device_port.h"
+
+namespace cairn {
+namespace {
+
+tl::unexpected<Error> TooLate() {
+  return Fail(ErrorCode::kDeadlineExceeded, "the deadline was over before the call's turn came");
+}
+
+}  // namespace
+
+void Client::NoteDevice() {
+  DeviceInfo info{.attached = port_ != nullptr, .reads_gpu_tier = {}};
+  if (port_ == nullptr) {
+    info.reads_gpu_tier = Fail(ErrorCode::kUnsupported, "no device is attached");
+  } else if (backend_ == nullptr) {
+    info.reads_gpu_tier = Fail(ErrorCode::kUnavailable, "not connected");
+  } else {
+    info.reads_gpu_tier = backend_->DeviceState();
+  }
+  const MutexLock lock(names_mu_);
+  device_info_ = std::move(info);
+}
+
+Client::DeviceInfo Client::Device() const {
+  const MutexLock lock(names_mu_);
+  return device_info_;
+}
+
+Status Client::AttachDevice(std::shared_ptr<DevicePort> port, TimePoint deadline) {
+  const TurnLock turn(turn_, deadline);
+  if (!turn.Taken()) {
+    return TooLate();
+  }
+  if (backend_ != nullptr) {
+    backend_->AttachDevice(port);
+  }
+  port_ = std::move(port);
+  NoteDevice();
+  return {};
+}
+
+Result<Client::Loaded> Client::LoadToDevice(const Hit& hit, std::uint32_t from_position,
+                                            const DeviceTarget& target, TimePoint deadline) {
+  const TurnLock turn(turn_, deadline);
+  if (!turn.Taken()) {
+    return TooLate();
+  }
+  if (port_ == nullptr) {
+    return Fail(ErrorCode::kInvalidArgument, "no device is attached to load to");
+  }
+  const auto objects = FetchFor(hit, from_position, deadline);
+  if (!objects) {
+    return Fail(objects.error());
+  }
+  auto loaded = BringToDevice(hit.lease, *objects, target, deadline);
+  NoteDevice();
+  return loaded;
+}
+
+Result<Client::Loaded> Client::BringToDevice(LeaseId lease, std::span<const ObjectView> objects,
+                                             const DeviceTarget& target, TimePoint deadline) {
+  Loaded loaded;
+  for (std::uint32_t i = 0; i < objects.size(); ++i) {
+    const ObjectView& object = objects[i];
+    const std::uint64_t place = target(object);
+    if (place == 0) {
+      return Fail(ErrorCode::kNoSpace, "the target gave no address");
+    }
+    if (object.device.extent != 0 && backend_->ReadOnDevice(lease, i, object, place, deadline)) {
+      loaded.device_objects += 1;
+    } else if (Status brought = BringByHost(lease, i, object, place, deadline); !brought) {
+      return Fail(brought.error());
+    }
+    loaded.objects += 1;
+    loaded.bytes += object.bytes;
+  }
+  return loaded;
+}
+
+Status Client::BringByHost(LeaseId lease, std::uint32_t index, const ObjectView& object,
+                           std::uint64_t place, TimePoint deadline) {
+  if (SteadyClock::Instance().Now() >= deadline) {  // The device's fault as likely as the daemon's.
+    return Fail(ErrorCode::kDeadlineExceeded, "loading took too long");
+  }
+  const auto staging = port_->Staging(object.bytes, deadline);
+  if (!staging) {
+    return Fail(staging.error());
+  }
+  const std::span<std::byte> memory = staging->first(object.bytes);
+  if (Status read = backend_->Read(lease, index, object, Pieces(&memory, 1), deadline); !read) {
+    Note(read.error().code);
+    return read;
+  }
+  return port_->CopyFromHost(memory, object, place, deadline);
+}
+
+}  // namespace cairn

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "libcache/base/clock.h"
+#include "libcache/base/result.h"
+#include "libcache/tier/device_memory.h"
+
+namespace cairn {
+
+/// Times copies of many pieces of one size, there and back.
+class CopyTrial {
+ public:
+  virtual ~CopyTrial() = default;
+  /// Errors: kDeadlineExceeded, kUnsupported (that way is not to be had), kUnavailable.
+  virtual Result<std::chrono::nanoseconds> Time(CopyWay way, std::uint64_t piece_bytes,
+                                                TimePoint deadline) = 0;
+};
+
+/// From which size on the copy engine is the better way, and how that is known.
+struct CopySwitch {
+  std::uint64_t bytes = 0;  ///< 28 to 64 KiB; 0: there is no kernel, the copy engine does it all.
+  bool measured = false;
+  std::string text;  ///< For people: "kernel below 40.00 KiB (measured)".
+};
+
+/// Looks for the size between 28 and 64 KiB from which on the copy engine is as fast as a kernel.
+/// Where copies cannot be timed, or not within `limit`, it is 28 KiB, unmeasured, and the text says
+/// why.
+CopySwitch FindCopySwitch(CopyTrial& trial, const Clock& clock, std::chrono::milliseconds limit);
+
+/// The same on a device, before it is in use: 2 MiB of its memory and as much staging are taken and
+/// given back (but kept where a copy does not end). Sets the switch of the device. Takes at most
+/// 0.2 s, milliseconds usually; nothing at all where there is no kernel.
+CopySwitch MeasureCopySwitch(DeviceMemory& device);
+
+}  // namespace cairn
