@@ -40,9 +40,9 @@ class HeadScan {
       }
       done = range.first + range.count;
       EmitUpTo(done, range);
-      DecayTo(kChunk);
+      DecayTo(range.count);
       for (int j = 0; j < args_.value_dim; ++j) {
-        After(kChunk, j, State(j), State(j));
+        After(range.count, j, State(j), State(j));
       }
     }
     if (lists_.final >= 0) {

@@ -186,6 +186,38 @@ CASE(EmissionChangesNothingAndIsWhatARunLeaves) {
   }
 }
 
+// What comes after an emission must not even turn the sign of a zero: a state that a decay of 0
+// made -0, nothing put into it, and then negative keys and values.
+CASE(EmissionsOfNegativeZeros) {
+  constexpr std::size_t kWidth = 128;
+  std::vector<float> keys(40 * kWidth, 0.0F);
+  std::fill(keys.begin() + 20 * kWidth, keys.end(), -1.0F);
+  const auto row = [](float* data) {
+    return cairn_kernels_rows{data, kWidth, kWidth, CAIRN_KERNELS_F32, 0};
+  };
+  for (const int rule : {CAIRN_KERNELS_KDA, CAIRN_KERNELS_GLA}) {
+    for (const auto& backend : Backends()) {
+      context = Context(rule, *backend);
+      RecurrentProblem p = Small(rule);
+      p.gate_kind = CAIRN_KERNELS_GATE_FACTOR;
+      p.change = [&](cairn_kernels_recurrent& args, Backend& to) {
+        args.key = row(to.Put(keys));
+        args.value = row(to.Put(std::vector<float>(40 * kWidth, -1.0F)));
+        args.gate = row(to.Put(std::vector<float>(40 * kWidth, 0.0F)));
+      };
+      const std::vector<float> state(32 * kWidth, -1.0F);
+      Sequence s = {.seed = 1, .length = 20};
+      s.initial.resize(state.size() * sizeof(float));
+      std::memcpy(s.initial.data(), state.data(), s.initial.size());
+      p.sequences = {s};
+      const RecurrentResult ends = Run(p, *backend);
+      p.sequences[0].length = 40;
+      p.sequences[0].emit = {20};
+      CHECK(Run(p, *backend).emitted[0][0] == ends.finals[0]);
+    }
+  }
+}
+
 void Batches(RecurrentProblem p, Backend& backend) {
   std::vector<RecurrentResult> alone;
   std::vector<Sequence> sequences;
