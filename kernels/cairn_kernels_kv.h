@@ -140,7 +140,7 @@ cairn_kernels_status cairn_kernels_rope_row(const double* inverse_frequencies, i
 
 typedef enum cairn_kernels_copy_way {
   CAIRN_KERNELS_COPY_BY_ENGINE = 0, /* one cudaMemcpyAsync, or an entry of a batch, each */
-  CAIRN_KERNELS_COPY_BY_KERNEL = 1  /* this library's pack and unpack, all at once */
+  CAIRN_KERNELS_COPY_BY_KERNEL = 1  /* cairn_kernels_copy, or pack and unpack, all at once */
 } cairn_kernels_copy_way;
 
 /// How to copy contiguous pieces of this size between host and device: by the copy engine from 64

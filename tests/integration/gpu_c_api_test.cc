@@ -328,6 +328,24 @@ TEST_F(GpuCApiTest, NothingThrownComesThroughAndNothingTakesForEver) {
   cairn_hit_free(hit);
 }
 
+TEST_F(GpuCApiTest, ALeaseThatIsOverIsAMiss) {
+  ASSERT_TRUE(StartDaemon(
+      {.flags = {"--gpu=fake", "--gpu-memory=16MiB", "--lease-ms=500"}, .variables = {}}));
+  FakeCopier copier;
+  CEngine engine(daemon().UnixEndpoint());
+  ASSERT_EQ(copier.Attach(engine), CAIRN_OK);
+  Bring(engine, 9, 3);
+  cairn_hit* const hit = engine.Match(9, 3);
+  std::this_thread::sleep_for(std::chrono::milliseconds(700));
+  const auto late = engine.LoadHit(hit);
+  EXPECT_EQ(late.code, CAIRN_EXPIRED) << cairn_last_error();
+  EXPECT_EQ(late.tier, CAIRN_TIER_GPU);
+  static_cast<void>(cairn_hit_release(hit, CEngine::kWaitMs));
+  EXPECT_EQ(engine.LoadHit(hit).code, CAIRN_INVALID_ARGUMENT) << "nothing is held";
+  cairn_hit_free(hit);
+  ExpectLoads(engine, 9, 3, 4);
+}
+
 TEST_F(GpuCApiTest, ACacheInThisProcessWorksWithADeviceToo) {
   cairn_cache_options options;
   CAIRN_INIT(options);
