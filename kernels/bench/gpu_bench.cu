@@ -1,18 +1,10 @@
 // The kernels on a GPU: medians over replays of a graph, fresh random data in several sets, next to
 // the floors that docs/benchmarks.md derives. Gated DeltaNet with the heads of Qwen3-Next, 16 of
 // keys and 32 of values, and KDA with those of Kimi Linear, 32 of both; 128 wide each.
-#include <cuda_runtime.h>
-
-#include <algorithm>
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <string>
-#include <vector>
 
 #include "kernels/arith/elements.h"
-#include "kernels/cairn_kernels.h"
+#include "kernels/bench/gpu_timing.h"
 #include "kernels/tests/random.h"
 
 namespace cairn::kernels::bench {
@@ -20,48 +12,6 @@ namespace {
 
 constexpr int kValueHeads = 32;
 constexpr int kDim = 128;
-constexpr int kSets = 4;  ///< Of inputs, so that they do not all lie in the cache.
-constexpr int kCallsInGraph = 20;
-constexpr int kReplays = 50;
-
-void Must(cudaError_t error) {
-  if (error != cudaSuccess) {
-    std::fprintf(stderr, "CUDA: %s\n", cudaGetErrorString(error));
-    std::exit(1);
-  }
-}
-void Must(cairn_kernels_status status) {
-  if (status != CAIRN_KERNELS_OK) {
-    std::fprintf(stderr, "kernels: %s\n", cairn_kernels_status_text(status));
-    std::exit(1);
-  }
-}
-
-/// Device memory until the end of a measurement.
-class Arena {
- public:
-  ~Arena() {
-    for (void* piece : pieces_) {
-      cudaFree(piece);
-    }
-  }
-  void* Empty(std::size_t bytes) {
-    void* piece = nullptr;
-    Must(cudaMalloc(&piece, bytes));
-    Must(cudaMemset(piece, 0, bytes));
-    pieces_.push_back(piece);
-    return piece;
-  }
-  template <class T>
-  T* Put(const std::vector<T>& values) {
-    void* piece = Empty(values.size() * sizeof(T));
-    Must(cudaMemcpy(piece, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice));
-    return static_cast<T*>(piece);
-  }
-
- private:
-  std::vector<void*> pieces_;
-};
 
 struct Case {
   std::string name;
@@ -164,11 +114,6 @@ cairn_kernels_scan MakeCall(const Case& c, Arena& arena, test::Random& random) {
   return call;
 }
 
-struct Times {
-  double device_us;  ///< Of a call, in a graph of many.
-  double host_us;    ///< To queue one.
-};
-
 Times Measure(const Case& c, cudaStream_t stream) {
   Arena arena;
   test::Random random(1);
@@ -176,134 +121,14 @@ Times Measure(const Case& c, cudaStream_t stream) {
   for (int set = 0; set < kSets; ++set) {
     calls.push_back(MakeCall(c, arena, random));
   }
-  const auto call = [&](int i) {
-    const cairn_kernels_scan& args = calls[static_cast<std::size_t>(i % kSets)];
+  return TimeCalls(stream, [&](int set) {
+    const cairn_kernels_scan& args = calls[static_cast<std::size_t>(set)];
     Must(c.scan ? cairn_kernels_scan_cuda(&args, stream)
                 : cairn_kernels_recurrent_cuda(&args.of, stream));
-  };
-  call(0);
-  Must(cudaStreamSynchronize(stream));
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t replay = nullptr;
-  Must(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-  for (int i = 0; i < kCallsInGraph; ++i) {
-    call(i);
-  }
-  Must(cudaStreamEndCapture(stream, &graph));
-  Must(cudaGraphInstantiate(&replay, graph, 0));
-  cudaEvent_t begin = nullptr;
-  cudaEvent_t end = nullptr;
-  Must(cudaEventCreate(&begin));
-  Must(cudaEventCreate(&end));
-  std::vector<double> device;
-  for (int i = 0; i < kReplays; ++i) {
-    Must(cudaEventRecord(begin, stream));
-    Must(cudaGraphLaunch(replay, stream));
-    Must(cudaEventRecord(end, stream));
-    Must(cudaEventSynchronize(end));
-    float ms = 0;
-    Must(cudaEventElapsedTime(&ms, begin, end));
-    device.push_back(ms * 1e3 / kCallsInGraph);
-  }
-  std::vector<double> host;
-  for (int i = 0; i < kReplays; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    call(i);
-    host.push_back(
-        std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start)
-            .count());
-    Must(cudaStreamSynchronize(stream));
-  }
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
-  cudaGraphExecDestroy(replay);
-  cudaGraphDestroy(graph);
-  std::sort(device.begin(), device.end());
-  std::sort(host.begin(), host.end());
-  return {device[device.size() / 2], host[host.size() / 2]};
+  });
 }
 
-constexpr int kCopyPieces = 512;
-
-/// GB/s of pieces that lie apart, from pinned memory to the device: what the GPU tier does.
-struct CopySpeed {
-  double kernel;
-  double engine;  ///< One cudaMemcpyAsync each.
-};
-
-CopySpeed MeasureCopies(std::int64_t piece_bytes, cudaStream_t stream) {
-  Arena arena;
-  const auto all = static_cast<std::size_t>(kCopyPieces * piece_bytes);
-  void* host = nullptr;
-  Must(cudaHostAlloc(&host, all, cudaHostAllocPortable));
-  std::memset(host, 1, all);
-  auto* const device = static_cast<unsigned char*>(arena.Empty(2 * all));
-  std::vector<cairn_kernels_piece> pieces;
-  for (int i = 0; i < kCopyPieces; ++i) {
-    pieces.push_back({static_cast<unsigned char*>(host) + i * piece_bytes,
-                      device + 2 * i * piece_bytes, piece_bytes});
-  }
-  cairn_kernels_copy args{};
-  args.struct_bytes = sizeof(args);
-  args.count = kCopyPieces;
-  args.pieces = arena.Put(pieces);
-  args.max_blocks = 16;  // As the GPU tier allows it.
-  cudaEvent_t begin = nullptr;
-  cudaEvent_t end = nullptr;
-  Must(cudaEventCreate(&begin));
-  Must(cudaEventCreate(&end));
-  const auto speed = [&](const auto& copy) {
-    std::vector<double> us;
-    for (int i = 0; i < kReplays; ++i) {
-      Must(cudaEventRecord(begin, stream));
-      copy();
-      Must(cudaEventRecord(end, stream));
-      Must(cudaEventSynchronize(end));
-      float ms = 0;
-      Must(cudaEventElapsedTime(&ms, begin, end));
-      us.push_back(ms * 1e3);
-    }
-    std::sort(us.begin(), us.end());
-    return static_cast<double>(all) / us[us.size() / 2] / 1e3;
-  };
-  const CopySpeed result = {
-      speed([&] { Must(cairn_kernels_copy_cuda(&args, stream)); }), speed([&] {
-        for (const cairn_kernels_piece& piece : pieces) {
-          Must(cudaMemcpyAsync(piece.target, piece.source, static_cast<std::size_t>(piece_bytes),
-                               cudaMemcpyHostToDevice, stream));
-        }
-      })};
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
-  cudaFreeHost(host);
-  return result;
-}
-
-/// Where the copy engine catches up with a kernel: docs/decisions/0010-gpu-tier.md.
-void PrintCopies(bool json, cudaStream_t stream) {
-  std::printf(json ? "],\"copies\":["
-                   : "\n%d pieces from pinned memory, GB/s, median; 16 blocks\n%-36s %10s %10s\n",
-              kCopyPieces, "piece", "kernel", "engine");
-  const char* separator = "";
-  for (const int kib : {4, 16, 28, 32, 40, 48, 64, 128}) {
-    const CopySpeed speed = MeasureCopies(std::int64_t{kib} * 1024, stream);
-    std::printf(json ? "%s{\"piece_bytes\":%d,\"kernel_gbs\":%.2f,\"engine_gbs\":%.2f}"
-                     : "%s%-36d %10.2f %10.2f\n",
-                separator, kib * 1024, speed.kernel, speed.engine);
-    separator = json ? "," : "";
-  }
-}
-
-int Main(bool json) {
-  int devices = 0;
-  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
-    std::fprintf(stderr, "no CUDA device here\n");
-    return 77;
-  }
-  cudaDeviceProp device{};
-  Must(cudaGetDeviceProperties(&device, 0));
-  cudaStream_t stream = nullptr;
-  Must(cudaStreamCreate(&stream));
+void Run(const char* device, bool json, cudaStream_t stream) {
   // Floors of an H200: bytes at 4.3 TB/s or products at 790 TFLOP/s, whichever takes longer.
   const Case cases[] = {
       {"scan, outputs, 1 x 512", 1, 512, true, true, 0, 3.9},
@@ -323,11 +148,11 @@ int Main(bool json) {
       {"recurrent, outputs, 1 x 1", 1, 1, false, true, 0, 1.0},
   };
   if (!json) {
-    std::printf("%s; us per layer, graph replay, median\n", device.name);
+    std::printf("%s; us per layer, graph replay, median\n", device);
     std::printf("%-40s %10s %10s %10s %10s\n", "call", "device", "floor", "ratio", "host");
   }
   const char* separator = "";
-  std::printf(json ? "{\"device\":\"%s\",\"calls\":[" : "%.0s", device.name);
+  std::printf(json ? "{\"device\":\"%s\",\"calls\":[" : "%.0s", device);
   for (const Case& c : cases) {
     const Times times = Measure(c, stream);
     std::printf(json ? "%s{\"name\":\"%s\",\"device_us\":%.2f,\"floor_us\":%.2f,\"ratio\":%.2f,"
@@ -337,19 +162,13 @@ int Main(bool json) {
                 times.device_us / c.floor_us, times.host_us);
     separator = json ? "," : "";
   }
-  PrintCopies(json, stream);
   std::printf(json ? "]}\n" : "");
-  cudaStreamDestroy(stream);
-  return 0;
 }
 
 }  // namespace
 }  // namespace cairn::kernels::bench
 
 int main(int argc, char** argv) {
-  if (argc > 2 || (argc == 2 && std::strcmp(argv[1], "--json") != 0)) {
-    std::fprintf(stderr, "usage: kernels_gpu_bench [--json]\n");
-    return 2;
-  }
-  return cairn::kernels::bench::Main(argc == 2);
+  return cairn::kernels::bench::OnDevice("kernels_gpu_bench", argc, argv,
+                                         cairn::kernels::bench::Run);
 }

@@ -1,5 +1,6 @@
 // What moves bytes on a GPU rather than computes, next to the device's own copy in the same run: KV
-// packed and unpacked, tails replayed, states transposed, codecs. Shapes of Qwen3-Next: 36
+// packed and unpacked, tails replayed, states transposed, codecs; and small pieces by kernel or by
+// copy engine. Shapes of Qwen3-Next: 36
 // recurrent layers of 32 heads of 128 x 128, 12 of attention with 2 heads of 256.
 #include <cstring>
 #include <numeric>
@@ -224,23 +225,85 @@ std::vector<Maker> Makers() {
   return makers;
 }
 
-int Main(bool json) {
-  int devices = 0;
-  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
-    std::fprintf(stderr, "no CUDA device here\n");
-    return 77;
+constexpr int kCopyPieces = 512;
+
+/// GB/s of pieces that lie apart, from pinned memory to the device: what the GPU tier does.
+struct CopySpeed {
+  double kernel;
+  double engine;  ///< One cudaMemcpyAsync each.
+};
+
+CopySpeed MeasureCopies(std::int64_t piece_bytes, cudaStream_t stream) {
+  Arena arena;
+  const auto all = static_cast<std::size_t>(kCopyPieces * piece_bytes);
+  void* host = nullptr;
+  Must(cudaHostAlloc(&host, all, cudaHostAllocPortable));
+  std::memset(host, 1, all);
+  auto* const device = static_cast<unsigned char*>(arena.Empty(2 * all));
+  std::vector<cairn_kernels_piece> pieces;
+  for (int i = 0; i < kCopyPieces; ++i) {
+    pieces.push_back({static_cast<unsigned char*>(host) + i * piece_bytes,
+                      device + 2 * i * piece_bytes, piece_bytes});
   }
-  cudaDeviceProp device{};
-  Must(cudaGetDeviceProperties(&device, 0));
-  cudaStream_t stream = nullptr;
-  Must(cudaStreamCreate(&stream));
+  cairn_kernels_copy args{};
+  args.struct_bytes = sizeof(args);
+  args.count = kCopyPieces;
+  args.pieces = arena.Put(pieces);
+  args.max_blocks = 16;  // As the GPU tier allows it.
+  cudaEvent_t begin = nullptr;
+  cudaEvent_t end = nullptr;
+  Must(cudaEventCreate(&begin));
+  Must(cudaEventCreate(&end));
+  const auto speed = [&](const auto& copy) {
+    std::vector<double> us;
+    for (int i = 0; i < kReplays; ++i) {
+      Must(cudaEventRecord(begin, stream));
+      copy();
+      Must(cudaEventRecord(end, stream));
+      Must(cudaEventSynchronize(end));
+      float ms = 0;
+      Must(cudaEventElapsedTime(&ms, begin, end));
+      us.push_back(ms * 1e3);
+    }
+    std::sort(us.begin(), us.end());
+    return static_cast<double>(all) / us[us.size() / 2] / 1e3;
+  };
+  const CopySpeed result = {
+      speed([&] { Must(cairn_kernels_copy_cuda(&args, stream)); }), speed([&] {
+        for (const cairn_kernels_piece& piece : pieces) {
+          Must(cudaMemcpyAsync(piece.target, piece.source, static_cast<std::size_t>(piece_bytes),
+                               cudaMemcpyHostToDevice, stream));
+        }
+      })};
+  cudaEventDestroy(begin);
+  cudaEventDestroy(end);
+  cudaFreeHost(host);
+  return result;
+}
+
+/// Where the copy engine catches up with a kernel: docs/decisions/0010-gpu-tier.md.
+void PrintCopies(bool json, cudaStream_t stream) {
+  std::printf(json ? "],\"copies\":["
+                   : "\n%d pieces from pinned memory, GB/s, median; 16 blocks\n%-36s %10s %10s\n",
+              kCopyPieces, "piece", "kernel", "engine");
+  const char* separator = "";
+  for (const int kib : {4, 16, 28, 32, 40, 48, 64, 128}) {
+    const CopySpeed speed = MeasureCopies(std::int64_t{kib} * 1024, stream);
+    std::printf(json ? "%s{\"piece_bytes\":%d,\"kernel_gbs\":%.2f,\"engine_gbs\":%.2f}"
+                     : "%s%-36d %10.2f %10.2f\n",
+                separator, kib * 1024, speed.kernel, speed.engine);
+    separator = json ? "," : "";
+  }
+}
+
+void Run(const char* device, bool json, cudaStream_t stream) {
   if (!json) {
-    std::printf("%s; graph replay, median; of the device's own copy in this run\n", device.name);
+    std::printf("%s; graph replay, median; of the device's own copy in this run\n", device);
     std::printf("%-40s %10s %10s %10s %10s\n", "call", "us", "GB/s", "of copy", "host us");
   }
   const char* separator = "";
   double copy = 0;
-  std::printf(json ? "{\"device\":\"%s\",\"calls\":[" : "%.0s", device.name);
+  std::printf(json ? "{\"device\":\"%s\",\"calls\":[" : "%.0s", device);
   for (const Maker& make : Makers()) {
     Arena arena;
     const Measured measured = make(arena, stream);
@@ -254,18 +317,14 @@ int Main(bool json) {
                 times.host_us);
     separator = json ? "," : "";
   }
+  PrintCopies(json, stream);
   std::printf(json ? "]}\n" : "");
-  cudaStreamDestroy(stream);
-  return 0;
 }
 
 }  // namespace
 }  // namespace cairn::kernels::bench
 
 int main(int argc, char** argv) {
-  if (argc > 2 || (argc == 2 && std::strcmp(argv[1], "--json") != 0)) {
-    std::fprintf(stderr, "usage: kernels_gpu_memory_bench [--json]\n");
-    return 2;
-  }
-  return cairn::kernels::bench::Main(argc == 2);
+  return cairn::kernels::bench::OnDevice("kernels_gpu_memory_bench", argc, argv,
+                                         cairn::kernels::bench::Run);
 }

@@ -6,12 +6,13 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <vector>
 
 #include "kernels/cairn_kernels.h"
 
-// How the benchmarks on a GPU measure: medians over replays of a graph of many calls.
+// What the benchmarks on a GPU share: medians over replays of a graph of many calls.
 namespace cairn::kernels::bench {
 
 constexpr int kSets = 4;  ///< Of inputs, so that they do not all lie in the cache.
@@ -107,6 +108,28 @@ inline Times TimeCalls(cudaStream_t stream, const std::function<void(int)>& call
   std::sort(device.begin(), device.end());
   std::sort(host.begin(), host.end());
   return {device[device.size() / 2], host[host.size() / 2]};
+}
+
+/// A program's main: `run(name of the device, as JSON, stream)` where there is a device.
+inline int OnDevice(const char* program, int argc, char** argv,
+                    const std::function<void(const char*, bool, cudaStream_t)>& run) {
+  const bool json = argc == 2 && std::strcmp(argv[1], "--json") == 0;
+  if (argc > 2 || (argc == 2 && !json)) {
+    std::fprintf(stderr, "usage: %s [--json]\n", program);
+    return 2;
+  }
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
+    std::fprintf(stderr, "no CUDA device here\n");
+    return 77;
+  }
+  cudaDeviceProp device{};
+  Must(cudaGetDeviceProperties(&device, 0));
+  cudaStream_t stream = nullptr;
+  Must(cudaStreamCreate(&stream));
+  run(device.name, json, stream);
+  cudaStreamDestroy(stream);
+  return 0;
 }
 
 }  // namespace cairn::kernels::bench
