@@ -14,7 +14,7 @@ class Int8Column final : public Codec {
  public:
   [[nodiscard]] CodecId id() const override { return CodecId::kInt8Column; }
   [[nodiscard]] std::string_view name() const override { return "int8_column"; }
-  [[nodiscard]] Fidelity fidelity() const override { return Fidelity::kLossy; }
+  [[nodiscard]] Fidelity fidelity() const override { return Fidelity::kCompact; }
 
   [[nodiscard]] Status Check(const CodecShape& shape, std::uint64_t raw_bytes) const override {
     return internal::CheckValues(shape, raw_bytes);

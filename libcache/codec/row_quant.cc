@@ -40,7 +40,7 @@ class RowQuant final : public Codec {
  public:
   [[nodiscard]] CodecId id() const override { return Code::kId; }
   [[nodiscard]] std::string_view name() const override { return Code::kName; }
-  [[nodiscard]] Fidelity fidelity() const override { return Fidelity::kLossy; }
+  [[nodiscard]] Fidelity fidelity() const override { return Fidelity::kCompact; }
 
   [[nodiscard]] Status Check(const CodecShape& shape, std::uint64_t raw_bytes) const override {
     return internal::CheckValues(shape, raw_bytes);

@@ -111,7 +111,7 @@ TEST(PrefixKeyGoldenTest, ForeignHashes) {
 
 // One spec per field, each different from the default in that field only.
 std::vector<NamespaceSpec> OneFieldChanged() {
-  std::vector<NamespaceSpec> specs(14);
+  std::vector<NamespaceSpec> specs(18);
   specs[1].tenant = "other";
   specs[2].model = "other";
   specs[3].revision = "other";
@@ -125,6 +125,11 @@ std::vector<NamespaceSpec> OneFieldChanged() {
   specs[11].block_tokens = 16;
   specs[12].kv_bytes_per_token = 16;
   specs[13].checkpoint_bytes = 16;
+  specs[14].fidelity = Fidelity::kNear;
+  specs[15].fidelity = Fidelity::kCompact;
+  specs[16] = specs[17] = specs[15];
+  specs[16].checkpoint_shape = "f32[1x2x3]";
+  specs[17].kv_shape = "f32[1x2x3]";
   return specs;
 }
 
@@ -144,6 +149,41 @@ TEST(NamespaceTest, TheGridOfCheckpointsDoesNotSeparate) {
   const std::string text = CanonicalNamespace(spec);
   spec.grid_tokens = 64;
   EXPECT_EQ(CanonicalNamespace(spec), text);
+}
+
+// What knows nothing of fidelity, an older release or an engine that says nothing, is exact: it has
+// the keys that it always had, whatever shapes are declared beside.
+TEST(NamespaceTest, ExactSaysNothing) {
+  NamespaceSpec spec;
+  const std::string text = CanonicalNamespace(spec);
+  spec.checkpoint_shape = "f32[1x2x3]";
+  spec.kv_shape = "bf16[1xtx2]";
+  EXPECT_EQ(CanonicalNamespace(spec), text);
+  EXPECT_EQ(spec.fidelity, Fidelity::kExact);
+}
+
+TEST(NamespaceTest, TheTextOfACompactOneIsTheExactOneAndThreeFields) {
+  NamespaceSpec spec;
+  const std::string exact = CanonicalNamespace(spec);
+  spec.fidelity = Fidelity::kCompact;
+  spec.checkpoint_shape = "f32[1x2x3]";
+  const auto field = [](std::string_view value) {
+    return std::string(1, static_cast<char>(value.size())) + std::string(7, '\0') +
+           std::string(value);
+  };
+  EXPECT_EQ(CanonicalNamespace(spec), exact + field("compact") + field("f32[1x2x3]") + field(""));
+}
+
+TEST(NamespaceTextTest, ExactInWordsIsNoNamespaceOfOurs) {
+  NamespaceSpec spec;
+  spec.block_tokens = 512;
+  spec.fidelity = Fidelity::kNear;
+  std::string text = CanonicalNamespace(spec);
+  ASSERT_TRUE(ParseCanonicalNamespace(text));
+  const auto at = text.rfind("near");
+  EXPECT_FALSE(ParseCanonicalNamespace(std::string(text).replace(at, 4, "fine")));
+  text.replace(at - 8, 12, std::string("\5\0\0\0\0\0\0\0exact", 13));
+  EXPECT_FALSE(ParseCanonicalNamespace(text)) << "two texts for one namespace";
 }
 
 TEST(NamespaceTextTest, ReadsBackWhatWasWritten) {
