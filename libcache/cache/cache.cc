@@ -14,7 +14,7 @@ constexpr std::uint64_t kBytesPerNode = 128;
 constexpr double kFirstColdBytesPerUs = 1000;
 // The largest object the formats carry; MiniMax-M1's state, the largest preset, is 294 MB.
 constexpr std::uint64_t kMaxObjectBytes = UINT32_MAX;
-// Together with the longest names, 32 MiB: namespaces are kept until a restart.
+// Together with the longest names and shapes, 64 MiB: namespaces are kept until a restart.
 constexpr std::size_t kMaxNamespaces = 8'192;
 constexpr std::size_t kMaxNameBytes = 512;
 // A node counts its children in 24 bits.

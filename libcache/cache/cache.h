@@ -443,7 +443,7 @@ class Cache {
   HostTier host_ CAIRN_GUARDED_BY(mu_);
   std::unique_ptr<GpuTier> gpu_ CAIRN_GUARDED_BY(mu_);  // Null without a device. Set by Open.
   std::unordered_map<std::string, std::uint32_t> domains_ CAIRN_GUARDED_BY(mu_);  // By tenant.
-  std::unordered_set<std::string> codec_notices_ CAIRN_GUARDED_BY(mu_);           // That were said.
+  std::unordered_set<std::size_t> codec_notices_ CAIRN_GUARDED_BY(mu_);  // Hashes of those said.
   std::vector<ObjectId> gpu_sources_ CAIRN_GUARDED_BY(mu_);  // Held in place while they are copied.
   std::vector<ObjectId> gpu_copies_ CAIRN_GUARDED_BY(mu_);   // Those that are being copied.
   NodeId gpu_waiting_ CAIRN_GUARDED_BY(mu_) = kNoId;         // For an extent.

@@ -51,7 +51,9 @@ std::string Cache::CodecNotice(const NamespaceState& state) {
               ", so they are stored without loss, not by " + std::string(wanted->name());
   }
   // As many as there may be namespaces, at most.
-  return notice.empty() || !codec_notices_.insert(notice).second ? std::string() : notice;
+  const bool fresh =
+      !notice.empty() && codec_notices_.insert(std::hash<std::string>()(notice)).second;
+  return fresh ? notice : std::string();
 }
 
 }  // namespace cairn

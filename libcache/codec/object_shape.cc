@@ -10,7 +10,7 @@ namespace cairn {
 namespace {
 
 // Far above any model. A section costs a frame at least, and each is looked at per object.
-constexpr std::size_t kMaxSections = 64;
+constexpr std::size_t kMaxSections = 32;
 // Of one section with one token; that of 65,536 tokens then stays far below 2^64.
 constexpr std::uint64_t kMaxSectionBytes = UINT32_MAX;
 

@@ -82,7 +82,7 @@ TEST(ObjectShapeTest, NothingElseIsAShape) {
     EXPECT_TRUE(shape || shape.error().code == ErrorCode::kInvalidArgument);
   }
   std::string many = "raw[1x1x1]";
-  for (int i = 1; i < 64; ++i) {
+  for (int i = 1; i < 32; ++i) {
     many += ",raw[1x1x1]";
   }
   EXPECT_TRUE(ObjectShape::Parse(many));
