@@ -38,8 +38,8 @@ struct CodecShape {
   std::uint32_t matrices = 1;
   std::uint32_t rows = 1;
   std::uint32_t columns = 0;
-  /// Of an object that was cut: its matrices before these and behind them. Encoders may need to
-  /// know which are keys and which are early layers; frames say it in their own way.
+  /// Of an object that was cut: its matrices before these and behind them. An encoder may need to
+  /// know which layers are early; frames say it in their own way.
   std::uint32_t matrices_before = 0;
   std::uint32_t matrices_behind = 0;
 

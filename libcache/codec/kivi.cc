@@ -13,17 +13,15 @@ namespace cairn {
 namespace {
 
 constexpr std::size_t kGroup = 32;
-constexpr std::size_t kPrefixBytes = 8;             // Elements of a group, tokens kept as they are.
-constexpr std::uint32_t kValuesFirst = 0x80000000;  // Beside the former: a cut that begins so.
+constexpr std::size_t kPrefixBytes = 8;  // Elements of a group, tokens kept as they are.
 
 /// Where the parts of a payload begin: lows (of the elements' type) and scales (bf16) of all
 /// groups, codes, rows that are kept.
 struct Layout {
-  Layout(const CodecShape& shape, std::uint32_t bits, std::uint64_t kept_rows, bool values_first) {
+  Layout(const CodecShape& shape, std::uint32_t bits, std::uint64_t kept_rows) {
     const std::uint64_t rows = shape.rows - kept_rows;
-    const std::uint64_t more = (std::uint64_t{shape.matrices} + 1) / 2;
-    const std::uint64_t keys = values_first ? shape.matrices - more : more;
-    const std::uint64_t values = shape.matrices - keys;
+    const std::uint64_t keys = (shape.matrices + 1) / 2;
+    const std::uint64_t values = shape.matrices / 2;
     const std::uint64_t groups = keys * (rows / kGroup) * shape.columns +
                                  values * rows * ((shape.columns + kGroup - 1) / kGroup);
     scales = kPrefixBytes + Padded(groups * ElementBytes(shape.element));
@@ -55,16 +53,15 @@ class Kivi final : public Codec {
 
   [[nodiscard]] std::uint64_t MaxPayloadBytes(const CodecShape& shape,
                                               std::uint64_t) const override {
-    return Layout(shape, kBits, shape.rows % kGroup, ValuesFirst(shape)).end;
+    return Layout(shape, kBits, shape.rows % kGroup).end;
   }
 
   std::size_t EncodePayload(const CodecShape& shape, std::span<const std::byte> raw,
                             std::span<std::byte> out) const override {
     const std::uint32_t kept_rows = shape.rows % kGroup;
-    const bool values_first = ValuesFirst(shape);
-    const Layout layout(shape, kBits, kept_rows, values_first);
+    const Layout layout(shape, kBits, kept_rows);
     std::fill_n(out.begin(), layout.codes, std::byte{0});  // The padding, too.
-    StoreLe(out, 0, static_cast<std::uint32_t>(kGroup) | (values_first ? kValuesFirst : 0U));
+    StoreLe(out, 0, static_cast<std::uint32_t>(kGroup));
     StoreLe(out, 4, kept_rows);
     Cursor<std::byte> cursor(out.data(), layout);
     const std::size_t width = ElementBytes(shape.element);
@@ -74,7 +71,7 @@ class Kivi final : public Codec {
       const std::byte* const from = raw.data() + matrix * shape.rows * row_bytes;
       for (std::size_t row = 0; row + kGroup <= shape.rows - kept_rows; row += kGroup) {
         internal::LoadValues(shape.element, from + row * row_bytes, rows);
-        EncodeRows(shape, (matrix % 2 == 0) != values_first, rows, cursor);
+        EncodeRows(shape, matrix % 2 == 0, rows, cursor);
       }
       std::memcpy(cursor.kept, from + (shape.rows - kept_rows) * row_bytes, kept_rows * row_bytes);
       cursor.kept += kept_rows * row_bytes;
@@ -85,23 +82,21 @@ class Kivi final : public Codec {
   Status DecodePayload(const CodecShape& shape, std::span<const std::byte> payload,
                        std::span<std::byte> out) const override {
     const auto corrupt = [] { return Fail(ErrorCode::kCorrupt, "a KIVI payload is damaged"); };
-    if (payload.size() < kPrefixBytes ||
-        (LoadLe<std::uint32_t>(payload, 0) & ~kValuesFirst) != kGroup) {
+    if (payload.size() < kPrefixBytes || LoadLe<std::uint32_t>(payload, 0) != kGroup) {
       return corrupt();
     }
-    const bool values_first = (LoadLe<std::uint32_t>(payload, 0) & kValuesFirst) != 0;
     const auto kept_rows = LoadLe<std::uint32_t>(payload, 4);
     if (kept_rows > shape.rows || (shape.rows - kept_rows) % kGroup != 0 ||
-        payload.size() != Layout(shape, kBits, kept_rows, values_first).end) {
+        payload.size() != Layout(shape, kBits, kept_rows).end) {
       return corrupt();
     }
-    Cursor<const std::byte> cursor(payload.data(), Layout(shape, kBits, kept_rows, values_first));
+    Cursor<const std::byte> cursor(payload.data(), Layout(shape, kBits, kept_rows));
     const std::size_t row_bytes = shape.columns * ElementBytes(shape.element);
     std::vector<float> rows(kGroup * shape.columns);
     for (std::size_t matrix = 0; matrix < shape.matrices; ++matrix) {
       std::byte* const to = out.data() + matrix * shape.rows * row_bytes;
       for (std::size_t row = 0; row + kGroup <= shape.rows - kept_rows; row += kGroup) {
-        DecodeRows(shape, (matrix % 2 == 0) != values_first, rows, cursor);
+        DecodeRows(shape, matrix % 2 == 0, rows, cursor);
         internal::StoreValues(shape.element, rows, to + row * row_bytes);
       }
       std::memcpy(to + (shape.rows - kept_rows) * row_bytes, cursor.kept, kept_rows * row_bytes);
@@ -113,8 +108,6 @@ class Kivi final : public Codec {
  private:
   static constexpr std::int32_t kMost = (1 << kBits) - 1;
   static constexpr std::size_t kCodeBytes = kGroup * kBits / 8;
-
-  static bool ValuesFirst(const CodecShape& shape) { return shape.matrices_before % 2 != 0; }
 
   template <class Byte>
   struct Cursor {

@@ -132,7 +132,7 @@ class Bounds {
         }
       }
     }
-    if ((shape_.matrices_before + matrix) % 2 == 0) {
+    if (matrix % 2 == 0) {
       for (std::size_t r = 0; r < coded; r += 32) {
         for (std::size_t c = 0; c < columns; ++c) {
           KiviGroup(base + r * columns + c, columns, 32, steps);
