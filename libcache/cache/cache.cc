@@ -14,12 +14,33 @@ constexpr std::uint64_t kBytesPerNode = 128;
 constexpr double kFirstColdBytesPerUs = 1000;
 // The largest object the formats carry; MiniMax-M1's state, the largest preset, is 294 MB.
 constexpr std::uint64_t kMaxObjectBytes = UINT32_MAX;
-// Together with the longest names, 32 MiB: namespaces are kept until a restart.
+// Together with the longest names and shapes, 64 MiB: namespaces are kept until a restart.
 constexpr std::size_t kMaxNamespaces = 8'192;
 constexpr std::size_t kMaxNameBytes = 512;
 // A node counts its children in 24 bits.
 constexpr std::uint64_t kMaxIndexBytes = 2 * kGiB;
 constexpr std::uint32_t kMaxBlockTokens = 65'536;
+
+/// Of any fidelity, so that a mistake shows at once. Errors: kInvalidArgument naming the field.
+Status CheckShapes(const NamespaceSpec& spec) {
+  struct Declared {
+    const char* name;
+    const std::string& text;
+    ObjectKind kind;
+    std::uint64_t bytes;
+  };
+  for (const auto& [name, text, kind, bytes] :
+       {Declared{"kv_shape", spec.kv_shape, ObjectKind::kKv, spec.kv_bytes_per_token},
+        Declared{"checkpoint_shape", spec.checkpoint_shape, ObjectKind::kCheckpoint,
+                 spec.checkpoint_bytes}}) {
+    const auto shape = ObjectShape::Parse(text);
+    const Status fits = shape ? shape->CheckFor(kind, bytes) : Fail(shape.error());
+    if (!fits) {
+      return Fail(ErrorCode::kInvalidArgument, std::string(name) + ": " + fits.error().message);
+    }
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -94,7 +115,7 @@ Result<std::unique_ptr<Cache>> Cache::Open(const Config& config, std::unique_ptr
         [raw](const ColdWriter::Entry& entry, const Result<ColdLocation>& location) {
           return raw->OnColdWritten(entry, location);
         });
-    cache->cold_->SetCodecs([raw](const PrefixKey& seed) { return raw->CodecOf(seed); });
+    cache->cold_->SetCodecs([raw](const ObjectRecord& record) { return raw->CodecOf(record); });
     cache->cold_->SetGoneListener([raw](std::span<const ColdGone> gone) { raw->OnColdGone(gone); });
   }
   cache->OpenGpu(std::move(gpu));
@@ -209,7 +230,9 @@ Result<Cache::OpenedNamespace> Cache::OpenNamespace(const NamespaceSpec& spec) {
        {std::pair{"tenant", &spec.tenant}, std::pair{"model", &spec.model},
         std::pair{"revision", &spec.revision}, std::pair{"dtype", &spec.dtype},
         std::pair{"layout", &spec.layout}, std::pair{"kernel", &spec.kernel},
-        std::pair{"adapter", &spec.adapter}, std::pair{"salt", &spec.salt}}) {
+        std::pair{"adapter", &spec.adapter}, std::pair{"salt", &spec.salt},
+        std::pair{"checkpoint_shape", &spec.checkpoint_shape},
+        std::pair{"kv_shape", &spec.kv_shape}}) {
     if (text->size() > kMaxNameBytes) {
       return bad(std::string(name) + ": has " + std::to_string(text->size()) + " bytes; at most " +
                  std::to_string(kMaxNameBytes) + " are allowed");
@@ -229,8 +252,15 @@ Result<Cache::OpenedNamespace> Cache::OpenNamespace(const NamespaceSpec& spec) {
       spec.kv_bytes_per_token > kMaxObjectBytes / spec.block_tokens) {
     return bad("an object of this layout would exceed 4 GiB; use a smaller block_tokens");
   }
+  if (const Status shaped = CheckShapes(spec); !shaped) {
+    return Fail(shaped.error());
+  }
   NamespaceSpec stored = spec;
   stored.grid_tokens = spec.grid_tokens == 0 ? spec.block_tokens : spec.grid_tokens;
+  if (spec.fidelity == Fidelity::kExact) {
+    stored.checkpoint_shape.clear();  // No part of the keys, so who came first must not matter.
+    stored.kv_shape.clear();
+  }
   const PrefixKey seed = NamespaceSeed(config_.tenant_key, stored);
   OpenedNamespace opened;
   {
@@ -247,6 +277,7 @@ Result<Cache::OpenedNamespace> Cache::OpenNamespace(const NamespaceSpec& spec) {
                       " and open it again");
     }
     opened.id = added ? AddNamespace(stored, seed) : known->second;
+    opened.notice = CodecNotice(namespaces_[opened.id]);
   }
   opened.seed = seed;
   opened.grid_tokens = stored.grid_tokens;
@@ -280,7 +311,9 @@ NamespaceId Cache::AddNamespace(const NamespaceSpec& spec, const PrefixKey& seed
   NamespaceState state;
   state.spec = spec;
   state.seed = seed;
-  state.codec = cold_codecs_.For(spec.model);
+  // What cannot be read (of a store that another release wrote) counts as not declared.
+  state.shapes = {ObjectShape::Parse(spec.kv_shape).value_or(ObjectShape()),
+                  ObjectShape::Parse(spec.checkpoint_shape).value_or(ObjectShape())};
   state.domain =
       domains_.emplace(spec.tenant, static_cast<std::uint32_t>(domains_.size())).first->second;
   state.root = index_.InsertRoot(seed, static_cast<std::uint16_t>(id));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <deque>
@@ -23,6 +24,7 @@
 #include "libcache/cache/trie_placement.h"
 #include "libcache/cache/types.h"
 #include "libcache/codec/codec_rules.h"
+#include "libcache/codec/object_codec.h"
 #include "libcache/index/prefix_index.h"
 #include "libcache/model/prefix_key.h"
 #include "libcache/placement/planner.h"
@@ -62,7 +64,8 @@ class Cache {
     std::uint64_t cold_queue_bytes = 0;
     std::chrono::milliseconds cold_flush_every{2'000};
     int cold_read_threads = 2;
-    /// How objects are stored on the cold tier: CodecRules.
+    /// How objects are stored on the cold tier: CodecRules. A lossy codec is for namespaces that
+    /// permit it; objects of others are stored without loss.
     std::string cold_codecs = "none";
     TenantKey tenant_key;
     const Clock* clock = &SteadyClock::Instance();
@@ -106,6 +109,9 @@ class Cache {
     NamespaceId id = 0;
     PrefixKey seed;
     std::uint32_t grid_tokens = 0;
+    /// That the cold tier's codecs are not those that the operator wants for this model, and why:
+    /// for a log. Said once; empty usually.
+    std::string notice;
   };
   /// Errors: kInvalidArgument naming the field; kOverloaded beyond 8,192 namespaces.
   Result<OpenedNamespace> OpenNamespace(const NamespaceSpec& spec) CAIRN_EXCLUDES(mu_);
@@ -199,6 +205,7 @@ class Cache {
     NamespaceId id = 0;
     NamespaceSpec spec;
     PrefixKey seed;
+    std::array<ObjectCodec, 2> cold_codecs;  ///< By ObjectKind, of a whole block.
   };
   [[nodiscard]] std::vector<NamespaceView> Namespaces() const CAIRN_EXCLUDES(mu_);
   /// Nodes at and below those whose key starts with `key_hex` (all roots if empty), parents first,
@@ -266,7 +273,7 @@ class Cache {
     NamespaceSpec spec;
     PrefixKey seed;
     NodeId root = kNoId;
-    const Codec* codec = nullptr;  // For the cold tier; null: as they are.
+    std::array<ObjectShape, 2> shapes;  // As declared, by ObjectKind.
     bool on_cold = false;      // The cold tier knows it, so what it holds of it can be recovered.
     std::uint32_t domain = 0;  // Number of its tenant: who shares device memory.
     // Moving averages that calibrate load-or-recompute; start values in cache_read.cc.
@@ -366,7 +373,8 @@ class Cache {
   Status Promote(ObjectId id, const std::shared_ptr<Completion>& waiter) CAIRN_REQUIRES(mu_);
   void PromoteObject(ObjectId id, ObjectRecord expected, ColdLocation location,
                      std::span<std::byte> target) CAIRN_EXCLUDES(mu_);
-  void FinishPromotion(ObjectId id, const Status& status, const Digest& digest) CAIRN_EXCLUDES(mu_);
+  void FinishPromotion(ObjectId id, const Status& status, const ObjectRecord& read)
+      CAIRN_EXCLUDES(mu_);
   void EndLease(LeaseId id) CAIRN_REQUIRES(mu_);
 
   ReserveOutcome ReserveOne(SessionId session, std::uint64_t request,
@@ -397,8 +405,13 @@ class Cache {
   void QueueDeferred() CAIRN_REQUIRES(mu_);
   void ForgetCold(ObjectId id) CAIRN_REQUIRES(mu_);
   [[nodiscard]] ObjectRecord RecordOf(ObjectId id) const CAIRN_REQUIRES(mu_);
-  /// Of a namespace, for the cold tier.
-  [[nodiscard]] const Codec* CodecOf(const PrefixKey& seed) const CAIRN_EXCLUDES(mu_);
+  /// For the cold tier.
+  [[nodiscard]] ObjectCodec CodecOf(const ObjectRecord& record) const CAIRN_EXCLUDES(mu_);
+  [[nodiscard]] ObjectCodec CodecIn(const NamespaceState& state, const ObjectRecord& record) const;
+  /// Of a whole block, or a checkpoint.
+  [[nodiscard]] ObjectCodec UsualCodec(const NamespaceState& state, ObjectKind kind) const;
+  /// See OpenedNamespace; empty if it was said.
+  std::string CodecNotice(const NamespaceState& state) CAIRN_REQUIRES(mu_);
 
   Result<NodeId> FindByHex(const std::string& key_hex) const CAIRN_REQUIRES(mu_);
   // What lies between the root and a node, the node included.
@@ -432,6 +445,7 @@ class Cache {
   HostTier host_ CAIRN_GUARDED_BY(mu_);
   std::unique_ptr<GpuTier> gpu_ CAIRN_GUARDED_BY(mu_);  // Null without a device. Set by Open.
   std::unordered_map<std::string, std::uint32_t> domains_ CAIRN_GUARDED_BY(mu_);  // By tenant.
+  std::unordered_set<std::size_t> codec_notices_ CAIRN_GUARDED_BY(mu_);  // Hashes of those said.
   std::vector<ObjectId> gpu_sources_ CAIRN_GUARDED_BY(mu_);  // Held in place while they are copied.
   std::vector<ObjectId> gpu_copies_ CAIRN_GUARDED_BY(mu_);   // Those that are being copied.
   NodeId gpu_waiting_ CAIRN_GUARDED_BY(mu_) = kNoId;         // For an extent.

@@ -79,9 +79,12 @@ std::vector<Cache::NamespaceView> Cache::Namespaces() const {
   std::vector<NamespaceView> views;
   views.reserve(namespaces_.size());
   for (std::size_t id = 0; id < namespaces_.size(); ++id) {
+    const NamespaceState& state = namespaces_[id];
     views.push_back({.id = static_cast<NamespaceId>(id),
-                     .spec = namespaces_[id].spec,
-                     .seed = namespaces_[id].seed});
+                     .spec = state.spec,
+                     .seed = state.seed,
+                     .cold_codecs = {UsualCodec(state, ObjectKind::kKv),
+                                     UsualCodec(state, ObjectKind::kCheckpoint)}});
   }
   return views;
 }

@@ -42,12 +42,14 @@ void Cache::PromoteObject(ObjectId id, ObjectRecord expected, ColdLocation locat
                           std::span<std::byte> target) {
   const TimePoint start = SteadyClock::Instance().Now();
   Status status;
-  const Result<Digest> digest = cold_->ReadDigest(location);
-  if (digest) {
-    expected.digest = *digest;
+  // After a lossy codec it is another digest than that of the copy which was in memory.
+  const Result<ObjectRecord> stored = cold_->ReadRecord(location);
+  if (stored) {
+    expected.digest = stored->digest;
+    expected.coded = stored->coded;
     status = cold_->Read(location, expected, target);
   } else {
-    status = Fail(digest.error());
+    status = Fail(stored.error());
   }
   const double us =
       std::chrono::duration<double, std::micro>(SteadyClock::Instance().Now() - start).count();
@@ -56,10 +58,10 @@ void Cache::PromoteObject(ObjectId id, ObjectRecord expected, ColdLocation locat
     cold_bytes_per_us_ +=
         kAverageWeight * (static_cast<double>(target.size()) / us - cold_bytes_per_us_);
   }
-  FinishPromotion(id, status, expected.digest);
+  FinishPromotion(id, status, expected);
 }
 
-void Cache::FinishPromotion(ObjectId id, const Status& status, const Digest& digest) {
+void Cache::FinishPromotion(ObjectId id, const Status& status, const ObjectRecord& read) {
   std::vector<std::shared_ptr<Completion>> waiters;
   ColdLocation dropped;
   bool drop = false;
@@ -73,7 +75,10 @@ void Cache::FinishPromotion(ObjectId id, const Status& status, const Digest& dig
     }
     if (status) {
       stats_.promotions += 1;
-      host_.Publish(id, Object::kPromoting, digest);
+      host_.Publish(id, Object::kPromoting, read.digest);
+      if (read.coded) {
+        object.Set(Object::kCoded);
+      }
     } else {
       stats_.promotion_failures += 1;
       const ErrorCode code = status.error().code;

@@ -344,12 +344,6 @@ ObjectRecord Cache::RecordOf(ObjectId id) const {
           .digest = {}};
 }
 
-const Codec* Cache::CodecOf(const PrefixKey& seed) const {
-  const MutexLock lock(mu_);
-  const auto it = namespace_by_seed_.find(seed);
-  return it == namespace_by_seed_.end() ? nullptr : namespaces_[it->second].codec;
-}
-
 bool Cache::QueueForCold(ObjectId id, const std::shared_ptr<Completion>& durable) {
   if (writer_ == nullptr) {
     return false;
@@ -364,6 +358,7 @@ bool Cache::QueueForCold(ObjectId id, const std::shared_ptr<Completion>& durable
   entry.cookie = id;
   entry.record = RecordOf(id);
   entry.record.digest = {.low = header.digest_low, .high = header.digest_high};
+  entry.record.coded = object.Has(Object::kCoded);
   entry.bytes = arena_->Payload(object.arena_offset()).first(object.bytes);
   entry.durable = durable;
   if (durable != nullptr) {

@@ -193,7 +193,7 @@ bool HostTier::Drop(ObjectId id, EvictReason reason) {
     return false;
   }
   const NodeId node = object.node;
-  object.Reset(Object::kHost);
+  object.Reset(Object::kHost | Object::kCoded);
   c_.arena->Free(object.arena_offset());
   object.set_arena_offset(0);
   c_.stats->host.bytes[Index(object.kind)] -= object.bytes;

@@ -23,16 +23,24 @@ constexpr std::size_t kPrefixBytes = 16;
 constexpr std::int32_t kFine = 15;
 constexpr std::int32_t kCoarse = 7;
 
+/// Layers with fine levels: a third of all, as far as they are among those of this cut.
+std::uint32_t FineLayers(const CodecShape& shape) {
+  const std::uint64_t all =
+      std::uint64_t{shape.matrices_before} + shape.matrices + shape.matrices_behind;
+  const std::uint64_t fine = ((all + 1) / 2 + 2) / 3;
+  const std::uint64_t before = shape.matrices_before / 2;
+  const std::uint64_t here = (std::uint64_t{shape.matrices} + 1) / 2;
+  return static_cast<std::uint32_t>(std::min(here, fine - std::min(fine, before)));
+}
+
 /// What an object is cut into.
 struct Cut {
-  explicit Cut(const CodecShape& shape)
-      : layers((shape.matrices + 1) / 2),
-        fine_layers((layers + 2) / 3),
+  Cut(const CodecShape& shape, std::uint32_t fine)
+      : fine_layers(fine),
         rows(static_cast<std::uint32_t>(
             std::max<std::size_t>(1, kSegmentCodes / kGroupTokens / shape.columns) * kGroupTokens)),
         per_matrix((shape.rows + rows - 1) / rows),
         segments(std::uint64_t{per_matrix} * shape.matrices) {}
-  std::uint32_t layers;
   std::uint32_t fine_layers;
   std::uint32_t rows;  ///< Of a segment; whole groups.
   std::uint32_t per_matrix;
@@ -185,7 +193,7 @@ class CacheGen final : public Codec {
  public:
   [[nodiscard]] CodecId id() const override { return CodecId::kCacheGen; }
   [[nodiscard]] std::string_view name() const override { return "cachegen"; }
-  [[nodiscard]] Fidelity fidelity() const override { return Fidelity::kLossy; }
+  [[nodiscard]] Fidelity fidelity() const override { return Fidelity::kCompact; }
 
   [[nodiscard]] Status Check(const CodecShape& shape, std::uint64_t raw_bytes) const override {
     return internal::CheckValues(shape, raw_bytes);
@@ -193,7 +201,7 @@ class CacheGen final : public Codec {
 
   [[nodiscard]] std::uint64_t MaxPayloadBytes(const CodecShape& shape,
                                               std::uint64_t) const override {
-    const Cut cut(shape);
+    const Cut cut(shape, 0);
     const std::uint64_t rows = std::uint64_t{shape.matrices} * shape.rows;
     // Two streams with models and padding in each segment, at most a word for each code.
     return kPrefixBytes +
@@ -203,7 +211,7 @@ class CacheGen final : public Codec {
 
   std::size_t EncodePayload(const CodecShape& shape, std::span<const std::byte> raw,
                             std::span<std::byte> out) const override {
-    const Cut cut(shape);
+    const Cut cut(shape, FineLayers(shape));
     StoreLe(out, 0, static_cast<std::uint32_t>(kGroupTokens));
     StoreLe(out, 4, cut.rows);
     StoreLe(out, 8, cut.fine_layers);
@@ -222,11 +230,14 @@ class CacheGen final : public Codec {
   Status DecodePayload(const CodecShape& shape, std::span<const std::byte> payload,
                        std::span<std::byte> out) const override {
     const auto corrupt = [] { return Fail(ErrorCode::kCorrupt, "a CacheGen payload is damaged"); };
-    const Cut cut(shape);
-    if (payload.size() < kPrefixBytes || payload.size() - kPrefixBytes < 4 * cut.segments ||
+    if (payload.size() < kPrefixBytes) {
+      return corrupt();
+    }
+    const Cut cut(shape, LoadLe<std::uint32_t>(payload, 8));
+    if (payload.size() - kPrefixBytes < 4 * cut.segments ||
         LoadLe<std::uint32_t>(payload, 0) != kGroupTokens ||
         LoadLe<std::uint32_t>(payload, 4) != cut.rows ||
-        LoadLe<std::uint32_t>(payload, 8) != cut.fine_layers ||
+        cut.fine_layers > (std::uint64_t{shape.matrices} + 1) / 2 ||
         LoadLe<std::uint32_t>(payload, 12) != static_cast<std::uint32_t>(cut.segments)) {
       return corrupt();
     }

@@ -7,6 +7,7 @@
 #include "libcache/base/check.h"
 #include "libcache/base/digest.h"
 #include "libcache/base/endian.h"
+#include "libcache/codec/bf16_round.h"
 #include "libcache/codec/cachegen.h"
 #include "libcache/codec/exponent_split.h"
 #include "libcache/codec/int8_column.h"
@@ -27,9 +28,9 @@ tl::unexpected<Error> Corrupt(const char* what) {
 }  // namespace
 
 std::span<const Codec* const> Codecs() {
-  static const std::array<const Codec*, 7> all = {
-      &ExponentSplitCodec(), &Int8ColumnCodec(), &Fp8KvCodec(),   &Int8KvCodec(),
-      &Kivi2Codec(),         &Kivi4Codec(),      &CacheGenCodec()};
+  static const std::array<const Codec*, 8> all = {
+      &ExponentSplitCodec(), &Int8ColumnCodec(), &Fp8KvCodec(),    &Int8KvCodec(),
+      &Kivi2Codec(),         &Kivi4Codec(),      &CacheGenCodec(), &Bf16RoundCodec()};
   return all;
 }
 

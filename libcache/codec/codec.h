@@ -5,6 +5,7 @@
 #include <span>
 #include <string_view>
 
+#include "libcache/base/fidelity.h"
 #include "libcache/base/result.h"
 
 namespace cairn {
@@ -18,10 +19,8 @@ enum class CodecId : std::uint16_t {
   kKivi2 = 5,          ///< kivi.h
   kKivi4 = 6,          ///< kivi.h
   kCacheGen = 7,       ///< cachegen.h
+  kBf16Round = 8,      ///< bf16_round.h
 };
-
-/// What decoding gives back: the very bytes, or values within the codec's stated bound.
-enum class Fidelity : std::uint8_t { kLossless, kLossy };
 
 /// Element types, as far as a codec tells them apart. The values are in frames.
 enum class Element : std::uint8_t { kBytes = 0, kF32 = 1, kF16 = 2, kBF16 = 3 };
@@ -39,6 +38,10 @@ struct CodecShape {
   std::uint32_t matrices = 1;
   std::uint32_t rows = 1;
   std::uint32_t columns = 0;
+  /// Of an object that was cut: its matrices before these and behind them. An encoder may need to
+  /// know which layers are early; frames say it in their own way.
+  std::uint32_t matrices_before = 0;
+  std::uint32_t matrices_behind = 0;
 
   /// Elements times their size; no overflow for sizes that Codec::Check lets pass.
   [[nodiscard]] std::uint64_t Bytes() const {
@@ -59,6 +62,7 @@ class Codec {
   virtual ~Codec() = default;
   [[nodiscard]] virtual CodecId id() const = 0;
   [[nodiscard]] virtual std::string_view name() const = 0;
+  /// What decoding gives back keeps the promise of this fidelity; kExact: the very bytes.
   [[nodiscard]] virtual Fidelity fidelity() const = 0;
 
   /// Whether an object of this shape and size can be coded. Errors: kInvalidArgument, says why.

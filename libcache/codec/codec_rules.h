@@ -1,31 +1,40 @@
 #pragma once
 
+#include <array>
 #include <functional>
 #include <map>
 #include <string>
 #include <string_view>
 
+#include "libcache/base/key.h"
 #include "libcache/codec/codec.h"
 
 namespace cairn {
 
-/// Which codec a tier uses for the objects of which model, as an operator writes it: one for all,
-/// and exceptions by the model's id as engines name it in their namespaces. "none", "lossless",
-/// "none,qwen3.5-27b=lossless". A value; For is pure and thread-safe.
+/// Which codec a tier uses for the objects of which model, as an operator writes it: one choice for
+/// all, then exceptions by the model's id as engines name it in their namespaces. A choice is a
+/// codec for everything, or codecs by kind of object; a kind that an exception leaves out is as for
+/// all.
 ///
-/// Lossy codecs are refused. What a tier gives back must be what was stored: every namespace counts
-/// as exact, since none can say yet that it is content with less (docs/decisions/0009-codecs.md).
+///   none
+///   lossless,llama=none
+///   lossless,qwen3.5-27b=checkpoint:int8_column+kv:fp8_kv
+///
+/// What an operator wants is one thing, what a namespace permits another: object_codec.h. A value;
+/// For is pure and thread-safe.
 class CodecRules {
  public:
+  /// By ObjectKind; null: stored as it is.
+  using Choice = std::array<const Codec*, 2>;
+
   /// Errors: kInvalidArgument, says which entry is wrong and what to write instead.
   static Result<CodecRules> Parse(std::string_view text);
 
-  /// Null: stored as it is.
-  [[nodiscard]] const Codec* For(std::string_view model) const;
+  [[nodiscard]] const Choice& For(std::string_view model) const;
 
  private:
-  const Codec* all_ = nullptr;
-  std::map<std::string, const Codec*, std::less<>> by_model_;
+  Choice all_{};
+  std::map<std::string, Choice, std::less<>> by_model_;
 };
 
 }  // namespace cairn

@@ -225,7 +225,7 @@ class ExponentSplit final : public Codec {
  public:
   [[nodiscard]] CodecId id() const override { return CodecId::kExponentSplit; }
   [[nodiscard]] std::string_view name() const override { return "exponent_split"; }
-  [[nodiscard]] Fidelity fidelity() const override { return Fidelity::kLossless; }
+  [[nodiscard]] Fidelity fidelity() const override { return Fidelity::kExact; }
 
   [[nodiscard]] Status Check(const CodecShape&, std::uint64_t) const override { return {}; }
 

@@ -27,7 +27,7 @@ class Quantised final : public Codec {
 
   [[nodiscard]] CodecId id() const override { return id_; }
   [[nodiscard]] std::string_view name() const override { return name_; }
-  [[nodiscard]] Fidelity fidelity() const override { return Fidelity::kLossy; }
+  [[nodiscard]] Fidelity fidelity() const override { return Fidelity::kCompact; }
 
   [[nodiscard]] Status Check(const CodecShape& shape, std::uint64_t raw_bytes) const override {
     return internal::CheckValues(shape, raw_bytes);

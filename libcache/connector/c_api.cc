@@ -8,11 +8,13 @@ namespace cairn::c_api {
 namespace {
 
 // Of the first version. A struct that grows keeps its line, with kFirstBytes in place of sizeof.
-static_assert(sizeof(cairn_model) == 232);
-static_assert(sizeof(cairn_cache_options) == 64);
-static_assert(sizeof(cairn_cache_stats) == 176);
+// Those that grew: what they had at first ends where the new fields begin.
+static_assert(kFirstBytes<cairn_model> == offsetof(cairn_model, fidelity));
+static_assert(kFirstBytes<cairn_cache_options> == offsetof(cairn_cache_options, ssd_codec));
+static_assert(kFirstBytes<cairn_cache_stats> == offsetof(cairn_cache_stats, ssd_lossy_objects));
 static_assert(sizeof(cairn_client_options) == 48);
-static_assert(sizeof(cairn_namespace_spec) == 104);
+static_assert(kFirstBytes<cairn_namespace_spec> ==
+              offsetof(cairn_namespace_spec, checkpoint_shape));
 static_assert(sizeof(cairn_hit_info) == 40);
 static_assert(sizeof(cairn_boundary) == 32);
 static_assert(sizeof(cairn_object) == 32);
@@ -47,6 +49,9 @@ static_assert(CAIRN_TIER_GPU == static_cast<int>(TierKind::kGpu));
 static_assert(CAIRN_KIND_KV == static_cast<int>(ObjectKind::kKv));
 static_assert(CAIRN_KIND_CHECKPOINT == static_cast<int>(ObjectKind::kCheckpoint));
 static_assert(CAIRN_KEY_BYTES == PrefixKey::kBytes);
+static_assert(CAIRN_FIDELITY_EXACT == static_cast<int>(Fidelity::kExact));
+static_assert(CAIRN_FIDELITY_NEAR == static_cast<int>(Fidelity::kNear));
+static_assert(CAIRN_FIDELITY_COMPACT == static_cast<int>(Fidelity::kCompact));
 
 // An array, so that telling of an error needs no memory.
 thread_local char last_error[1024] = "";
@@ -85,6 +90,20 @@ Status LoadModel(const char* id_or_path, std::uint32_t tensor_parallel, cairn_mo
   value.checkpoint_bytes = spec->CheckpointBytes();
   value.tensor_parallel = spec->tensor_parallel;
   value.context_tokens = spec->context_tokens;
+  value.fidelity = static_cast<std::int32_t>(spec->fidelity);
+  if (value.fidelity != CAIRN_FIDELITY_EXACT && model->struct_size < kModelWithFidelity) {
+    return Fail(ErrorCode::kUnsupported,
+                "fidelity: the model is not exact, which this program cannot say; build it anew");
+  }
+  put = PutText(value.checkpoint_shape, sizeof(value.checkpoint_shape), spec->CheckpointShape(),
+                "checkpoint_shape");
+  if (!put) {
+    return put;
+  }
+  put = PutText(value.kv_shape, sizeof(value.kv_shape), spec->KvShape(), "kv_shape");
+  if (!put) {
+    return put;
+  }
   WriteStruct(model, value);
   return {};
 }
@@ -106,6 +125,7 @@ Status OpenCache(const cairn_cache_options* given, cairn_cache** cache) {
   config.huge_pages = options->no_huge_pages == 0;
   config.planner = TextOr(options->planner, config.planner.c_str());
   config.eviction = TextOr(options->eviction, config.eviction.c_str());
+  config.cold_codecs = TextOr(options->ssd_codec, config.cold_codecs.c_str());
   if (options->index_bytes != 0) {
     config.index_bytes = options->index_bytes;
   }
@@ -151,6 +171,10 @@ Status GetStats(cairn_cache* cache, cairn_cache_stats* stats) {
   value.leases = now.leases;
   value.reservations = now.reservations;
   value.sessions = now.sessions;
+  value.ssd_lossy_objects = now.cold_store.lossy_objects;
+  for (const CodecRefusal refusal : {CodecRefusal::kFidelity, CodecRefusal::kShape}) {
+    value.ssd_codec_refused += now.cold_store.codec_refusals[static_cast<std::size_t>(refusal)];
+  }
   WriteStruct(stats, value);
   return {};
 }

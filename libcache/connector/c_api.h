@@ -75,6 +75,20 @@ template <class T>
 inline constexpr std::size_t kFirstBytes = sizeof(T);
 template <>
 inline constexpr std::size_t kFirstBytes<cairn_loaded> = offsetof(cairn_loaded, device_objects);
+template <>
+inline constexpr std::size_t kFirstBytes<cairn_model> = 232;
+template <>
+inline constexpr std::size_t kFirstBytes<cairn_cache_options> = 64;
+template <>
+inline constexpr std::size_t kFirstBytes<cairn_cache_stats> = 176;
+template <>
+inline constexpr std::size_t kFirstBytes<cairn_namespace_spec> = 104;
+
+/// Sizes of those that have a fidelity, whatever came behind it.
+inline constexpr std::size_t kModelWithFidelity =
+    offsetof(cairn_model, kv_shape) + sizeof(cairn_model::kv_shape);
+inline constexpr std::size_t kSpecWithFidelity =
+    offsetof(cairn_namespace_spec, reserved) + sizeof(cairn_namespace_spec::reserved);
 
 /// No version of a struct will be larger: what is, was not initialised.
 inline constexpr std::size_t kMaxStructBytes = 4096;

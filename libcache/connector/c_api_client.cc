@@ -69,7 +69,17 @@ Status OpenNamespace(cairn_client* client, const cairn_namespace_spec* given,
   if (!deadline) {
     return Fail(deadline.error());
   }
+  const auto fidelity = FidelityOf(from->fidelity);
+  if (!fidelity) {
+    return Fail(fidelity.error().code, "fidelity: " + fidelity.error().message);
+  }
+  if (from->reserved != 0) {
+    return Invalid("reserved: must be 0");
+  }
   NamespaceSpec spec;
+  spec.fidelity = *fidelity;
+  spec.checkpoint_shape = TextOr(from->checkpoint_shape, "");
+  spec.kv_shape = TextOr(from->kv_shape, "");
   spec.tenant = TextOr(from->tenant, spec.tenant.c_str());
   spec.model = TextOr(from->model, "");
   spec.revision = TextOr(from->revision, "");
@@ -165,12 +175,23 @@ void cairn_client_close(cairn_client* client) { delete client; }
 cairn_code cairn_namespace_from_model(const cairn_model* model, uint32_t block_tokens,
                                       cairn_namespace_spec* spec) {
   return api::Guarded([&]() -> Status {
-    // Only version 1 fields are used, so a longer struct of a newer caller will do.
+    // Only fields known here are used, so a longer struct of a newer caller will do.
     if (const Status given = api::CheckStruct(model, "model"); !given) {
       return given;
     }
     if (const Status given = api::CheckStruct(spec, "spec"); !given) {
       return given;
+    }
+    const bool declares = model->struct_size >= api::kModelWithFidelity;
+    const bool takes = spec->struct_size >= api::kSpecWithFidelity;
+    if (declares && !takes && model->fidelity != CAIRN_FIDELITY_EXACT) {
+      return Fail(cairn::ErrorCode::kUnsupported,
+                  "spec: has no room to say that the model is not exact");
+    }
+    if (declares && takes) {
+      spec->fidelity = model->fidelity;
+      spec->checkpoint_shape = model->checkpoint_shape;
+      spec->kv_shape = model->kv_shape;
     }
     spec->model = model->id;
     spec->dtype = model->dtype;

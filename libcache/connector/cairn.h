@@ -84,6 +84,9 @@ enum {
 /// GPU: only after cairn_client_attach_device.
 enum { CAIRN_TIER_NONE = 0, CAIRN_TIER_HOST = 1, CAIRN_TIER_SSD = 2, CAIRN_TIER_GPU = 3 };
 enum { CAIRN_KIND_KV = 0, CAIRN_KIND_CHECKPOINT = 1 };
+/// How near to what was stored objects must be when they come back: the very bytes; fp32 as the
+/// nearest bf16 at worst; or values within the stated bound of any codec (docs/formats/codecs.md).
+enum { CAIRN_FIDELITY_EXACT = 0, CAIRN_FIDELITY_NEAR = 1, CAIRN_FIDELITY_COMPACT = 2 };
 enum { CAIRN_PLANE_AUTO = 0, CAIRN_PLANE_SHM = 1, CAIRN_PLANE_STREAM = 2 };
 
 typedef struct cairn_cache cairn_cache;    ///< A cache in this process.
@@ -117,12 +120,17 @@ typedef struct cairn_model {
   uint64_t checkpoint_bytes;    ///< 0: no recurrent layers.
   uint32_t tensor_parallel;     ///< Ranks, at least 1.
   uint32_t context_tokens;      ///< Longest prompt; 0 if unknown.
+  int32_t fidelity;             ///< CAIRN_FIDELITY_*; exact unless its file says otherwise.
+  uint32_t reserved;            ///< 0.
+  char checkpoint_shape[512];   ///< As its file declares it; "": not declared.
+  char kv_shape[512];           ///< The same.
 } cairn_model;
 
 /// Fills `model` from a preset, or from the file at that path if `id_or_path` ends in ".json"
 /// (docs/models.md). `tensor_parallel`: number of ranks, 0 for what the model says.
 /// Errors: NOT_FOUND (near ids in the message, or no such file), IO, INVALID_ARGUMENT (the message
-/// names the field of the file).
+/// names the field of the file), UNSUPPORTED (the file says that the model is not exact, and the
+/// caller's struct has no room for that).
 CAIRN_API cairn_code cairn_model_load(const char* id_or_path, uint32_t tensor_parallel,
                                       cairn_model* model);
 
@@ -141,6 +149,7 @@ typedef struct cairn_cache_options {
   const char* eviction;    ///< "value" if NULL; "lru", "lfu", "w_tinylfu".
   uint32_t lease_ms;       ///< How long a match holds what it found; 0: 30,000.
   uint32_t no_huge_pages;  ///< Not 0: do not ask for huge pages.
+  const char* ssd_codec;   ///< "none" if NULL; as cairnd --ssd-codec (docs/operations.md).
 } cairn_cache_options;
 
 /// Opens a cache, to be ended with cairn_cache_close. With an SSD tier it begins with what an
@@ -178,6 +187,10 @@ typedef struct cairn_cache_stats {
   uint64_t leases;
   uint64_t reservations;  ///< Objects being written.
   uint64_t sessions;      ///< Clients.
+  // Since it was opened.
+  uint64_t ssd_lossy_objects;  ///< Written to SSD by a lossy codec.
+  uint64_t ssd_codec_refused;  ///< Written without the one ssd_codec has for them: their namespace
+                               ///< does not permit it, or declares no shape that it can take.
 } cairn_cache_stats;
 
 /// Fills `stats`; leases whose time is over are ended first. Errors: INVALID_ARGUMENT.
@@ -306,30 +319,37 @@ CAIRN_API cairn_code cairn_client_get_device(const cairn_client* client, cairn_d
 /// All that must agree before one request may use another's state. A string that is NULL is empty.
 typedef struct cairn_namespace_spec {
   size_t struct_size;
-  const char* tenant;           ///< "default" if NULL.
-  const char* model;            ///< Not empty.
-  const char* revision;         ///< Of the weights.
-  const char* dtype;            ///< Of KV, state and convolution window.
-  const char* layout;           ///< The engine's name for how objects are laid out.
-  const char* kernel;           ///< The engine's name for what computes them.
-  const char* adapter;          ///< LoRA and the like.
-  const char* salt;             ///< Anything: requests of different salts share nothing.
-  uint64_t kv_bytes_per_token;  ///< 0: purely recurrent.
-  uint64_t checkpoint_bytes;    ///< 0: attention only.
-  uint32_t block_tokens;        ///< 1 to 65,536.
-  uint32_t grid_tokens;         ///< Checkpoints are planned at multiples only; 0: block_tokens.
-  uint32_t tp_rank;             ///< Below tp_size.
-  uint32_t tp_size;             ///< 0: 1.
+  const char* tenant;            ///< "default" if NULL.
+  const char* model;             ///< Not empty.
+  const char* revision;          ///< Of the weights.
+  const char* dtype;             ///< Of KV, state and convolution window.
+  const char* layout;            ///< The engine's name for how objects are laid out.
+  const char* kernel;            ///< The engine's name for what computes them.
+  const char* adapter;           ///< LoRA and the like.
+  const char* salt;              ///< Anything: requests of different salts share nothing.
+  uint64_t kv_bytes_per_token;   ///< 0: purely recurrent.
+  uint64_t checkpoint_bytes;     ///< 0: attention only.
+  uint32_t block_tokens;         ///< 1 to 65,536.
+  uint32_t grid_tokens;          ///< Checkpoints are planned at multiples only; 0: block_tokens.
+  uint32_t tp_rank;              ///< Below tp_size.
+  uint32_t tp_size;              ///< 0: 1.
+  const char* checkpoint_shape;  ///< How a checkpoint divides into matrices, "f32[48x128x128]"
+                                 ///< (docs/models.md), for lossy codecs; NULL: not declared.
+  const char* kv_shape;          ///< The same of a KV block, "bf16[32xtx1024]".
+  int32_t fidelity;              ///< CAIRN_FIDELITY_*.
+  uint32_t reserved;             ///< Must be 0.
 } cairn_namespace_spec;
 
-/// Sets model, dtype, tp_size, block_tokens and the two sizes of `spec` from `model`, and leaves
-/// the rest. `spec` then points into `model`, which must outlive its use. Errors: INVALID_ARGUMENT.
+/// Sets model, dtype, tp_size, block_tokens, the two sizes, fidelity and shapes of `spec` from
+/// `model`, and leaves the rest. `spec` then points into `model`, which must outlive its use.
+/// Errors: INVALID_ARGUMENT; UNSUPPORTED: the model is not exact, and the caller's spec has no room
+/// for that.
 CAIRN_API cairn_code cairn_namespace_from_model(const cairn_model* model, uint32_t block_tokens,
                                                 cairn_namespace_spec* spec);
 
 /// Opens a namespace; `name_space` gets its number, valid for this client and as long as it.
 /// Errors: INVALID_ARGUMENT naming the field, DEADLINE_EXCEEDED, UNAVAILABLE, OVERLOADED,
-/// PERMISSION_DENIED.
+/// PERMISSION_DENIED, UNSUPPORTED (a fidelity that the daemon or the library does not know).
 CAIRN_API cairn_code cairn_namespace_open(cairn_client* client, const cairn_namespace_spec* spec,
                                           uint32_t deadline_ms, uint32_t* name_space);
 

@@ -112,9 +112,16 @@ class Remote final : public Backend {
     open.set_kv_bytes_per_token(spec.kv_bytes_per_token);
     open.set_checkpoint_bytes(spec.checkpoint_bytes);
     open.set_grid_tokens(spec.grid_tokens);
+    open.set_fidelity(static_cast<v1::Fidelity>(spec.fidelity));
+    open.set_checkpoint_shape(spec.checkpoint_shape);
+    open.set_kv_shape(spec.kv_shape);
     const auto response = channel_.Call(request, deadline);
     if (!response) {
       return Fail(response.error());
+    }
+    if (response->open_namespace().fidelity() != open.fidelity()) {
+      return Fail(ErrorCode::kUnsupported,
+                  "fidelity: the daemon is too old for a namespace that is not exact; update it");
     }
     Namespace opened;
     opened.id = response->open_namespace().namespace_id();

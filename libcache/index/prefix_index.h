@@ -34,6 +34,7 @@ struct Object {
   static constexpr std::uint8_t kQueued = 16;    ///< Waiting for the cold tier to take it.
   static constexpr std::uint8_t kHit = 32;       ///< Read since the cold tier took it.
   static constexpr std::uint8_t kDoomed = 64;    ///< Found corrupt; goes with its last io pin.
+  static constexpr std::uint8_t kCoded = 128;    ///< Host memory has what a lossy codec gave back.
 
   [[nodiscard]] bool Has(std::uint8_t flag) const { return (flags & flag) != 0; }
   void Set(std::uint8_t flag) { flags = static_cast<std::uint8_t>(flags | flag); }

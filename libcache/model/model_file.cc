@@ -19,6 +19,7 @@ using Json = nlohmann::json;
 // A model file is a page. The cap bounds the work done for whatever was named by mistake.
 constexpr std::size_t kMaxFileBytes = 64 * 1024;
 constexpr std::size_t kMaxTextBytes = 128;
+constexpr std::size_t kMaxShapeBytes = 511;
 // A model description has three levels; the JSON library recurses over deeper ones to print them.
 constexpr int kMaxDepth = 8;
 
@@ -116,9 +117,12 @@ class ObjectReader {
     return value->get<bool>();
   }
 
-  std::string Text(std::string_view name) { return ReadText(Find(name, true), name, {}); }
-  std::string TextOr(std::string_view name, std::string fallback) {
-    return ReadText(Find(name, false), name, std::move(fallback));
+  std::string Text(std::string_view name) {
+    return ReadText(Find(name, true), name, {}, kMaxTextBytes);
+  }
+  std::string TextOr(std::string_view name, std::string fallback,
+                     std::size_t most = kMaxTextBytes) {
+    return ReadText(Find(name, false), name, std::move(fallback), most);
   }
 
   DType DTypeOr(std::string_view name, DType fallback) {
@@ -172,7 +176,8 @@ class ObjectReader {
     return fallback;
   }
 
-  std::string ReadText(const Json* value, std::string_view name, std::string fallback) {
+  std::string ReadText(const Json* value, std::string_view name, std::string fallback,
+                       std::size_t most) {
     if (value == nullptr) {
       return fallback;
     }
@@ -185,8 +190,8 @@ class ObjectReader {
     const bool printable = std::none_of(text.begin(), text.end(), [](char c) {
       return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
     });
-    if (text.empty() || text.size() > kMaxTextBytes || !printable) {
-      FailAt(PathOf(name), "must be 1 to " + std::to_string(kMaxTextBytes) +
+    if (text.empty() || text.size() > most || !printable) {
+      FailAt(PathOf(name), "must be 1 to " + std::to_string(most) +
                                " bytes without control characters, not " + Shown(*value));
       return fallback;
     }
@@ -318,9 +323,18 @@ AttentionLayers ReadAttention(const Json& value, const std::string& path,
 }
 
 ModelSpec ReadModel(const Json& document, std::optional<Error>& error) {
-  static constexpr std::array<std::string_view, 9> kFields = {
-      "id",          "name",       "recurrent",       "attention",     "kv_dtype",
-      "state_dtype", "conv_dtype", "tensor_parallel", "context_tokens"};
+  static constexpr std::array<std::string_view, 12> kFields = {"id",
+                                                               "name",
+                                                               "recurrent",
+                                                               "attention",
+                                                               "kv_dtype",
+                                                               "state_dtype",
+                                                               "conv_dtype",
+                                                               "tensor_parallel",
+                                                               "context_tokens",
+                                                               "fidelity",
+                                                               "checkpoint_shape",
+                                                               "kv_shape"};
   ObjectReader reader(document, "", error);
   reader.AllowOnly("a model", kFields);
   ModelSpec spec;
@@ -351,6 +365,15 @@ ModelSpec ReadModel(const Json& document, std::optional<Error>& error) {
   spec.conv_dtype = reader.DTypeOr("conv_dtype", spec.conv_dtype);
   spec.tensor_parallel = reader.IntegerOr("tensor_parallel", {1, kMaxRanks}, 1);
   spec.context_tokens = reader.IntegerOr("context_tokens", {1, kMaxContext}, 0);
+  const std::string fidelity = reader.TextOr("fidelity", std::string(FidelityName(spec.fidelity)));
+  if (const auto parsed = ParseFidelity(fidelity); parsed) {
+    spec.fidelity = *parsed;
+  } else {
+    reader.FailField("fidelity", parsed.error().message);
+  }
+  // Whether a shape is one is for the cache to say, when the namespace is opened.
+  spec.checkpoint_shape = reader.TextOr("checkpoint_shape", "", kMaxShapeBytes);
+  spec.kv_shape = reader.TextOr("kv_shape", "", kMaxShapeBytes);
   return spec;
 }
 

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "libcache/base/fidelity.h"
 #include "libcache/base/result.h"
 
 namespace cairn {
@@ -80,18 +81,32 @@ struct ModelSpec {
   DType conv_dtype = DType::kBF16;
   std::uint32_t tensor_parallel = 1;  ///< Ranks, at least 1; sizes below are those of one rank.
   std::uint32_t context_tokens = 0;   ///< Longest prompt; 0 if unknown, as in all presets.
+  Fidelity fidelity = Fidelity::kExact;
+  /// How the engine lays out its objects: as of object_shape.h for one rank, kPackedShape, or empty
+  /// for not declared.
+  std::string checkpoint_shape = {};
+  std::string kv_shape = {};
 
   /// Bytes of attention KV per token on one rank. Heads (and groups) fewer than the ranks are
   /// replicated, so the size stops shrinking there.
   [[nodiscard]] std::uint64_t KvBytesPerToken() const;
   /// Bytes of one checkpoint (all recurrent layers, state and conv window) on one rank.
   [[nodiscard]] std::uint64_t CheckpointBytes() const;
+  /// The shapes as a namespace declares them: what kPackedShape stands for is worked out. Empty:
+  /// not declared, or of elements that have no codec (f8, i8).
+  [[nodiscard]] std::string CheckpointShape() const;
+  [[nodiscard]] std::string KvShape() const;
   /// "kv=bf16,state=f32,conv=bf16": part of the namespace.
   [[nodiscard]] std::string DTypeText() const;
   [[nodiscard]] bool HasRecurrence() const { return CheckpointBytes() != 0; }
 
   bool operator==(const ModelSpec&) const = default;
 };
+
+/// The layout whose shape follows from the model (docs/models.md): of a checkpoint, states layer by
+/// layer and head by head, rows of values and columns of keys, then all windows; of a block, layer
+/// by layer its keys and then its values, token by token. Layers in the order of the lists.
+inline constexpr std::string_view kPackedShape = "packed";
 
 /// All built-in models, sorted by id.
 std::span<const ModelSpec> ModelPresets();

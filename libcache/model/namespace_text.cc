@@ -42,6 +42,12 @@ class FieldReader {
     ok_ = ok_ && field.AtEnd();
   }
   void Read(std::string& value) { value = std::string(Bytes()); }
+  /// Exact is said by saying nothing.
+  void Read(Fidelity& value) {
+    const auto fidelity = ParseFidelity(Bytes());
+    ok_ = ok_ && fidelity && *fidelity != Fidelity::kExact;
+    value = ok_ ? *fidelity : Fidelity::kExact;
+  }
 
   [[nodiscard]] bool AtEnd() const { return ok_ && text_.empty(); }
 
@@ -68,6 +74,11 @@ Result<NamespaceSpec> ParseCanonicalNamespace(std::string_view text) {
   reader.Read(spec.block_tokens);
   reader.Read(spec.kv_bytes_per_token);
   reader.Read(spec.checkpoint_bytes);
+  if (!reader.AtEnd()) {
+    reader.Read(spec.fidelity);
+    reader.Read(spec.checkpoint_shape);
+    reader.Read(spec.kv_shape);
+  }
   if (!reader.AtEnd() || spec.block_tokens == 0) {
     return Fail(ErrorCode::kCorrupt, "not a canonical namespace");
   }

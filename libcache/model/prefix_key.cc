@@ -98,6 +98,11 @@ std::string CanonicalNamespace(const NamespaceSpec& spec) {
   AppendField(text, spec.block_tokens);
   AppendField(text, spec.kv_bytes_per_token);
   AppendField(text, spec.checkpoint_bytes);
+  if (spec.fidelity != Fidelity::kExact) {
+    AppendField(text, FidelityName(spec.fidelity));
+    AppendField(text, std::string_view(spec.checkpoint_shape));
+    AppendField(text, std::string_view(spec.kv_shape));
+  }
   return text;
 }
 

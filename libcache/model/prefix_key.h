@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "libcache/base/fidelity.h"
 #include "libcache/base/key.h"
 
 namespace cairn {
@@ -33,13 +34,19 @@ struct NamespaceSpec {
   std::uint64_t kv_bytes_per_token = 0;  ///< 0: purely recurrent.
   std::uint64_t checkpoint_bytes = 0;    ///< 0: no recurrent layers.
   std::uint32_t grid_tokens = 0;         ///< Checkpoints at multiples only; 0 means block_tokens.
+  Fidelity fidelity = Fidelity::kExact;
+  /// How objects divide into matrices (libcache/codec/object_shape.h); empty: not declared. Without
+  /// meaning in an exact namespace, and then no part of its keys.
+  std::string checkpoint_shape = {};
+  std::string kv_shape = {};
 
   bool operator==(const NamespaceSpec&) const = default;
 };
 
 /// Length-prefixed fields in declaration order, so that no two specs share a text. The text is
 /// binary: lengths and integers are little-endian. grid_tokens is left out: it restricts placement,
-/// not what bytes mean. namespace_text.h reads it back.
+/// not what bytes mean. So are fidelity and shapes where the fidelity is exact: what says nothing
+/// of them has the keys it always had. namespace_text.h reads it back.
 std::string CanonicalNamespace(const NamespaceSpec& spec);
 
 /// seed = HMAC-SHA256(tenant key, "cairn/v1" || canonical namespace). It is key_0.

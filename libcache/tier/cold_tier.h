@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -10,10 +11,9 @@
 #include "libcache/base/digest.h"
 #include "libcache/base/key.h"
 #include "libcache/base/result.h"
+#include "libcache/codec/object_codec.h"
 
 namespace cairn {
-
-class Codec;
 
 /// Identity of one object, stored beside its bytes and checked when they come back.
 struct ObjectRecord {
@@ -24,6 +24,7 @@ struct ObjectRecord {
   ObjectKind kind = ObjectKind::kKv;
   std::uint64_t bytes = 0;
   Digest digest;
+  bool coded = false;  ///< The values went through a lossy codec, here or on another way here.
   bool operator==(const ObjectRecord&) const = default;
 };
 
@@ -45,8 +46,11 @@ struct ColdStats {
   std::uint64_t disk_bytes = 0;  ///< On the device, dead bytes included; <= capacity_bytes.
   std::uint64_t live_bytes = 0;  ///< Payload of objects that can still be read.
   std::uint64_t objects = 0;
-  std::uint64_t written_bytes = 0;         ///< Payload accepted since start.
-  std::uint64_t encoded_bytes = 0;         ///< What a codec made of it; equal without one.
+  std::uint64_t written_bytes = 0;  ///< Payload accepted since start.
+  std::uint64_t encoded_bytes = 0;  ///< What a codec made of it; equal without one.
+  std::uint64_t lossy_objects = 0;  ///< Written by a lossy codec since start.
+  /// By CodecRefusal: written without the lossy codec that they were meant for.
+  std::array<std::uint64_t, kCodecRefusals> codec_refusals{};
   std::uint64_t device_written_bytes = 0;  ///< As the store counts them, compaction included.
   std::uint64_t read_bytes = 0;
   std::uint64_t checksum_failures = 0;
@@ -81,14 +85,15 @@ class ColdTier {
   virtual Status PutNamespace(const PrefixKey& seed, const std::string& canonical) = 0;
   virtual std::vector<std::pair<PrefixKey, std::string>> Namespaces() = 0;
 
-  /// How objects of a namespace, by its seed, are made smaller from now on; null: not at all. Only
-  /// lossless codecs, since Read gives back what was written. Asked in Write, on its thread and
-  /// without any lock of the tier held. Objects stored before are read as they are.
-  using CodecOf = std::function<const Codec*(const PrefixKey& seed)>;
+  /// How an object is made smaller. Asked in Write, on its thread and without any lock of the tier
+  /// held. Objects stored before are read as they are.
+  using CodecOf = std::function<ObjectCodec(const ObjectRecord& record)>;
   /// Set before the first Write. A tier may ignore it.
   virtual void SetCodecs(CodecOf codec_of) { static_cast<void>(codec_of); }
 
-  /// Stores a copy. `cookie` names the object to the listener. Not durable until Flush.
+  /// Stores a copy. `cookie` names the object to the listener. Not durable until Flush. Where a
+  /// lossy codec is at work the object's record changes: what is read from now on is what decoding
+  /// gives, and the digest and `coded` are those of that (ReadRecord).
   /// Errors: kNoSpace (cap or disk), kIo (then the object may or may not be there after a
   /// restart, but never with wrong bytes).
   virtual Result<ColdLocation> Write(const ObjectRecord& record, std::span<const std::byte> bytes,
@@ -99,8 +104,9 @@ class ColdTier {
   virtual Status Read(ColdLocation location, const ObjectRecord& expected,
                       std::span<std::byte> target) = 0;
 
-  /// The digest the object was written with, without its bytes. Errors: kNotFound, kCorrupt, kIo.
-  virtual Result<Digest> ReadDigest(ColdLocation location) = 0;
+  /// What Read is to be asked for: the record as it was stored, without the bytes.
+  /// Errors: kNotFound, kCorrupt, kIo.
+  virtual Result<ObjectRecord> ReadRecord(ColdLocation location) = 0;
 
   /// Forgets an object; its space returns with its segment.
   virtual void Drop(ColdLocation location) = 0;

@@ -112,13 +112,13 @@ Status MemoryColdTier::Read(ColdLocation location, const ObjectRecord& expected,
   return {};
 }
 
-Result<Digest> MemoryColdTier::ReadDigest(ColdLocation location) {
+Result<ObjectRecord> MemoryColdTier::ReadRecord(ColdLocation location) {
   const MutexLock lock(mu_);
   const Object* object = Find(location);
   if (object == nullptr) {
     return Fail(ErrorCode::kNotFound, "not in the cold tier");
   }
-  return object->record.digest;
+  return object->record;
 }
 
 void MemoryColdTier::Drop(ColdLocation location) {

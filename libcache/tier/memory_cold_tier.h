@@ -32,7 +32,7 @@ class MemoryColdTier : public ColdTier {
                              std::uint32_t cookie) override;
   Status Read(ColdLocation location, const ObjectRecord& expected,
               std::span<std::byte> target) override;
-  Result<Digest> ReadDigest(ColdLocation location) override;
+  Result<ObjectRecord> ReadRecord(ColdLocation location) override;
   void Drop(ColdLocation location) override;
   Status Flush() override;
   Status Clear() override;

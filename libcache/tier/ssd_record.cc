@@ -11,8 +11,7 @@ namespace cairn {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x44535343;  // "CSSD"
-constexpr std::uint16_t kHeaderVersion = 1;
-constexpr std::uint16_t kFramedVersion = 2;  // Programs that know 1 only skip such objects.
+constexpr std::size_t kMaxChunks = std::size_t{std::numeric_limits<std::uint16_t>::max()} + 1;
 constexpr std::size_t kChecksumOffset = kSsdHeaderBytes - 8;
 
 void StoreBigEndian(char* target, std::uint32_t value) {
@@ -73,8 +72,9 @@ SsdHeaderBytes EncodeHeader(const SsdHeader& header) {
   SsdHeaderBytes bytes{};
   const std::span<std::byte> out(bytes);
   StoreLe(out, 0, kMagic);
-  StoreLe(out, 4, header.framed ? kFramedVersion : kHeaderVersion);
+  StoreLe(out, 4, static_cast<std::uint16_t>(header.form));
   StoreLe(out, 6, static_cast<std::uint8_t>(header.record.kind));
+  StoreLe(out, 7, static_cast<std::uint8_t>(header.record.coded ? 1 : 0));
   StoreLe(out, 8, header.record.position);
   StoreLe(out, 12, header.chunk_bytes);
   StoreLe(out, 16, header.record.bytes);
@@ -103,8 +103,11 @@ Result<SsdHeader> DecodeHeader(std::span<const std::byte> bytes) {
   header.chunk_bytes = LoadLe<std::uint32_t>(bytes, 12);
   header.record.bytes = LoadLe<std::uint64_t>(bytes, 16);
   const auto version = LoadLe<std::uint16_t>(bytes, 4);
-  header.framed = version == kFramedVersion;
-  if ((version != kHeaderVersion && version != kFramedVersion) ||
+  const auto coded = LoadLe<std::uint8_t>(bytes, 7);
+  header.form = static_cast<SsdForm>(version);
+  header.record.coded = coded != 0;
+  if (version < static_cast<std::uint16_t>(SsdForm::kPlain) ||
+      version > static_cast<std::uint16_t>(SsdForm::kCut) || coded > 1 ||
       kind > static_cast<std::uint8_t>(ObjectKind::kCheckpoint) ||
       header.chunk_bytes != kSsdChunkBytes || header.record.bytes == 0 ||
       header.record.bytes > MaxObjectBytes()) {
@@ -121,15 +124,31 @@ Result<SsdHeader> DecodeHeader(std::span<const std::byte> bytes) {
   return header;
 }
 
+std::vector<SsdChunk> PlainChunks(const SsdHeader& header) {
+  std::vector<SsdChunk> chunks(ChunkCount(header.record.bytes, header.chunk_bytes),
+                               {.bytes = header.chunk_bytes});
+  chunks.back().bytes = static_cast<std::uint32_t>(
+      header.record.bytes - (chunks.size() - 1) * std::uint64_t{header.chunk_bytes});
+  return chunks;
+}
+
 std::vector<std::byte> EncodeObject(const SsdObject& object) {
   const SsdHeaderBytes header = EncodeHeader(object.header);
-  const auto sizes = std::as_bytes(std::span(object.frames));
-  std::vector<std::byte> bytes(header.size() + (object.header.framed ? sizes.size() + 8 : 0));
-  std::copy(header.begin(), header.end(), bytes.begin());
-  if (object.header.framed) {
-    std::copy(sizes.begin(), sizes.end(), bytes.begin() + kSsdHeaderBytes);
-    StoreLe(std::span(bytes), bytes.size() - 8, DigestOf(sizes).low);
+  std::vector<std::byte> bytes(header.begin(), header.end());
+  if (object.header.form == SsdForm::kPlain) {
+    return bytes;
   }
+  const auto append = [&bytes](auto value) {
+    bytes.resize(bytes.size() + sizeof(value));
+    StoreLe(std::span(bytes), bytes.size() - sizeof(value), value);
+  };
+  for (const SsdChunk& chunk : object.chunks) {
+    if (object.header.form == SsdForm::kCut) {
+      append(chunk.bytes);
+    }
+    append(chunk.frame);
+  }
+  append(DigestOf(std::span(bytes).subspan(kSsdHeaderBytes)).low);
   return bytes;
 }
 
@@ -138,24 +157,33 @@ Result<SsdObject> DecodeObject(std::span<const std::byte> bytes) {
   if (!header) {
     return Fail(header.error());
   }
-  SsdObject object{.header = *header, .frames = {}};
+  const auto corrupt = [](const char* what) { return Fail(ErrorCode::kCorrupt, what); };
+  SsdObject object{.header = *header, .chunks = {}};
   const auto rest = bytes.subspan(kSsdHeaderBytes);
-  if (!header->framed) {
-    return rest.empty() ? Result<SsdObject>(object)
-                        : Fail(ErrorCode::kCorrupt, "object header of another length");
+  if (header->form == SsdForm::kPlain) {
+    return rest.empty() ? Result<SsdObject>(object) : corrupt("object header of another length");
   }
-  const std::size_t chunks = ChunkCount(header->record.bytes, header->chunk_bytes);
-  if (rest.size() != 4 * chunks + 8 ||
-      DigestOf(rest.first(4 * chunks)).low != LoadLe<std::uint64_t>(rest, 4 * chunks)) {
-    return Fail(ErrorCode::kCorrupt, "sizes of frames fail their checksum");
+  const bool cut = header->form == SsdForm::kCut;
+  const std::size_t each = cut ? 8 : 4;
+  const std::size_t count = cut ? rest.size() / each - (rest.size() < each ? 0 : 1)
+                                : ChunkCount(header->record.bytes, header->chunk_bytes);
+  if (count > kMaxChunks || rest.size() != each * count + 8 ||
+      DigestOf(rest.first(each * count)).low != LoadLe<std::uint64_t>(rest, each * count)) {
+    return corrupt("sizes of chunks fail their checksum");
   }
-  for (std::size_t i = 0; i < chunks; ++i) {
-    object.frames.push_back(LoadLe<std::uint32_t>(rest, 4 * i));
-    if (object.frames.back() >= header->chunk_bytes) {
-      return Fail(ErrorCode::kCorrupt, "a frame longer than its chunk");
+  object.chunks = cut ? std::vector<SsdChunk>(count) : PlainChunks(*header);
+  std::uint64_t payload = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    SsdChunk& chunk = object.chunks[i];
+    chunk.bytes = cut ? LoadLe<std::uint32_t>(rest, each * i) : chunk.bytes;
+    chunk.frame = LoadLe<std::uint32_t>(rest, each * i + each - 4);
+    payload += chunk.bytes;
+    if (chunk.bytes == 0 || chunk.bytes > header->chunk_bytes || chunk.frame >= chunk.bytes) {
+      return corrupt("a chunk of an impossible size");
     }
   }
-  return object;
+  return payload == header->record.bytes ? Result<SsdObject>(std::move(object))
+                                         : corrupt("chunks of another payload");
 }
 
 std::uint32_t ChunkCount(std::uint64_t bytes, std::uint32_t chunk_bytes) {

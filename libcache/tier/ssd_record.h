@@ -32,18 +32,31 @@ using SsdObjectKey = std::array<char, 8>;
 using SsdChunkKey = std::array<char, 10>;
 using SsdHeaderBytes = std::array<std::byte, kSsdHeaderBytes>;
 
+/// How the chunks of an object hold its payload. The values are versions of the header.
+enum class SsdForm : std::uint16_t {
+  kPlain = 1,   ///< 1 MiB each, as it is.
+  kFramed = 2,  ///< 1 MiB each, as frames of a codec, or as it is where those are no shorter.
+  kCut = 3,     ///< The same, but cut where a codec wanted it.
+};
+
 struct SsdHeader {
   ObjectRecord record;
   ColdLocation location;
-  std::uint32_t chunk_bytes = kSsdChunkBytes;
-  bool framed = false;  ///< Chunks are frames of a codec, or as they are where that is no longer.
+  std::uint32_t chunk_bytes = kSsdChunkBytes;  ///< Most payload in a chunk.
+  SsdForm form = SsdForm::kPlain;
+};
+
+/// What one chunk holds.
+struct SsdChunk {
+  std::uint32_t bytes = 0;  ///< Of payload.
+  std::uint32_t frame = 0;  ///< Bytes of its frame; 0: it is stored as it is.
+  bool operator==(const SsdChunk&) const = default;
 };
 
 /// What the store knows of an object without its payload.
 struct SsdObject {
   SsdHeader header;
-  /// Of a framed object: bytes of each chunk's frame, 0 where the chunk is stored as it is.
-  std::vector<std::uint32_t> frames;
+  std::vector<SsdChunk> chunks;  ///< Not of a plain one.
 };
 
 SsdObjectKey ObjectKeyOf(ColdLocation location);
@@ -59,11 +72,13 @@ SsdHeaderBytes EncodeHeader(const SsdHeader& header);
 /// Errors: kCorrupt on another length, magic, version, an impossible field or a wrong checksum.
 Result<SsdHeader> DecodeHeader(std::span<const std::byte> bytes);
 
-/// The header, and for framed objects the sizes of the frames (docs/formats/ssd.md). There are as
-/// many of these as the object has chunks.
+/// The header, and the sizes of chunks where they do not follow from it (docs/formats/ssd.md).
 std::vector<std::byte> EncodeObject(const SsdObject& object);
 /// Errors: kCorrupt, as DecodeHeader.
 Result<SsdObject> DecodeObject(std::span<const std::byte> bytes);
+
+/// Chunks of a plain object, by its header.
+std::vector<SsdChunk> PlainChunks(const SsdHeader& header);
 
 /// Chunks of an object of `bytes` > 0 payload bytes; the last may be short.
 std::uint32_t ChunkCount(std::uint64_t bytes, std::uint32_t chunk_bytes);

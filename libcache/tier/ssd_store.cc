@@ -9,6 +9,7 @@
 
 #include "libcache/base/check.h"
 #include "libcache/codec/codec.h"
+#include "libcache/tier/ssd_encoder.h"
 
 namespace cairn {
 namespace {
@@ -26,10 +27,16 @@ std::string_view View(const SsdChunkKey& key) { return {key.data(), key.size()};
 // Below this a frame's header and model eat up what they save.
 constexpr std::size_t kLeastEncoded = 4 * kKiB;
 
-/// What an object takes at most: payload, and per chunk a blob header, a reference and the size of
-/// a frame, and per object the header twice, with the tables around them.
-std::uint64_t ChargeOf(std::uint64_t bytes) {
-  return bytes + 196 * std::uint64_t{ChunkCount(bytes, kSsdChunkBytes)} + 712;
+/// What an object takes at most: payload, and per chunk a blob header, a reference and its sizes,
+/// and per object the header twice, with the tables around them.
+std::uint64_t ChargeOf(std::uint64_t bytes, std::size_t chunks) {
+  return bytes + 200 * std::uint64_t{chunks} + 712;
+}
+
+SsdForm FormOf(const ObjectCodec& codec) {
+  return codec.codec == nullptr ? SsdForm::kPlain
+         : codec.lossy()        ? SsdForm::kCut
+                                : SsdForm::kFramed;
 }
 
 std::string NamespaceKey(const PrefixKey& seed) {
@@ -84,7 +91,7 @@ Status SsdStore::Recover(const Recovered& recovered) {
         }
         live.insert(location->segment);
         const MutexLock lock(mu_);
-        segments_.Add(*location, header.record.bytes, *cookie, header.framed);
+        segments_.Add(*location, header.record.bytes, *cookie, header.form != SsdForm::kPlain);
       });
   {
     const MutexLock lock(mu_);
@@ -142,10 +149,11 @@ Result<ColdLocation> SsdStore::Write(const ObjectRecord& record, std::span<const
   if (!recovered_) {
     return Fail(ErrorCode::kInternal, "Recover was not called");
   }
-  const std::uint64_t charge = ChargeOf(bytes.size());
-  const Codec* const codec =
-      codec_of_ && bytes.size() >= kLeastEncoded ? codec_of_(record.seed) : nullptr;
-  CAIRN_CHECK(codec == nullptr || codec->fidelity() == Fidelity::kLossless);
+  const ObjectCodec codec =
+      codec_of_ && bytes.size() >= kLeastEncoded ? codec_of_(record) : ObjectCodec();
+  CAIRN_CHECK(!record.coded || !codec.lossy());
+  const std::uint64_t charge =
+      ChargeOf(bytes.size(), CutObject(codec, bytes.size(), kSsdChunkBytes).size());
   Status status = CheckWritable(charge);
   std::vector<ColdGone> gone;
   std::optional<ColdLocation> location;
@@ -160,10 +168,12 @@ Result<ColdLocation> SsdStore::Write(const ObjectRecord& record, std::span<const
         const auto stored = StoreObject(*location, record, bytes, codec);
         const MutexLock lock(mu_);
         if (stored) {
-          segments_.Add(*location, bytes.size(), cookie, codec != nullptr);
-          segments_.Refund(location->segment, bytes.size() - *stored);
+          segments_.Add(*location, bytes.size(), cookie, codec.codec != nullptr);
+          segments_.Refund(location->segment, bytes.size() - stored->bytes);
           counts_.written_bytes += bytes.size();
-          counts_.encoded_bytes += *stored;
+          counts_.encoded_bytes += stored->bytes;
+          counts_.lossy_objects += stored->lossy ? 1 : 0;
+          counts_.codec_refusals[static_cast<std::size_t>(codec.refused)] += 1;
         } else {
           status = Fail(stored.error());
         }
@@ -182,31 +192,50 @@ Result<ColdLocation> SsdStore::Write(const ObjectRecord& record, std::span<const
   return *location;
 }
 
-Result<std::uint64_t> SsdStore::StoreObject(ColdLocation location, const ObjectRecord& record,
-                                            std::span<const std::byte> bytes, const Codec* codec) {
+Result<SsdStore::Stored> SsdStore::StoreObject(ColdLocation location, const ObjectRecord& record,
+                                               std::span<const std::byte> bytes,
+                                               const ObjectCodec& codec) {
   SsdObject object;
-  object.header = {.record = record, .location = location, .framed = codec != nullptr};
-  const SsdHeaderBytes header = EncodeHeader(object.header);
-  const std::uint32_t chunks = ChunkCount(bytes.size(), kSsdChunkBytes);
-  // Chunk by chunk, so that it takes the memory of one, and a read decodes on several threads.
-  std::vector<std::byte> frame;
-  std::uint64_t stored = 0;
+  object.header = {.record = record, .location = location, .form = FormOf(codec)};
+  const auto pieces = CutObject(codec, bytes.size(), kSsdChunkBytes);
+  // The first chunk carries the identity, so that a read needs nothing but chunks. It goes last:
+  // with a lossy codec the digest is that of what all chunks give back.
+  SsdEncoder front;
+  SsdEncoder others;
+  std::span<const std::byte> first;
+  Digester digester;
+  Stored stored;
   Status status;
-  for (std::uint32_t chunk = 0; chunk < chunks && status; ++chunk) {
-    const std::size_t offset = std::size_t{chunk} * kSsdChunkBytes;
-    auto body = bytes.subspan(offset, std::min<std::size_t>(kSsdChunkBytes, bytes.size() - offset));
-    if (codec != nullptr) {
-      frame.resize(MaxEncodedBytes(*codec, {}, body.size()).value());
-      const std::size_t size = Encode(*codec, {}, body, frame).value();
-      const bool smaller = size < body.size();
-      object.frames.push_back(smaller ? static_cast<std::uint32_t>(size) : 0);
-      body = smaller ? std::span<const std::byte>(frame).first(size) : body;
+  std::size_t offset = 0;
+  for (std::uint32_t chunk = 0; chunk < pieces.size() && status; ++chunk) {
+    const auto body = bytes.subspan(offset, pieces[chunk].bytes);
+    offset += body.size();
+    const auto coded = (chunk == 0 ? front : others).Encode(pieces[chunk], body);
+    if (!coded) {
+      status = Fail(coded.error());
+      break;
     }
-    // The first chunk carries the identity, so that a read needs nothing but chunks.
-    const auto head =
-        chunk == 0 ? std::span<const std::byte>(header) : std::span<const std::byte>();
-    status = database_->PutChunk(record.kind, View(ChunkKeyOf(location, chunk)), head, body);
-    stored += body.size();
+    object.chunks.push_back(coded->sizes);
+    stored.bytes += coded->stored.size();
+    stored.lossy = stored.lossy || coded->given_back.data() != body.data();  // Was decoded.
+    if (codec.lossy()) {
+      digester.Update(coded->given_back);
+    }
+    if (chunk == 0) {
+      first = coded->stored;
+    } else {
+      status =
+          database_->PutChunk(record.kind, View(ChunkKeyOf(location, chunk)), {}, coded->stored);
+    }
+  }
+  CAIRN_CHECK(!status || offset == bytes.size());
+  if (stored.lossy) {
+    object.header.record.digest = digester.Finish();
+    object.header.record.coded = true;
+  }
+  if (status) {
+    const SsdHeaderBytes header = EncodeHeader(object.header);
+    status = database_->PutChunk(record.kind, View(ChunkKeyOf(location, 0)), header, first);
   }
   if (status) {
     status = database_->PutHeader(View(ObjectKeyOf(location)), EncodeObject(object));
@@ -235,21 +264,23 @@ Status SsdStore::Read(ColdLocation location, const ObjectRecord& expected,
     framed = segments_.Framed(location);
   }
   Status read;
-  std::vector<std::uint32_t> frames;
+  std::vector<SsdChunk> chunks;
   if (framed) {
     auto object = ReadObject(location);
-    if (object && object->header.framed && object->header.record == expected) {
-      frames = std::move(object->frames);
+    if (object && object->header.form != SsdForm::kPlain && object->header.record == expected) {
+      chunks = std::move(object->chunks);
     } else {
       read = object ? Fail(ErrorCode::kCorrupt, "another object's header is stored there")
                     : Fail(object.error());
     }
+  } else {
+    chunks = PlainChunks({.record = expected, .location = location});
   }
   if (read) {
-    read = ReadChunks(location, expected, target, {.checked = false, .frames = frames});
+    read = ReadChunks(location, expected, target, {.checked = false, .chunks = chunks});
     if (!read) {
       // The places of blobs are hints: only RocksDB's own read may call an object damaged.
-      read = ReadChunks(location, expected, target, {.checked = true, .frames = frames});
+      read = ReadChunks(location, expected, target, {.checked = true, .chunks = chunks});
     }
   }
   if (!read) {
@@ -272,18 +303,24 @@ Status SsdStore::ReadChunks(ColdLocation location, const ObjectRecord& expected,
                             std::span<std::byte> target, const Way& way) {
   SsdHeaderBytes header_bytes;
   Digester digester;
+  std::vector<std::size_t> offsets;
+  offsets.reserve(way.chunks.size());
+  std::size_t end = 0;
+  for (const SsdChunk& chunk : way.chunks) {
+    offsets.push_back(std::exchange(end, end + chunk.bytes));
+  }
+  CAIRN_CHECK(end == target.size());
   const auto piece = [&](std::uint32_t chunk) {
-    const std::size_t offset = std::size_t{chunk} * kSsdChunkBytes;
-    return target.subspan(offset, std::min<std::size_t>(kSsdChunkBytes, target.size() - offset));
+    return target.subspan(offsets[chunk], way.chunks[chunk].bytes);
   };
   auto read = reader_.Run(
-      ChunkCount(target.size(), kSsdChunkBytes),
+      static_cast<std::uint32_t>(way.chunks.size()),
       [&](std::uint32_t chunk) {
         const auto head = chunk == 0 ? std::span<std::byte>(header_bytes) : std::span<std::byte>();
         return ReadChunk({.kind = expected.kind,
                           .location = location,
                           .number = chunk,
-                          .frame = way.frames.empty() ? 0 : way.frames[chunk]},
+                          .frame = way.chunks[chunk].frame},
                          way.checked, head, piece(chunk));
       },
       [&](std::uint32_t chunk) { digester.Update(piece(chunk)); });
@@ -332,7 +369,7 @@ Status SsdStore::CountFailedRead(Error error) {
   return Fail(std::move(error));
 }
 
-Result<Digest> SsdStore::ReadDigest(ColdLocation location) {
+Result<ObjectRecord> SsdStore::ReadRecord(ColdLocation location) {
   {
     const MutexLock lock(mu_);
     if (!segments_.Holds(location)) {
@@ -343,7 +380,7 @@ Result<Digest> SsdStore::ReadDigest(ColdLocation location) {
   if (!object) {
     return Fail(CountFailedRead(object.error()).error());
   }
-  return object->header.record.digest;
+  return object->header.record;
 }
 
 Result<SsdObject> SsdStore::ReadObject(ColdLocation location) {

@@ -64,7 +64,7 @@ class SsdStore final : public ColdTier {
                              std::uint32_t cookie) override;
   Status Read(ColdLocation location, const ObjectRecord& expected,
               std::span<std::byte> target) override;
-  Result<Digest> ReadDigest(ColdLocation location) override;
+  Result<ObjectRecord> ReadRecord(ColdLocation location) override;
   void Drop(ColdLocation location) override;
   Status Flush() override;
   Status Clear() override;
@@ -75,24 +75,26 @@ class SsdStore final : public ColdTier {
 
  private:
   // ssd_store.cc
-  /// `codec` may be null. Returns the bytes of payload that were stored.
-  Result<std::uint64_t> StoreObject(ColdLocation location, const ObjectRecord& record,
-                                    std::span<const std::byte> bytes, const Codec* codec);
+  struct Stored {
+    std::uint64_t bytes = 0;  ///< Of payload, or of the frames in its place.
+    bool lossy = false;
+  };
+  Result<Stored> StoreObject(ColdLocation location, const ObjectRecord& record,
+                             std::span<const std::byte> bytes, const ObjectCodec& codec);
   Result<SsdObject> ReadObject(ColdLocation location);
-  /// One way to read: by RocksDB's own read or past it, with sizes of frames or without.
+  /// One way to read: by RocksDB's own read or past it.
   struct Way {
     bool checked = false;
-    std::span<const std::uint32_t> frames;
+    std::span<const SsdChunk> chunks;
   };
   /// The digest decides in either case.
   Status ReadChunks(ColdLocation location, const ObjectRecord& expected,
                     std::span<std::byte> target, const Way& way);
-  /// `frame`: 0, or the bytes of the frame that the chunk is stored as.
   struct Chunk {
     ObjectKind kind = ObjectKind::kKv;
     ColdLocation location;
     std::uint32_t number = 0;
-    std::uint32_t frame = 0;
+    std::uint32_t frame = 0;  ///< See SsdChunk.
   };
   Status ReadChunk(const Chunk& chunk, bool checked, std::span<std::byte> head,
                    std::span<std::byte> body);

@@ -69,7 +69,8 @@ json ToJson(const NamespaceSpec& spec) {
           {"kv_bytes_per_token", spec.kv_bytes_per_token},
           {"checkpoint_bytes", spec.checkpoint_bytes},
           {"block_tokens", spec.block_tokens},
-          {"grid_tokens", spec.grid_tokens}};
+          {"grid_tokens", spec.grid_tokens},
+          {"fidelity", FidelityName(spec.fidelity)}};
 }
 
 json ToJson(const llamacpp::ConnectorCounters& counters) {

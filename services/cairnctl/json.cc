@@ -46,13 +46,18 @@ Json Tiers(const v1::StatusReply& status) {
 Json Namespaces(const v1::StatusReply& status) {
   Json namespaces = Json::array();
   for (const v1::NamespaceStatus& from : status.namespaces()) {
-    namespaces.push_back({{"id", from.id()},
-                          {"tenant", from.tenant()},
-                          {"model", from.model()},
-                          {"block_tokens", from.block_tokens()},
-                          {"kv_bytes_per_token", from.kv_bytes_per_token()},
-                          {"checkpoint_bytes", from.checkpoint_bytes()},
-                          {"root_key", from.root_key()}});
+    namespaces.push_back(
+        {{"id", from.id()},
+         {"tenant", from.tenant()},
+         {"model", from.model()},
+         {"block_tokens", from.block_tokens()},
+         {"kv_bytes_per_token", from.kv_bytes_per_token()},
+         {"checkpoint_bytes", from.checkpoint_bytes()},
+         {"root_key", from.root_key()},
+         {"fidelity", from.fidelity()},
+         {"checkpoint_shape", from.checkpoint_shape()},
+         {"kv_shape", from.kv_shape()},
+         {"ssd_codec", {{"kv", from.kv_codec()}, {"checkpoint", from.checkpoint_codec()}}}});
   }
   return namespaces;
 }

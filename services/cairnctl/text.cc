@@ -73,17 +73,29 @@ Fields SinceStart(const v1::StatusReply& status) {
           {"bad checksums", FormatCount(count("checksum_failures"))}};
 }
 
+/// As --ssd-codec is written; one name where both kinds have it.
+std::string CodecText(const v1::NamespaceStatus& from) {
+  const std::string& kv = from.kv_codec();
+  const std::string& checkpoint = from.checkpoint_codec();
+  if (kv.empty() || checkpoint.empty() || kv == checkpoint) {
+    return OrDash(kv.empty() ? checkpoint : kv);
+  }
+  return "checkpoint:" + checkpoint + "+kv:" + kv;
+}
+
 std::string NamespacesText(const v1::StatusReply& status, const Style& style) {
   Table table({{"NAMESPACE"},
                {"TENANT"},
                {"BLOCK", Align::kRight},
                {"KV PER TOKEN", Align::kRight},
                {"CHECKPOINT", Align::kRight},
+               {"FIDELITY"},
+               {"SSD CODEC"},
                {"ROOT KEY"}});
   for (const v1::NamespaceStatus& from : status.namespaces()) {
     table.AddRow({from.model(), from.tenant(), FormatCount(from.block_tokens(), "token"),
                   FormatBytes(from.kv_bytes_per_token()), FormatBytes(from.checkpoint_bytes()),
-                  ShortKey(from.root_key())});
+                  OrDash(from.fidelity()), CodecText(from), ShortKey(from.root_key())});
   }
   return table.empty() ? "" : "\n" + table.Text(style);
 }

@@ -30,6 +30,32 @@ void SetTier(v1::TierStatus& tier, const std::string& name, const TierUse& use) 
   tier.set_checkpoint_objects(use.objects[1]);
 }
 
+/// As --ssd-codec names it.
+std::string CodecName(const Codec* codec) {
+  return codec == nullptr                        ? "none"
+         : codec->fidelity() == Fidelity::kExact ? "lossless"
+                                                 : std::string(codec->name());
+}
+
+void AddNamespace(const Cache::NamespaceView& from, bool has_ssd, v1::NamespaceStatus& to) {
+  to.set_id(from.id);
+  to.set_tenant(from.spec.tenant);
+  to.set_model(from.spec.model);
+  to.set_block_tokens(from.spec.block_tokens);
+  to.set_kv_bytes_per_token(from.spec.kv_bytes_per_token);
+  to.set_checkpoint_bytes(from.spec.checkpoint_bytes);
+  to.set_root_key(from.seed.Hex());
+  to.set_fidelity(std::string(FidelityName(from.spec.fidelity)));
+  to.set_checkpoint_shape(from.spec.checkpoint_shape);
+  to.set_kv_shape(from.spec.kv_shape);
+  if (has_ssd && from.spec.kv_bytes_per_token != 0) {
+    to.set_kv_codec(CodecName(from.cold_codecs[0].codec));
+  }
+  if (has_ssd && from.spec.checkpoint_bytes != 0) {
+    to.set_checkpoint_codec(CodecName(from.cold_codecs[1].codec));
+  }
+}
+
 void AddTiers(const AdminContext& context, const CacheStats& stats, v1::StatusReply& reply) {
   v1::TierStatus& host = *reply.add_tiers();
   SetTier(host, "host", stats.host);
@@ -85,6 +111,11 @@ void AddCounters(const CacheStats& s, v1::StatusReply& reply) {
   c["ssd_unindexed"] = s.cold_unindexed;
   c["ssd_written_bytes"] = s.cold_store.written_bytes;
   c["ssd_encoded_bytes"] = s.cold_store.encoded_bytes;
+  c["ssd_lossy_objects"] = s.cold_store.lossy_objects;
+  for (const CodecRefusal refusal : {CodecRefusal::kFidelity, CodecRefusal::kShape}) {
+    c["ssd_codec_refused_" + std::string(CodecRefusalName(refusal))] =
+        s.cold_store.codec_refusals[static_cast<std::size_t>(refusal)];
+  }
   c["ssd_device_written_bytes"] = s.cold_store.device_written_bytes;
   c["ssd_lost_epochs"] = s.cold_store.lost_epochs;
   for (std::size_t i = 0; i < kEvictReasons; ++i) {
@@ -110,14 +141,7 @@ v1::StatusReply Status(const AdminContext& context) {
   reply.set_eviction(context.config->eviction);
   AddTiers(context, stats, reply);
   for (const Cache::NamespaceView& view : context.cache->Namespaces()) {
-    v1::NamespaceStatus& to = *reply.add_namespaces();
-    to.set_id(view.id);
-    to.set_tenant(view.spec.tenant);
-    to.set_model(view.spec.model);
-    to.set_block_tokens(view.spec.block_tokens);
-    to.set_kv_bytes_per_token(view.spec.kv_bytes_per_token);
-    to.set_checkpoint_bytes(view.spec.checkpoint_bytes);
-    to.set_root_key(view.seed.Hex());
+    AddNamespace(view, stats.has_cold, *reply.add_namespaces());
   }
   AddCounters(stats, reply);
   for (const Member& member : context.membership->Members()) {

@@ -63,9 +63,12 @@ void AddSsdOptions(CLI::App& app, DaemonConfig& c) {
           "memory/64");
   AddSize(app, "ssd-min-free", c.ssd_min_free_bytes, "Leave this much of the disk free");
   AddSize(app, "ssd-queue", c.ssd_queue_bytes, "Bytes that may wait for the SSD", "arena/4");
-  AddValue(app, "ssd-codec", c.ssd_codec,
-           "How objects are stored on SSD: none or lossless (a fifth to a third smaller), and "
-           "exceptions: none,MODEL=lossless");
+  AddValue(
+      app, "ssd-codec", c.ssd_codec,
+      "How objects are stored on SSD: none, lossless (a fifth to a third smaller), or lossy by "
+      "kind, for namespaces that permit it: checkpoint:CODEC+kv:CODEC with int8_column, "
+      "bf16_round, fp8_kv, int8_kv, kivi2, kivi4, cachegen; then exceptions: "
+      "lossless,MODEL=kv:fp8_kv");
   AddSwitch(app, "ssd-direct-io", c.ssd_direct_io, "Bypass the page cache");
   AddValue(app, "ssd-readers", c.ssd_readers, "Threads that read from SSD");
   AddValue(app, "ssd-flush-ms", c.ssd_flush_ms, "Make SSD writes durable at least this often");

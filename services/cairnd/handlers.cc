@@ -1,4 +1,7 @@
 // One function per request of a control connection.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "services/cairnd/session.h"
@@ -25,6 +28,17 @@ tl::unexpected<Error> BadKey(const char* field) {
 TimePoint DeadlineOf(const v1::Request& request) {
   const std::uint32_t ms = request.deadline_ms() == 0 ? kDefaultDeadlineMs : request.deadline_ms();
   return SteadyClock::Instance().Now() + std::chrono::milliseconds(ms);
+}
+
+/// Names come from engines; a log line is one line, and steers no terminal.
+std::string Printable(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(),
+      [](char c) {
+        return static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) > 0x7E;
+      },
+      '?');
+  return text;
 }
 
 v1::Kind ToProto(ObjectKind kind) {
@@ -105,6 +119,10 @@ Status Session::AnswerAtOnce(const v1::Request& request, v1::Response& response)
 }
 
 asio::awaitable<Status> Session::HandleOpen(const v1::OpenNamespace& open, v1::Response& response) {
+  const auto fidelity = FidelityOf(open.fidelity());
+  if (!fidelity) {
+    co_return Fail(fidelity.error().code, "fidelity: " + fidelity.error().message);
+  }
   const NamespaceSpec spec{.tenant = open.tenant(),
                            .model = open.model(),
                            .revision = open.revision(),
@@ -118,7 +136,10 @@ asio::awaitable<Status> Session::HandleOpen(const v1::OpenNamespace& open, v1::R
                            .block_tokens = open.block_tokens(),
                            .kv_bytes_per_token = open.kv_bytes_per_token(),
                            .checkpoint_bytes = open.checkpoint_bytes(),
-                           .grid_tokens = open.grid_tokens()};
+                           .grid_tokens = open.grid_tokens(),
+                           .fidelity = *fidelity,
+                           .checkpoint_shape = open.checkpoint_shape(),
+                           .kv_shape = open.kv_shape()};
   // A new one is written to the SSD: not on the I/O thread.
   const auto opened = std::make_shared<Result<Cache::OpenedNamespace>>(Cache::OpenedNamespace());
   Cache* const cache = context_.cache;
@@ -135,6 +156,10 @@ asio::awaitable<Status> Session::HandleOpen(const v1::OpenNamespace& open, v1::R
   reply.set_seed((*opened)->seed.bytes.data(), (*opened)->seed.bytes.size());
   reply.set_grid_tokens((*opened)->grid_tokens);
   reply.set_planner(std::string(context_.cache->planner_name()));
+  reply.set_fidelity(open.fidelity());
+  if (!(*opened)->notice.empty()) {
+    spdlog::warn("--ssd-codec: {}", Printable((*opened)->notice));
+  }
   co_return Status{};
 }
 

@@ -83,6 +83,10 @@ std::vector<Sample> ByTierAndKind(const CacheStats& s,
   return samples;
 }
 
+double Refused(const CacheStats& s, CodecRefusal refusal) {
+  return static_cast<double>(s.cold_store.codec_refusals[static_cast<std::size_t>(refusal)]);
+}
+
 void AddRequests(Families& f, const CacheStats& s) {
   f.Count("matches", "Match requests answered.", s.matches);
   f.Count("match_hits", "Matches that had a restorable boundary.", s.match_hits);
@@ -141,6 +145,13 @@ void AddTiers(Families& f, const CacheStats& s) {
   f.Count("ssd_written_bytes", "Payload bytes written to SSD.", s.cold_store.written_bytes);
   f.Count("ssd_encoded_bytes", "What --ssd-codec made of the payload written to SSD.",
           s.cold_store.encoded_bytes);
+  f.Count("ssd_lossy_objects", "Objects written to SSD by a lossy codec.",
+          s.cold_store.lossy_objects);
+  f.Counts("ssd_codec_refused",
+           "Objects written without the lossy codec that --ssd-codec has for them, by what their "
+           "namespace does not permit or declare.",
+           {{{{"reason", "fidelity"}}, Refused(s, CodecRefusal::kFidelity)},
+            {{{"reason", "shape"}}, Refused(s, CodecRefusal::kShape)}});
   f.Count("ssd_device_written_bytes", "Bytes the store wrote to the device in all.",
           s.cold_store.device_written_bytes);
   f.Count("ssd_read_bytes", "Payload bytes read from SSD.", s.cold_store.read_bytes);

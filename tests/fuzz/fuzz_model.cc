@@ -18,5 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   CAIRN_CHECK(spec->KvBytesPerToken() != 0 || spec->CheckpointBytes() != 0);
   CAIRN_CHECK(spec->HasRecurrence() == (spec->CheckpointBytes() != 0));
   CAIRN_CHECK(!spec->DTypeText().empty());
+  const bool packed = spec->kv_shape == cairn::kPackedShape;
+  CAIRN_CHECK(packed || spec->KvShape() == spec->kv_shape);
+  static_cast<void>(spec->CheckpointShape());
   return 0;
 }

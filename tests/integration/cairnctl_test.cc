@@ -99,6 +99,11 @@ TEST_F(CairnctlTest, StatusShowsTheDaemonInBothForms) {
   ASSERT_EQ(status["namespaces"].size(), 1U);
   EXPECT_EQ(status["namespaces"][0]["model"], "small");
   EXPECT_EQ(status["namespaces"][0]["block_tokens"], 16);
+  EXPECT_EQ(status["namespaces"][0]["fidelity"], "exact");
+  EXPECT_EQ(Names(status["namespaces"][0]),
+            (std::set<std::string>{"id", "tenant", "model", "block_tokens", "kv_bytes_per_token",
+                                   "checkpoint_bytes", "root_key", "fidelity", "checkpoint_shape",
+                                   "kv_shape", "ssd_codec"}));
   EXPECT_EQ(status["counters"]["commits"], 9) << "six blocks of KV, three checkpoints";
   EXPECT_EQ(status["members"], json::array({daemon_->UnixEndpoint()}));
 }

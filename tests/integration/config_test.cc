@@ -34,7 +34,7 @@ class ConfigTest : public DaemonTest {
             {"ssd-write-buffer", "5242880"},
             {"ssd-min-free", "1048576"},
             {"ssd-queue", "7340032"},
-            {"ssd-codec", "none,llama=lossless"},
+            {"ssd-codec", "none,llama=checkpoint:int8_column+kv:fp8_kv"},
             {"ssd-direct-io", "false"},
             {"ssd-readers", "3"},
             {"ssd-flush-ms", "777"},

@@ -246,6 +246,7 @@ Status Connector::Identify(const ContextParams& context_params, const ModelParam
   spec_.kv_bytes_per_token = layout_.KvBytesPerToken();
   spec_.checkpoint_bytes = layout_.CheckpointBytes();
   spec_.grid_tokens = grid_tokens_;
+  spec_.fidelity = options_.fidelity;
   return {};
 }
 

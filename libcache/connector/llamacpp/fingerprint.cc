@@ -158,10 +158,6 @@ void AddEnvironment(Description& settings) {
 
 }  // namespace
 
-std::string FidelityName(Fidelity fidelity) {
-  return fidelity == Fidelity::kExact ? "exact" : "near";
-}
-
 Result<Fidelity> ParseFidelity(const std::string& name) {
   for (const Fidelity fidelity : {Fidelity::kExact, Fidelity::kNear}) {
     if (name == FidelityName(fidelity)) {
@@ -289,7 +285,7 @@ std::string KernelText(const Api& api, const Context* context, const ContextPara
   settings.Add("type_v", std::int64_t{c.type_v});
   AddLongContext(api, context, settings);
   AddEnvironment(settings);
-  std::string text = FidelityName(options.fidelity) + " llama.cpp=" + api.version();
+  std::string text = std::string(FidelityName(options.fidelity)) + " llama.cpp=" + api.version();
   if (options.fidelity == Fidelity::kExact) {
     settings.Add("build", options.engine_build);
     settings.Add("system", std::string(api.print_system_info()));

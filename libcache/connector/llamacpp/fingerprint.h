@@ -6,18 +6,16 @@
 #include <string>
 #include <string_view>
 
+#include "libcache/base/fidelity.h"
 #include "libcache/base/result.h"
 #include "libcache/connector/llamacpp/abi.h"
 
 namespace cairn::llamacpp {
 
-/// How alike results with and without the cache are (docs/engines/llama.cpp.md).
-enum class Fidelity : std::uint8_t {
-  kExact,  ///< Bit for bit: states at multiples of the physical batch, same kernels only.
-  kNear,   ///< States anywhere, also of generated tokens; differs as another batch size does.
-};
-std::string FidelityName(Fidelity fidelity);
-/// Errors: kInvalidArgument.
+/// How alike results with and without the cache are (docs/engines/llama.cpp.md): exact, bit for
+/// bit: states at multiples of the physical batch, same kernels only; near: states anywhere, also
+/// of generated tokens, which differs as another batch size does. There is no compact: the layout
+/// of llama.cpp's states is its own. Errors: kInvalidArgument.
 Result<Fidelity> ParseFidelity(const std::string& name);
 
 /// What identifies the weights in a GGUF file: a digest of every byte, or, sooner but only on this

@@ -34,7 +34,7 @@ RC_GTEST_PROP(Codec, LosslessOnesGiveBackTheBytes, ()) {
   const auto element =
       *rc::gen::element(Element::kBytes, Element::kF32, Element::kF16, Element::kBF16);
   for (const Codec* codec : Codecs()) {
-    if (codec->fidelity() != Fidelity::kLossless) {
+    if (codec->fidelity() != Fidelity::kExact) {
       continue;
     }
     const CodecShape shape{.element = element};
@@ -68,10 +68,13 @@ float Value(std::mt19937_64& random, std::uint32_t kind) {
 
 // The bounds are those of the headers, on shapes of all sizes and values of all kinds.
 RC_GTEST_PROP(Codec, LossyOnesStayWithinTheirBounds, ()) {
-  const CodecShape shape{.element = *rc::gen::element(Element::kF32, Element::kF16, Element::kBF16),
-                         .matrices = *rc::gen::inRange(1U, 8U),
-                         .rows = *rc::gen::inRange(1U, 80U),
-                         .columns = *rc::gen::inRange(1U, 200U)};
+  CodecShape shape{.element = *rc::gen::element(Element::kF32, Element::kF16, Element::kBF16),
+                   .matrices = *rc::gen::inRange(1U, 8U),
+                   .rows = *rc::gen::inRange(1U, 80U),
+                   .columns = *rc::gen::inRange(1U, 200U)};
+  // A cut of a larger object: whole layers of it, or one matrix.
+  shape.matrices_before = *rc::gen::inRange(0U, 8U) * (shape.matrices == 1 ? 1U : 2U);
+  shape.matrices_behind = *rc::gen::inRange(0U, 16U);
   const auto by_row = *rc::gen::arbitrary<bool>();
   const auto kinds = *rc::gen::inRange(1U, 12U);
   std::mt19937_64 random(*rc::gen::arbitrary<std::uint64_t>());
@@ -84,11 +87,15 @@ RC_GTEST_PROP(Codec, LossyOnesStayWithinTheirBounds, ()) {
   const auto raw = testing::Elements(shape.element, values);
   const auto in = testing::Floats(shape.element, raw);
   for (const Codec* codec : Codecs()) {
+    if (codec->id() == CodecId::kBf16Round && shape.element != Element::kF32) {
+      RC_ASSERT(!codec->Check(shape, raw.size()).has_value());
+      continue;
+    }
     std::vector<std::byte> frame(MaxEncodedBytes(*codec, shape, raw.size()).value());
     frame.resize(Encode(*codec, shape, raw, frame).value());
     std::vector<std::byte> back(raw.size());
     RC_ASSERT(Decode(frame, back).has_value());
-    if (codec->fidelity() == Fidelity::kLossless) {
+    if (codec->fidelity() == Fidelity::kExact) {
       RC_ASSERT(back == raw);
       continue;
     }

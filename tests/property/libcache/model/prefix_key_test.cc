@@ -22,6 +22,8 @@ std::string AnyText() {
 
 NamespaceSpec AnySpec() {
   const auto number = [] { return *rc::gen::inRange<std::uint32_t>(0, 3); };
+  const auto fidelity = static_cast<Fidelity>(number());
+  const bool exact = fidelity == Fidelity::kExact;  // Then shapes are without meaning.
   return {.tenant = AnyText(),
           .model = AnyText(),
           .revision = AnyText(),
@@ -34,7 +36,10 @@ NamespaceSpec AnySpec() {
           .salt = AnyText(),
           .block_tokens = number(),
           .kv_bytes_per_token = number(),
-          .checkpoint_bytes = number()};
+          .checkpoint_bytes = number(),
+          .fidelity = fidelity,
+          .checkpoint_shape = exact ? "" : AnyText(),
+          .kv_shape = exact ? "" : AnyText()};
 }
 
 // Two requests share key i exactly as long as they share every token of blocks 0 to i.

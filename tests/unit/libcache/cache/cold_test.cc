@@ -7,8 +7,6 @@
 #include <fstream>
 #include <thread>
 
-#include "libcache/codec/exponent_split.h"
-#include "libcache/tier/memory_cold_tier.h"
 #include "libcache/tier/ssd_tier.h"
 #include "tests/unit/libcache/cache/cache_fixture.h"
 
@@ -204,39 +202,6 @@ TEST_F(ColdTest, ACodecChangesWhatIsOnSsdAndNothingElse) {
   EXPECT_TRUE(FetchAndCheck(tokens, match, 64));
   ASSERT_TRUE(cache_->Release(session_, match.lease).has_value());
   EXPECT_EQ(cache_->Stats().checksum_failures, 0U);
-}
-
-TEST_F(ColdTest, TheCodecIsThatOfTheModel) {
-  struct Spy final : MemoryColdTier {
-    using MemoryColdTier::MemoryColdTier;
-    void SetCodecs(CodecOf given) override { codec_of = std::move(given); }
-    CodecOf codec_of;
-  };
-  for (const auto* rules : {"none", "lossless,test=none", "other=lossless"}) {
-    auto tier = std::make_unique<Spy>(MemoryColdTier::Config{.capacity_bytes = kMiB});
-    const Spy& spy = *tier;
-    Cache::Config config = SmallConfig();
-    config.cold_codecs = rules;
-    Open(config, std::move(tier));
-    EXPECT_EQ(spy.codec_of(seed_), nullptr) << rules;
-    EXPECT_EQ(spy.codec_of(PrefixKey{}), nullptr) << "a namespace that nobody opened";
-    cache_->EndSession(session_);
-  }
-  auto tier = std::make_unique<Spy>(MemoryColdTier::Config{.capacity_bytes = kMiB});
-  const Spy& spy = *tier;
-  Cache::Config config = SmallConfig();
-  config.cold_codecs = "none,test=lossless";
-  Open(config, std::move(tier));
-  EXPECT_EQ(spy.codec_of(seed_), &ExponentSplitCodec());
-}
-
-TEST_F(ColdTest, ALossyCodecIsRefused) {
-  Cache::Config config = SmallConfig();
-  config.cold_codecs = "test=kivi4";
-  const auto cache = Cache::Open(config, nullptr);
-  ASSERT_FALSE(cache);
-  EXPECT_EQ(cache.error().code, ErrorCode::kInvalidArgument);
-  EXPECT_NE(cache.error().message.find("kivi4 is lossy"), std::string::npos);
 }
 
 TEST_F(ColdTest, ACleanShutdownKeepsWhatWasNotDurableToo) {

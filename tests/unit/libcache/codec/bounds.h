@@ -65,6 +65,7 @@ class Bounds {
         case CodecId::kKivi2:
         case CodecId::kKivi4: Kivi(m, id == CodecId::kKivi2 ? 3 : 15); break;
         case CodecId::kCacheGen: CacheGen(m); break;
+        case CodecId::kBf16Round: Rounded(m * each, each); break;
       }
     }
   }
@@ -105,6 +106,16 @@ class Bounds {
                          a / 448 * (std::ldexp(1.0, -10) + std::ldexp(1.0, -15)));
       }
       bounds_[first + i * apart] = std::isfinite(x) ? bound + unit_ * a + floor_ : kNan;
+    }
+  }
+
+  void Rounded(std::size_t first, std::size_t count) {
+    for (std::size_t i = first; i < first + count; ++i) {
+      const double x = std::fabs(double{in_[i]});
+      bounds_[i] = std::isnan(x) ? kNan : std::max(std::ldexp(x, -8), std::ldexp(1.0, -134));
+      if (std::isinf(x) && out_[i] == in_[i]) {
+        in_[i] = out_[i] = 0;  // Stays, which a difference cannot say.
+      }
     }
   }
 
@@ -157,8 +168,10 @@ class Bounds {
 
   void CacheGen(std::size_t matrix) {
     const std::size_t columns = shape_.columns;
-    const std::size_t layers = (shape_.matrices + 1) / 2;
-    const double levels = matrix / 2 < (layers + 2) / 3 ? 15 : 7;
+    const std::size_t layers =
+        (shape_.matrices_before + shape_.matrices + shape_.matrices_behind + std::size_t{1}) / 2;
+    const std::size_t layer = (shape_.matrices_before + matrix) / 2;
+    const double levels = layer < (layers + 2) / 3 ? 15 : 7;
     const double up = 1 + std::ldexp(1.0, -7);
     for (std::size_t r = 0; r < shape_.rows; ++r) {
       const std::size_t row = (matrix * shape_.rows + r) * columns;

@@ -59,7 +59,7 @@ TEST(CodecTest, FramesSayWhatTheyAre) {
     EXPECT_EQ(header->raw_bytes, raw.size());
     std::vector<std::byte> back(raw.size());
     ASSERT_TRUE(Decode(frame, back)) << codec->name();
-    EXPECT_EQ(back == raw, codec->fidelity() == Fidelity::kLossless) << codec->name();
+    EXPECT_EQ(back == raw, codec->fidelity() == Fidelity::kExact) << codec->name();
     EXPECT_FALSE(Decode(frame, std::span(back).first(raw.size() - 1)));
   }
 }
@@ -109,12 +109,12 @@ TEST(CodecTest, ShapesThatDoNotFitAreRefused) {
     CodecShape wrong = kShape;
     wrong.rows += 1;
     const auto encoded = Encode(*codec, wrong, raw, out);
-    EXPECT_EQ(encoded.has_value(), codec->fidelity() == Fidelity::kLossless) << codec->name();
+    EXPECT_EQ(encoded.has_value(), codec->fidelity() == Fidelity::kExact) << codec->name();
     EXPECT_EQ(Encode(*codec, kShape, raw, std::span(out).first(10)).error().code,
               ErrorCode::kInvalidArgument);
     CodecShape huge{.element = Element::kF32, .matrices = ~0U, .rows = ~0U, .columns = ~0U};
     EXPECT_EQ(MaxEncodedBytes(*codec, huge, raw.size()).has_value(),
-              codec->fidelity() == Fidelity::kLossless);
+              codec->fidelity() == Fidelity::kExact);
     EXPECT_FALSE(MaxEncodedBytes(*codec, huge, ~std::uint64_t{0}));
   }
 }
@@ -125,7 +125,7 @@ TEST(CodecTest, TheFormatsStay) {
       {"exponent_split", 0x42DD09A790833A0C}, {"int8_column", 0xCF33A62549F1A66C},
       {"fp8_kv", 0x383A69D3DBDCB2A5},         {"int8_kv", 0xC5A62497D779170A},
       {"kivi2", 0xD40AE76D17DCDF67},          {"kivi4", 0xB16F802B97E8EA61},
-      {"cachegen", 0x1CD7489BD99CE8B7}};
+      {"cachegen", 0x1CD7489BD99CE8B7},       {"bf16_round", 0x4115F2B1A48057C6}};
   const auto raw = Values(kShape.Bytes());
   for (const Codec* codec : Codecs()) {
     const auto it = golden.find(codec->name());

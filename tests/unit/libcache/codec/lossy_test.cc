@@ -83,6 +83,49 @@ TEST(LossyTest, IntegersRoundToEven) {
   EXPECT_EQ(internal::RoundToInt(126.50001F), 127);
 }
 
+TEST(LossyTest, FloatsBecomeTheNearestBf16) {
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  const CodecShape shape{.element = Element::kF32, .matrices = 1, .rows = 2, .columns = 5};
+  const std::vector<float> values = {1.0F, 1.00390625F, -3.1415927F, 1e-42F, kLargest,
+                                     kNan, -kInfinity,  0.0F,        -0.0F,  -kLargest};
+  const auto once = Through(CodecId::kBf16Round, shape, values).values;
+  EXPECT_EQ(once[0], 1.0F);
+  EXPECT_EQ(once[1], 1.0F) << "half way: to even";
+  EXPECT_EQ(once[2], -3.140625F);
+  EXPECT_EQ(once[4], 0x1.FEp127F) << "an infinity is not made up";
+  EXPECT_TRUE(std::isnan(once[5]));
+  EXPECT_EQ(once[6], -kInfinity);
+  EXPECT_TRUE(std::signbit(once[8]));
+  EXPECT_EQ(once[9], -0x1.FEp127F);
+  const auto twice = Through(CodecId::kBf16Round, shape, once).values;
+  for (std::size_t i = 0; i < once.size(); ++i) {
+    EXPECT_TRUE(twice[i] == once[i] || std::isnan(once[i])) << i;
+  }
+}
+
+// An object is cut between layers. What becomes of one must not depend on where the cut was.
+TEST(LossyTest, ACutKnowsEarlyLayersFromLate) {
+  const auto values = testing::KvValues(12, 64, 64, 1);
+  const CodecShape whole{.element = Element::kF32, .matrices = 12, .rows = 64, .columns = 64};
+  for (const auto id : {CodecId::kKivi2, CodecId::kKivi4, CodecId::kCacheGen}) {
+    const auto together = Through(id, whole, values).values;
+    // CacheGen treats keys and values alike, so it may be a single matrix.
+    const std::uint32_t matrices = id == CodecId::kCacheGen ? 1 : 2;
+    for (std::uint32_t first = 0; first < whole.matrices; first += matrices) {
+      CodecShape one = whole;
+      one.matrices = matrices;
+      one.matrices_before = first;
+      one.matrices_behind = whole.matrices - first - matrices;
+      const std::size_t each = std::size_t{64} * 64;
+      const auto alone =
+          Through(id, one, std::span(values).subspan(first * each, matrices * each)).values;
+      EXPECT_TRUE(std::equal(alone.begin(), alone.end(),
+                             together.begin() + static_cast<std::ptrdiff_t>(first * each)))
+          << FindCodec(id)->name() << ", matrix " << first;
+    }
+  }
+}
+
 TEST(LossyTest, ColumnsKeepToThemselves) {
   // Columns: usual, constant, zero, tiny, one NaN among them, huge.
   const CodecShape shape{.element = Element::kF32, .matrices = 1, .rows = 3, .columns = 6};

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstddef>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <numeric>
@@ -22,6 +24,10 @@ class CApiSsdTest : public ::testing::Test {
     path_ = ::testing::TempDir() + "cairn_c_api_ssd_" + std::to_string(getpid());
     std::filesystem::remove_all(path_);
     std::iota(tokens_.begin(), tokens_.end(), 5);
+    CAIRN_INIT(spec_);
+    spec_.model = "test";
+    spec_.block_tokens = kBlock;
+    spec_.checkpoint_bytes = kState;
   }
   void TearDown() override {
     Close();
@@ -41,18 +47,14 @@ class CApiSsdTest : public ::testing::Test {
     options.no_huge_pages = 1;
     options.ssd_path = path_.c_str();
     options.ssd_bytes = 256 << 20;
+    options.ssd_codec = ssd_codec_;
     ASSERT_EQ(cairn_cache_open(&options, &cache_), CAIRN_OK) << cairn_last_error();
     cairn_client_options client_options;
     CAIRN_INIT(client_options);
     client_options.cache = cache_;
     ASSERT_EQ(cairn_client_open(&client_options, &client_), CAIRN_OK) << cairn_last_error();
-    cairn_namespace_spec spec;
-    CAIRN_INIT(spec);
-    spec.model = "test";
-    spec.block_tokens = kBlock;
-    spec.checkpoint_bytes = kState;
     std::uint32_t name_space = 0;
-    ASSERT_EQ(cairn_namespace_open(client_, &spec, kWaitMs, &name_space), CAIRN_OK)
+    ASSERT_EQ(cairn_namespace_open(client_, &spec_, kWaitMs, &name_space), CAIRN_OK)
         << cairn_last_error();
     ASSERT_EQ(cairn_prompt_make(client_, name_space, 1, tokens_.data(), tokens_.size(), &prompt_),
               CAIRN_OK)
@@ -82,6 +84,8 @@ class CApiSsdTest : public ::testing::Test {
   }
 
   std::string path_;
+  cairn_namespace_spec spec_{};
+  const char* ssd_codec_ = nullptr;
   std::vector<std::uint32_t> tokens_ = std::vector<std::uint32_t>(kBlock + 1);
   cairn_cache* cache_ = nullptr;
   cairn_client* client_ = nullptr;
@@ -154,6 +158,54 @@ TEST_F(CApiSsdTest, AnExceptionOfACallbackGoesNoFurther) {
   };
   EXPECT_EQ(cairn_load(hit, 0, out_of_memory, nullptr, kWaitMs, nullptr), CAIRN_OVERLOADED);
   EXPECT_EQ(cairn_hit_release(hit, kWaitMs), CAIRN_OK) << "the client still works";
+  cairn_hit_free(hit);
+}
+
+// From a model's file to values that were rounded on SSD, all in C.
+TEST_F(CApiSsdTest, ACompactModelIsStoredByALossyCodec) {
+  const std::string file = path_ + "_model.json";
+  std::ofstream(file) << R"({"id": "small", "fidelity": "compact", "attention": [],
+      "checkpoint_shape": "packed",
+      "recurrent": [{"kind": "lightning", "count": 4, "value_heads": 1, "value_dim": 64}]})";
+  cairn_model model;
+  CAIRN_INIT(model);
+  model.struct_size = offsetof(cairn_model, fidelity);
+  EXPECT_EQ(cairn_model_load(file.c_str(), 0, &model), CAIRN_UNSUPPORTED)
+      << "a program that cannot say compact must not say exact";
+  CAIRN_INIT(model);
+  ASSERT_EQ(cairn_model_load(file.c_str(), 0, &model), CAIRN_OK) << cairn_last_error();
+  ASSERT_STREQ(model.checkpoint_shape, "f32[4x64x64]");
+  ASSERT_EQ(model.checkpoint_bytes, kState);
+  CAIRN_INIT(spec_);
+  ASSERT_EQ(cairn_namespace_from_model(&model, kBlock, &spec_), CAIRN_OK);
+  ssd_codec_ = "lossless,small=checkpoint:int8_column";
+  Open();
+  std::vector<float> values(kState / 4);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<float>(i % 1000) / 1000.0F;
+  }
+  std::vector<unsigned char> bytes(kState);
+  std::memcpy(bytes.data(), values.data(), kState);
+  StoreDurably(bytes);
+  cairn_cache_stats stats;
+  CAIRN_INIT(stats);
+  ASSERT_EQ(cairn_cache_get_stats(cache_, &stats), CAIRN_OK);
+  EXPECT_EQ(stats.ssd_lossy_objects, 1U);
+  EXPECT_EQ(stats.ssd_codec_refused, 0U);
+  Close();
+  Open();
+  cairn_hit* hit = nullptr;
+  ASSERT_EQ(cairn_match(prompt_, kWaitMs, &hit), CAIRN_OK) << cairn_last_error();
+  std::vector<float> read(values.size());
+  void* buffer = read.data();
+  const std::size_t size = kState;
+  EXPECT_EQ(cairn_load_into(hit, 0, &buffer, &size, 1, kWaitMs, nullptr), CAIRN_OK)
+      << cairn_last_error();
+  EXPECT_NE(read, values);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    ASSERT_NEAR(read[i], values[i], 1.0 / 127 * 0.51) << i;
+  }
+  EXPECT_EQ(cairn_hit_release(hit, kWaitMs), CAIRN_OK);
   cairn_hit_free(hit);
 }
 

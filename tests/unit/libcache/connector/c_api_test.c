@@ -380,6 +380,66 @@ static void TestModels(void) {
   CHECK(count >= 3);
 }
 
+/* The fidelity is in the keys. Programs of the first version, whose structs end before it, are
+ * exact; nothing that is not exact is made so without a word. */
+static void TestFidelity(void) {
+  struct Setup setup;
+  cairn_model model;
+  cairn_namespace_spec spec;
+  uint32_t number = 0;
+  cairn_prompt* prompt = NULL;
+  uint8_t keys[4][CAIRN_KEY_BYTES];
+  int i;
+  CAIRN_INIT(model);
+  OK(cairn_model_load("qwen3.5-27b", 0, &model));
+  CHECK(model.fidelity == CAIRN_FIDELITY_EXACT);
+  CHECK(model.checkpoint_shape[0] == '\0' && model.kv_shape[0] == '\0');
+  model.fidelity = CAIRN_FIDELITY_COMPACT;
+  memcpy(model.checkpoint_shape, "f32[2304x128x128]", 18);
+  CAIRN_INIT(spec);
+  OK(cairn_namespace_from_model(&model, BLOCK, &spec));
+  CHECK(spec.fidelity == CAIRN_FIDELITY_COMPACT);
+  CHECK(strcmp(spec.checkpoint_shape, "f32[2304x128x128]") == 0);
+  CHECK(strcmp(spec.kv_shape, "") == 0);
+  Open(&setup);
+  for (i = 0; i < 4; ++i) {
+    spec.fidelity = i;
+    if (i == 3) { /* Of the first version: what is behind is not looked at. */
+      spec.struct_size = offsetof(cairn_namespace_spec, checkpoint_shape);
+    }
+    OK(cairn_namespace_open(setup.client, &spec, WAIT_MS, &number));
+    OK(cairn_prompt_make(setup.client, number, 1, setup.tokens, BLOCK, &prompt));
+    OK(cairn_key_at(prompt, BLOCK, keys[i]));
+    cairn_prompt_free(prompt);
+  }
+  CHECK(memcmp(keys[0], keys[1], CAIRN_KEY_BYTES) != 0);
+  CHECK(memcmp(keys[0], keys[2], CAIRN_KEY_BYTES) != 0);
+  CHECK(memcmp(keys[1], keys[2], CAIRN_KEY_BYTES) != 0);
+  CHECK(memcmp(keys[0], keys[3], CAIRN_KEY_BYTES) == 0);
+  FAILS(cairn_namespace_from_model(&model, BLOCK, &spec), CAIRN_UNSUPPORTED, "not exact");
+  memset(&model, 0x7f, sizeof(model));
+  model.struct_size = offsetof(cairn_model, fidelity);
+  OK(cairn_model_load("qwen3.5-27b", 0, &model));
+  CHECK(model.fidelity == 0x7f7f7f7f && model.kv_shape[0] == 0x7f);
+  OK(cairn_namespace_from_model(&model, BLOCK, &spec));
+  CAIRN_INIT(spec);
+  OK(cairn_namespace_from_model(&model, BLOCK, &spec));
+  CHECK(spec.fidelity == CAIRN_FIDELITY_EXACT && spec.kv_shape == NULL);
+  /* Wrongly. */
+  spec.fidelity = 3;
+  FAILS(cairn_namespace_open(setup.client, &spec, WAIT_MS, &number), CAIRN_UNSUPPORTED,
+        "fidelity: 3");
+  spec.fidelity = CAIRN_FIDELITY_COMPACT;
+  spec.checkpoint_shape = "f32[2305x999x128]";
+  FAILS(cairn_namespace_open(setup.client, &spec, WAIT_MS, &number), CAIRN_INVALID_ARGUMENT,
+        "checkpoint_shape: covers");
+  spec.checkpoint_shape = NULL;
+  spec.reserved = 1;
+  FAILS(cairn_namespace_open(setup.client, &spec, WAIT_MS, &number), CAIRN_INVALID_ARGUMENT,
+        "reserved");
+  CloseAndCheckLeases(&setup);
+}
+
 static void TestOptionsThatAreWrong(void) {
   cairn_cache_options cache_options;
   cairn_client_options options;
@@ -393,12 +453,15 @@ static void TestOptionsThatAreWrong(void) {
   cache_options.ssd_bytes = 1 << 30;
   FAILS(cairn_cache_open(&cache_options, &cache), CAIRN_INVALID_ARGUMENT, "ssd_path");
   cache_options.ssd_bytes = 0;
+  cache_options.ssd_codec = "zip";
+  FAILS(cairn_cache_open(&cache_options, &cache), CAIRN_INVALID_ARGUMENT, "no codec 'zip'");
+  cache_options.ssd_codec = NULL;
   cache_options.planner = "nonsense";
   FAILS(cairn_cache_open(&cache_options, &cache), CAIRN_INVALID_ARGUMENT, "nonsense");
   cache_options.planner = NULL;
   FAILS(cairn_cache_open(NULL, &cache), CAIRN_INVALID_ARGUMENT, "options");
   FAILS(cairn_cache_open(&cache_options, NULL), CAIRN_INVALID_ARGUMENT, "cache");
-  cache_options.struct_size = sizeof(cache_options) - 8;
+  cache_options.struct_size = 56;
   FAILS(cairn_cache_open(&cache_options, &cache), CAIRN_INVALID_ARGUMENT, "options.struct_size");
   cache_options.struct_size = (size_t)-1;
   FAILS(cairn_cache_open(&cache_options, &cache), CAIRN_INVALID_ARGUMENT, "options.struct_size");
@@ -564,6 +627,7 @@ int main(void) {
   TestWholeCycle();
   TestHandlesOutliveWhatTheyCameFrom();
   TestModels();
+  TestFidelity();
   TestOptionsThatAreWrong();
   TestStructsOfALaterVersion();
   TestCallsThatAreWrong();

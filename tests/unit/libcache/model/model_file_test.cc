@@ -153,7 +153,8 @@ TEST(ModelFileTest, NamesAMissingField) {
 TEST(ModelFileTest, RefusesUnknownFieldsAndSaysWhichItTakes) {
   EXPECT_EQ(ErrorWith("/colour", "red"),
             "colour: unknown field; a model takes id, name, recurrent, attention, kv_dtype, "
-            "state_dtype, conv_dtype, tensor_parallel, context_tokens");
+            "state_dtype, conv_dtype, tensor_parallel, context_tokens, fidelity, checkpoint_shape, "
+            "kv_shape");
   EXPECT_EQ(ErrorWith("/recurrent/0/value_head", 3),
             "recurrent[0].value_head: unknown field; 'gated_delta_net' takes kind, count, "
             "conv_width, key_heads, value_heads, key_dim, value_dim");
@@ -294,6 +295,25 @@ TEST(ModelFileTest, TheLargestModelAcceptedOverflowsNothing) {
   EXPECT_EQ(spec->KvBytesPerToken() * spec->context_tokens, std::uint64_t{1} << 63);
   EXPECT_EQ(spec->CheckpointBytes(),
             (std::uint64_t{1} << 50) + 16ULL * 1024 * 4 * 63 * 3 * (1 << 22));
+}
+
+TEST(ModelFileTest, FidelityAndShapes) {
+  Json json = Example();
+  EXPECT_EQ(ParseModelSpec(json.dump())->fidelity, Fidelity::kExact);
+  EXPECT_EQ(ParseModelSpec(json.dump())->CheckpointShape(), "");
+  json["fidelity"] = "compact";
+  json["checkpoint_shape"] = "packed";
+  json["kv_shape"] = "bf16[4xtx64]";
+  const auto spec = ParseModelSpec(json.dump());
+  ASSERT_TRUE(spec.has_value()) << spec.error().message;
+  EXPECT_EQ(spec->fidelity, Fidelity::kCompact);
+  EXPECT_EQ(spec->CheckpointShape(), "bf16[384x64x128]") << "24 layers of 16 heads on a rank";
+  EXPECT_EQ(spec->KvShape(), "bf16[4xtx64]");
+  EXPECT_EQ(ErrorWith("/fidelity", "lossy"),
+            "fidelity: 'lossy' is not one of exact, near, compact");
+  EXPECT_EQ(ErrorWith("/fidelity", 1), "fidelity: must be a string, not 1");
+  EXPECT_NE(ErrorWith("/kv_shape", std::string(512, 'x')).find("kv_shape: must be 1 to 511"),
+            std::string::npos);
 }
 
 class ModelPathTest : public ::testing::Test {

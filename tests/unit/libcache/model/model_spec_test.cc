@@ -6,6 +6,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "libcache/codec/object_shape.h"
+
 namespace cairn {
 namespace {
 
@@ -146,6 +148,44 @@ TEST(ModelSpecTest, RanksOfQwen27bHoldAHalfAndThenReplicate) {
   spec.tensor_parallel = 8;
   EXPECT_EQ(spec.CheckpointBytes(), 153'944'064U / 8);
   EXPECT_EQ(spec.KvBytesPerToken(), 65'536U / 4) << "four KV heads do not split over eight ranks";
+}
+
+TEST(ModelSpecTest, PackedShapesCoverStatesAndKvOfEachModel) {
+  for (ModelSpec spec : ModelPresets()) {
+    for (const std::uint32_t ranks : {1U, 2U, 8U, 64U}) {
+      spec.tensor_parallel = ranks;
+      EXPECT_EQ(spec.CheckpointShape() + spec.KvShape(), "") << "not unless it is declared";
+      spec.checkpoint_shape = spec.kv_shape = kPackedShape;
+      const auto checkpoint = ObjectShape::Parse(spec.CheckpointShape());
+      const auto kv = ObjectShape::Parse(spec.KvShape());
+      ASSERT_TRUE(checkpoint && kv) << spec.id << ": " << spec.CheckpointShape();
+      std::uint64_t states = 0;
+      for (const RecurrentLayers& layers : spec.recurrent) {
+        states += layers.count * layers.StateElements(ranks) * 4;
+      }
+      EXPECT_EQ(checkpoint->Bytes(0), states) << spec.id << ": " << spec.CheckpointShape();
+      EXPECT_EQ(kv->Bytes(3), 3 * spec.KvBytesPerToken()) << spec.id << ": " << spec.KvShape();
+      spec.checkpoint_shape = spec.kv_shape = "";
+    }
+  }
+}
+
+TEST(ModelSpecTest, PackedShapesOfEachKind) {
+  const auto shapes = [](std::string_view id) {
+    ModelSpec spec = FindModelPreset(id).value();
+    spec.checkpoint_shape = spec.kv_shape = kPackedShape;
+    return spec.CheckpointShape() + " " + spec.KvShape();
+  };
+  EXPECT_EQ(shapes("qwen3.5-27b"), "f32[2304x128x128] bf16[32xtx1024]");
+  EXPECT_EQ(shapes("kimi-linear-48b-a3b"), "f32[640x128x128] bf16[7xtx576]");
+  EXPECT_EQ(shapes("nemotron-nano-9b-v2"), "f32[3456x80x128] bf16[8xtx1024]");
+  EXPECT_EQ(shapes("jamba-mini"), "f32[28x8192x16] bf16[8xtx1024]");
+  EXPECT_EQ(shapes("minimax-m1"), "f32[4480x128x128] bf16[20xtx1024]");
+  EXPECT_EQ(shapes("lfm2-1.2b"), " bf16[12xtx512]") << "windows only";
+  ModelSpec spec = FindModelPreset("qwen3.5-27b").value();
+  spec.state_dtype = spec.kv_dtype = DType::kF8;
+  spec.checkpoint_shape = spec.kv_shape = kPackedShape;
+  EXPECT_EQ(spec.CheckpointShape() + spec.KvShape(), "") << "no codec takes eight bits apart";
 }
 
 TEST(ModelSpecDeathTest, ZeroRanksIsAProgrammersError) {

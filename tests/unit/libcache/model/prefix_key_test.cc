@@ -18,11 +18,13 @@ using Tokens = std::vector<std::uint32_t>;
 
 // Vectors that other implementations of the key format check themselves against; computed with
 // Python's hashlib and hmac (docs/formats/keys.md).
+Json ReadGolden(const std::string& name) {
+  std::ifstream file(CAIRN_SOURCE_DIR "/tests/golden/" + name);
+  return Json::parse(file);
+}
+
 const Json& Golden() {
-  static const Json golden = [] {
-    std::ifstream file(CAIRN_SOURCE_DIR "/tests/golden/keys.json");
-    return Json::parse(file);
-  }();
+  static const Json golden = ReadGolden("keys.json");
   return golden;
 }
 
@@ -51,12 +53,19 @@ NamespaceSpec Spec(const Json& json) {
           .salt = json.at("salt"),
           .block_tokens = json.at("block_tokens"),
           .kv_bytes_per_token = json.at("kv_bytes_per_token"),
-          .checkpoint_bytes = json.at("checkpoint_bytes")};
+          .checkpoint_bytes = json.at("checkpoint_bytes"),
+          .fidelity = ParseFidelity(json.value("fidelity", "exact")).value(),
+          .checkpoint_shape = json.value("checkpoint_shape", ""),
+          .kv_shape = json.value("kv_shape", "")};
 }
 
 TEST(PrefixKeyGoldenTest, Seeds) {
-  ASSERT_FALSE(Golden().at("seeds").empty());
-  for (const Json& row : Golden().at("seeds")) {
+  Json rows = Golden().at("seeds");
+  ASSERT_FALSE(rows.empty());
+  for (const Json& row : ReadGolden("keys_fidelity.json").at("seeds")) {
+    rows.push_back(row);
+  }
+  for (const Json& row : rows) {
     const NamespaceSpec spec = Spec(row.at("namespace"));
     const std::string canonical = CanonicalNamespace(spec);
     EXPECT_EQ(ToHex(std::as_bytes(std::span(canonical))), row.at("canonical")) << row.at("name");
@@ -111,7 +120,7 @@ TEST(PrefixKeyGoldenTest, ForeignHashes) {
 
 // One spec per field, each different from the default in that field only.
 std::vector<NamespaceSpec> OneFieldChanged() {
-  std::vector<NamespaceSpec> specs(14);
+  std::vector<NamespaceSpec> specs(18);
   specs[1].tenant = "other";
   specs[2].model = "other";
   specs[3].revision = "other";
@@ -125,6 +134,11 @@ std::vector<NamespaceSpec> OneFieldChanged() {
   specs[11].block_tokens = 16;
   specs[12].kv_bytes_per_token = 16;
   specs[13].checkpoint_bytes = 16;
+  specs[14].fidelity = Fidelity::kNear;
+  specs[15].fidelity = Fidelity::kCompact;
+  specs[16] = specs[17] = specs[15];
+  specs[16].checkpoint_shape = "f32[1x2x3]";
+  specs[17].kv_shape = "f32[1x2x3]";
   return specs;
 }
 
@@ -144,6 +158,41 @@ TEST(NamespaceTest, TheGridOfCheckpointsDoesNotSeparate) {
   const std::string text = CanonicalNamespace(spec);
   spec.grid_tokens = 64;
   EXPECT_EQ(CanonicalNamespace(spec), text);
+}
+
+// What knows nothing of fidelity, an older release or an engine that says nothing, is exact: it has
+// the keys that it always had, whatever shapes are declared beside.
+TEST(NamespaceTest, ExactSaysNothing) {
+  NamespaceSpec spec;
+  const std::string text = CanonicalNamespace(spec);
+  spec.checkpoint_shape = "f32[1x2x3]";
+  spec.kv_shape = "bf16[1xtx2]";
+  EXPECT_EQ(CanonicalNamespace(spec), text);
+  EXPECT_EQ(spec.fidelity, Fidelity::kExact);
+}
+
+TEST(NamespaceTest, TheTextOfACompactOneIsTheExactOneAndThreeFields) {
+  NamespaceSpec spec;
+  const std::string exact = CanonicalNamespace(spec);
+  spec.fidelity = Fidelity::kCompact;
+  spec.checkpoint_shape = "f32[1x2x3]";
+  const auto field = [](std::string_view value) {
+    return std::string(1, static_cast<char>(value.size())) + std::string(7, '\0') +
+           std::string(value);
+  };
+  EXPECT_EQ(CanonicalNamespace(spec), exact + field("compact") + field("f32[1x2x3]") + field(""));
+}
+
+TEST(NamespaceTextTest, ExactInWordsIsNoNamespaceOfOurs) {
+  NamespaceSpec spec;
+  spec.block_tokens = 512;
+  spec.fidelity = Fidelity::kNear;
+  std::string text = CanonicalNamespace(spec);
+  ASSERT_TRUE(ParseCanonicalNamespace(text));
+  const auto at = text.rfind("near");
+  EXPECT_FALSE(ParseCanonicalNamespace(std::string(text).replace(at, 4, "fine")));
+  text.replace(at - 8, 12, std::string("\5\0\0\0\0\0\0\0exact", 13));
+  EXPECT_FALSE(ParseCanonicalNamespace(text)) << "two texts for one namespace";
 }
 
 TEST(NamespaceTextTest, ReadsBackWhatWasWritten) {

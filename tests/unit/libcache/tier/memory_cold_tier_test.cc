@@ -15,7 +15,7 @@ TEST(MemoryColdTierTest, ReadsBackVerifiesAndDrops) {
   const auto object = MakeObject(1, 1000);
   const auto location = tier.Write(object.record, object.bytes, 1).value();
   EXPECT_TRUE(ReadsBack(tier, location, object));
-  EXPECT_EQ(tier.ReadDigest(location).value(), object.record.digest);
+  EXPECT_EQ(tier.ReadRecord(location).value().digest, object.record.digest);
   ASSERT_TRUE(tier.Damage(location));
   std::vector<std::byte> target(1000);
   EXPECT_EQ(tier.Read(location, object.record, target).error().code, ErrorCode::kCorrupt);

@@ -35,7 +35,8 @@ TestObject MakeFloats(std::uint64_t id, std::size_t size) {
 
 OpenedSsd OpenWith(const std::string& path, const Codec* codec) {
   auto opened = MustOpen(SmallConfig(path));
-  opened.tier->SetCodecs([codec](const PrefixKey&) { return codec; });
+  opened.tier->SetCodecs(
+      [codec](const ObjectRecord&) { return ObjectCodec{.codec = codec, .sections = {}}; });
   return opened;
 }
 
@@ -67,7 +68,7 @@ TEST(SsdCodecTest, GivesBackWhatWasWrittenBeforeAndAfterFlushAndRestart) {
   for (std::size_t i = 0; i < kSizes.size(); ++i) {
     const auto object = MakeFloats(i, kSizes[i]);
     EXPECT_TRUE(ReadsBack(*opened.tier, locations[i], object)) << kSizes[i] << " after restart";
-    EXPECT_EQ(opened.tier->ReadDigest(locations[i]).value(), object.record.digest);
+    EXPECT_EQ(opened.tier->ReadRecord(locations[i]).value().digest, object.record.digest);
   }
   EXPECT_TRUE(ReadsBack(*opened.tier, location, plain));
   EXPECT_EQ(opened.tier->Stats().checksum_failures, 0U);
@@ -126,29 +127,51 @@ TEST(SsdCodecTest, DamageIsAMissAndNeverWrongBytes) {
   EXPECT_EQ(opened.tier->Stats().checksum_failures, static_cast<std::uint64_t>(missing));
 }
 
-TEST(SsdCodecTest, SizesOfFramesAreChecked) {
+TEST(SsdCodecTest, SizesOfChunksAreChecked) {
   SsdObject object;
   object.header = {.record = MakeObject(1, 3 * kMiB).record,
                    .location = {.segment = 1, .ordinal = 2},
-                   .framed = true};
-  object.frames = {1000, 0, kSsdChunkBytes - 1};
-  const auto bytes = EncodeObject(object);
-  const auto decoded = DecodeObject(bytes);
-  ASSERT_TRUE(decoded);
-  EXPECT_EQ(decoded->frames, object.frames);
-  EXPECT_TRUE(decoded->header.framed);
-  EXPECT_EQ(decoded->header.record, object.header.record);
-  for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {
-    auto damaged = bytes;
-    damaged[bit / 8] ^= static_cast<std::byte>(1U << (bit % 8));
-    EXPECT_FALSE(DecodeObject(damaged)) << bit;
-  }
-  for (std::size_t size = 0; size < bytes.size(); ++size) {
-    EXPECT_FALSE(DecodeObject(std::span(bytes).first(size))) << size;
-  }
-  object.frames[0] = kSsdChunkBytes;
-  EXPECT_FALSE(DecodeObject(EncodeObject(object))) << "longer than its chunk";
-  object.header.framed = false;
+                   .form = SsdForm::kFramed};
+  object.chunks = {{.bytes = kMiB, .frame = 1000}, {.bytes = kMiB}, {.bytes = kMiB, .frame = 3}};
+  const auto round_trip = [&object] {
+    const auto bytes = EncodeObject(object);
+    const auto decoded = DecodeObject(bytes);
+    ASSERT_TRUE(decoded);
+    EXPECT_EQ(decoded->chunks, object.chunks);
+    EXPECT_EQ(decoded->header.form, object.header.form);
+    EXPECT_EQ(decoded->header.record, object.header.record);
+    for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {
+      auto damaged = bytes;
+      damaged[bit / 8] ^= static_cast<std::byte>(1U << (bit % 8));
+      EXPECT_FALSE(DecodeObject(damaged)) << bit;
+    }
+    for (std::size_t size = 0; size < bytes.size(); ++size) {
+      EXPECT_FALSE(DecodeObject(std::span(bytes).first(size))) << size;
+    }
+  };
+  round_trip();
+  // Cut where a codec wants it: other sizes, and more of them.
+  object.header.form = SsdForm::kCut;
+  object.header.record.coded = true;
+  object.chunks = {{.bytes = 900'000, .frame = 1000},
+                   {.bytes = kMiB, .frame = 5},
+                   {.bytes = 148'576, .frame = 148'575},
+                   {.bytes = kMiB}};
+  round_trip();
+  const auto refused = [&object](const char* what) {
+    EXPECT_FALSE(DecodeObject(EncodeObject(object))) << what;
+  };
+  object.chunks[0].frame = 900'000;
+  refused("a frame that is no shorter than what it stands for");
+  object.chunks[0] = {.bytes = 899'999};
+  refused("not all of the payload");
+  object.chunks[0] = {.bytes = 0};
+  refused("an empty chunk");
+  object.chunks = {{.bytes = 2 * kMiB}, {.bytes = kMiB}};
+  refused("a chunk that a read has no room for");
+  object.chunks.clear();
+  refused("no chunks");
+  object.header.form = SsdForm::kPlain;
   EXPECT_TRUE(DecodeObject(EncodeObject(object))) << "as it is: no sizes";
   EXPECT_EQ(EncodeObject(object).size(), kSsdHeaderBytes);
 }

@@ -25,7 +25,7 @@ namespace cairn {
 class ScratchDirectory {
  public:
   ScratchDirectory() {
-    std::string pattern = testing::TempDir() + "cairn_ssd_XXXXXX";
+    std::string pattern = ::testing::TempDir() + "cairn_ssd_XXXXXX";
     path_ = ::mkdtemp(pattern.data());
   }
   ~ScratchDirectory() { std::filesystem::remove_all(path_); }

@@ -43,7 +43,7 @@ TEST(SsdTierTest, GivesBackWhatWasWrittenBeforeAndAfterFlushAndRestart) {
   for (std::size_t i = 0; i < kSizes.size(); ++i) {
     const auto object = MakeObject(i, kSizes[i]);
     EXPECT_TRUE(ReadsBack(*opened.tier, locations[i], object)) << kSizes[i] << " after restart";
-    EXPECT_EQ(opened.tier->ReadDigest(locations[i]).value(), object.record.digest);
+    EXPECT_EQ(opened.tier->ReadRecord(locations[i]).value().digest, object.record.digest);
   }
   EXPECT_EQ(opened.tier->Stats().lost_epochs, 0U);
   EXPECT_EQ(opened.tier->Stats().checksum_failures, 0U);
@@ -135,7 +135,7 @@ TEST(SsdTierTest, DroppedObjectsStayDroppedAfterARestart) {
         opened.tier->Drop(location);
         opened.tier->Drop(location);
         EXPECT_FALSE(ReadsBack(*opened.tier, location, object));
-        EXPECT_EQ(opened.tier->ReadDigest(location).error().code, ErrorCode::kNotFound);
+        EXPECT_EQ(opened.tier->ReadRecord(location).error().code, ErrorCode::kNotFound);
       }
     }
     EXPECT_EQ(opened.tier->Stats().objects, 5U);
