@@ -14,8 +14,8 @@ constexpr std::uint64_t kBytesPerNode = 128;
 constexpr double kFirstColdBytesPerUs = 1000;
 // The largest object the formats carry; MiniMax-M1's state, the largest preset, is 294 MB.
 constexpr std::uint64_t kMaxObjectBytes = UINT32_MAX;
-// Together with the longest names and shapes, 64 MiB: namespaces are kept until a restart.
-constexpr std::size_t kMaxNamespaces = 8'192;
+// Together with the longest names and shapes, 32 MiB: namespaces are kept until a restart.
+constexpr std::size_t kMaxNamespaces = 4'096;
 constexpr std::size_t kMaxNameBytes = 512;
 // A node counts its children in 24 bits.
 constexpr std::uint64_t kMaxIndexBytes = 2 * kGiB;
@@ -40,6 +40,44 @@ Status CheckShapes(const NamespaceSpec& spec) {
     }
   }
   return {};
+}
+
+/// What sizes are computed from later without a look; of those that come from the SSD, too. Errors:
+/// kInvalidArgument naming the field.
+Status CheckSpec(const NamespaceSpec& spec) {
+  const auto bad = [](std::string message) {
+    return Fail(ErrorCode::kInvalidArgument, std::move(message));
+  };
+  if (spec.model.empty()) {
+    return bad("model: must not be empty");
+  }
+  for (const auto& [name, text] :
+       {std::pair{"tenant", &spec.tenant}, std::pair{"model", &spec.model},
+        std::pair{"revision", &spec.revision}, std::pair{"dtype", &spec.dtype},
+        std::pair{"layout", &spec.layout}, std::pair{"kernel", &spec.kernel},
+        std::pair{"adapter", &spec.adapter}, std::pair{"salt", &spec.salt},
+        std::pair{"checkpoint_shape", &spec.checkpoint_shape},
+        std::pair{"kv_shape", &spec.kv_shape}}) {
+    if (text->size() > kMaxNameBytes) {
+      return bad(std::string(name) + ": has " + std::to_string(text->size()) + " bytes; at most " +
+                 std::to_string(kMaxNameBytes) + " are allowed");
+    }
+  }
+  if (spec.block_tokens == 0 || spec.block_tokens > kMaxBlockTokens) {
+    return bad("block_tokens: must be between 1 and " + std::to_string(kMaxBlockTokens) + ", not " +
+               std::to_string(spec.block_tokens));
+  }
+  if (spec.tp_size == 0 || spec.tp_rank >= spec.tp_size) {
+    return bad("tp_rank: must be below tp_size");
+  }
+  if (spec.kv_bytes_per_token == 0 && spec.checkpoint_bytes == 0) {
+    return bad("kv_bytes_per_token and checkpoint_bytes are both 0: there is nothing to cache");
+  }
+  if (spec.checkpoint_bytes > kMaxObjectBytes ||
+      spec.kv_bytes_per_token > kMaxObjectBytes / spec.block_tokens) {
+    return bad("an object of this layout would exceed 4 GiB; use a smaller block_tokens");
+  }
+  return CheckShapes(spec);
 }
 
 }  // namespace
@@ -220,40 +258,8 @@ void Cache::EndSession(SessionId session) {
 }
 
 Result<Cache::OpenedNamespace> Cache::OpenNamespace(const NamespaceSpec& spec) {
-  const auto bad = [](std::string message) {
-    return Fail(ErrorCode::kInvalidArgument, std::move(message));
-  };
-  if (spec.model.empty()) {
-    return bad("model: must not be empty");
-  }
-  for (const auto& [name, text] :
-       {std::pair{"tenant", &spec.tenant}, std::pair{"model", &spec.model},
-        std::pair{"revision", &spec.revision}, std::pair{"dtype", &spec.dtype},
-        std::pair{"layout", &spec.layout}, std::pair{"kernel", &spec.kernel},
-        std::pair{"adapter", &spec.adapter}, std::pair{"salt", &spec.salt},
-        std::pair{"checkpoint_shape", &spec.checkpoint_shape},
-        std::pair{"kv_shape", &spec.kv_shape}}) {
-    if (text->size() > kMaxNameBytes) {
-      return bad(std::string(name) + ": has " + std::to_string(text->size()) + " bytes; at most " +
-                 std::to_string(kMaxNameBytes) + " are allowed");
-    }
-  }
-  if (spec.block_tokens == 0 || spec.block_tokens > kMaxBlockTokens) {
-    return bad("block_tokens: must be between 1 and " + std::to_string(kMaxBlockTokens) + ", not " +
-               std::to_string(spec.block_tokens));
-  }
-  if (spec.tp_size == 0 || spec.tp_rank >= spec.tp_size) {
-    return bad("tp_rank: must be below tp_size");
-  }
-  if (spec.kv_bytes_per_token == 0 && spec.checkpoint_bytes == 0) {
-    return bad("kv_bytes_per_token and checkpoint_bytes are both 0: there is nothing to cache");
-  }
-  if (spec.checkpoint_bytes > kMaxObjectBytes ||
-      spec.kv_bytes_per_token > kMaxObjectBytes / spec.block_tokens) {
-    return bad("an object of this layout would exceed 4 GiB; use a smaller block_tokens");
-  }
-  if (const Status shaped = CheckShapes(spec); !shaped) {
-    return Fail(shaped.error());
+  if (const Status checked = CheckSpec(spec); !checked) {
+    return Fail(checked.error());
   }
   NamespaceSpec stored = spec;
   stored.grid_tokens = spec.grid_tokens == 0 ? spec.block_tokens : spec.grid_tokens;
@@ -406,7 +412,8 @@ Status Cache::RecoverCold() {
   const MutexLock lock(mu_);
   for (const auto& [seed, canonical] : cold_->Namespaces()) {
     const auto spec = ParseCanonicalNamespace(canonical);
-    if (spec && namespaces_.size() < kMaxNamespaces && index_.Find(seed) == kNoId) {
+    if (spec && CheckSpec(*spec) && namespaces_.size() < kMaxNamespaces &&
+        index_.Find(seed) == kNoId) {
       namespaces_[AddNamespace(*spec, seed)].on_cold = true;
     }
   }
@@ -437,9 +444,13 @@ Status Cache::RecoverCold() {
     if (parent != kNoId) {
       node = NodeForWrite(namespaces_[index_.node(parent).name_space], item);
     }
-    const bool usable =
-        node && (f.record.kind == ObjectKind::kKv ? index_.node(*node).kv
-                                                  : index_.node(*node).checkpoint) == kNoId;
+    // Coded values must not get into a namespace that is exact, whoever wrote them there.
+    const bool exact =
+        parent != kNoId &&
+        namespaces_[index_.node(parent).name_space].spec.fidelity == Fidelity::kExact;
+    const bool usable = node && !(exact && f.record.coded) &&
+                        (f.record.kind == ObjectKind::kKv ? index_.node(*node).kv
+                                                          : index_.node(*node).checkpoint) == kNoId;
     if (!usable) {
       if (index_.Full() && !node && node.error().code != ErrorCode::kInvalidArgument) {
         // It, or what leads to it, found no room: it stays on disk for a start with a larger index.

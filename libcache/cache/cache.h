@@ -113,7 +113,7 @@ class Cache {
     /// for a log. Said once; empty usually.
     std::string notice;
   };
-  /// Errors: kInvalidArgument naming the field; kOverloaded beyond 8,192 namespaces.
+  /// Errors: kInvalidArgument naming the field; kOverloaded beyond 4,096 namespaces.
   Result<OpenedNamespace> OpenNamespace(const NamespaceSpec& spec) CAIRN_EXCLUDES(mu_);
 
   // Reading.
@@ -371,6 +371,7 @@ class Cache {
   void OnGpuCopied(const DeviceUploader::Outcome& outcome) CAIRN_EXCLUDES(mu_);
   void OnGpuLost(const std::string& reason) CAIRN_EXCLUDES(mu_);
   Status Promote(ObjectId id, const std::shared_ptr<Completion>& waiter) CAIRN_REQUIRES(mu_);
+  /// `expected.coded`: whether coded values are as good.
   void PromoteObject(ObjectId id, ObjectRecord expected, ColdLocation location,
                      std::span<std::byte> target) CAIRN_EXCLUDES(mu_);
   void FinishPromotion(ObjectId id, const Status& status, const ObjectRecord& read)

@@ -25,7 +25,9 @@ Status Cache::Promote(ObjectId id, const std::shared_ptr<Completion>& waiter) {
     return give_up(std::move(room));
   }
   object.io_pins += 1;
-  const ObjectRecord expected = RecordOf(id);
+  ObjectRecord expected = RecordOf(id);
+  const NamespaceSpec& spec = namespaces_[index_.node(object.node).name_space].spec;
+  expected.coded = spec.fidelity != Fidelity::kExact;
   const ColdLocation location = object.cold;
   const std::span<std::byte> target = arena_->Payload(object.arena_offset()).first(object.bytes);
   const bool taken = readers_->Submit(
@@ -44,7 +46,9 @@ void Cache::PromoteObject(ObjectId id, ObjectRecord expected, ColdLocation locat
   Status status;
   // After a lossy codec it is another digest than that of the copy which was in memory.
   const Result<ObjectRecord> stored = cold_->ReadRecord(location);
-  if (stored) {
+  if (stored && stored->coded && !expected.coded) {
+    status = Fail(ErrorCode::kCorrupt, "coded values in a namespace that is exact");
+  } else if (stored) {
     expected.digest = stored->digest;
     expected.coded = stored->coded;
     status = cold_->Read(location, expected, target);

@@ -1,5 +1,6 @@
 #include "libcache/codec/bf16_round.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
@@ -16,6 +17,9 @@ constexpr CodecShape kRounded{.element = Element::kBF16};
 std::uint16_t Round(float value) {
   constexpr std::uint16_t kMagnitude = 0x7FFF;
   constexpr std::uint16_t kInfinite = 0x7F80;
+  if (value != value) {
+    return kernels::kNanBits >> 16U;
+  }
   const std::uint16_t rounded = kernels::Bf16Bits(value);
   const bool made_up = internal::IsFinite(value) && (rounded & kMagnitude) == kInfinite;
   return made_up ? static_cast<std::uint16_t>(rounded - 1) : rounded;

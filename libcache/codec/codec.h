@@ -55,8 +55,8 @@ inline constexpr std::uint64_t kMaxCodecBytes = std::uint64_t{1} << 40U;
 
 /// One way to make an object smaller. Stateless, pure, thread-safe: the same bytes give the same
 /// frame on every machine and from every instruction set. None allocates more than 16 MiB beside
-/// what the caller hands in, whatever a frame claims; but lossy ones copy what does not begin at a
-/// multiple of four bytes.
+/// what the caller hands in, whatever a frame claims; but lossy ones copy values that do not
+/// begin at a multiple of their size, and payloads that do not at a multiple of 4.
 class Codec {
  public:
   virtual ~Codec() = default;

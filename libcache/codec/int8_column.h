@@ -5,8 +5,8 @@
 namespace cairn {
 
 /// Lossy, for recurrent states: int8 with one fp32 scale per column of each matrix (a head of a
-/// layer is a matrix; with rows of V and columns of K a scale serves one key dimension). A state is
-/// coded once, not at every step, so errors do not add up.
+/// layer is a matrix; with rows of V and columns of K a scale serves one key dimension). A copy is
+/// coded once; a state that was computed from a coded one has that one's error too.
 ///
 /// With a the largest finite |x| of the column: s = a / 127, q = x / s rounded to nearest even.
 ///   |x - x'| <= s (1/2 + 2^-15) + u a,   u: 0 for fp32, 2^-11 for fp16, 2^-8 for bf16.

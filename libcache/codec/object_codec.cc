@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "libcache/base/bytes.h"
 #include "libcache/base/check.h"
 #include "libcache/codec/exponent_split.h"
 
@@ -11,6 +12,20 @@ namespace {
 // Of matrices that are cut: codecs group tokens by 32 (KIVI) and by 10 (CacheGen).
 constexpr std::uint64_t kWholeGroups = 160;
 constexpr std::uint64_t kWholeKiviGroups = 32;
+
+bool IsKivi(const Codec& codec) {
+  return codec.id() == CodecId::kKivi2 || codec.id() == CodecId::kKivi4;
+}
+
+/// Whether `codec` is any good for these matrices by themselves. Small ones of CacheGen would need
+/// streams far larger than they are, and so would the room for them; KIVI keeps what is no whole
+/// group of 32 rows.
+bool Suits(const Codec& codec, const CodecShape& shape) {
+  constexpr std::uint64_t kBesides = 64 * kKiB;
+  const auto room = MaxEncodedBytes(codec, shape, shape.Bytes());
+  return room && *room <= 2 * shape.Bytes() + kBesides &&
+         (!IsKivi(codec) || shape.rows >= kWholeKiviGroups);
+}
 
 /// Puts pieces of one section behind the others.
 class Cutter {
@@ -23,7 +38,6 @@ class Cutter {
       AddLossless(shape.Bytes());
       return;
     }
-    FlushLossless();
     const std::uint64_t together = most_bytes_ / (row_bytes * shape.rows);
     if (together == 0) {
       AddRows(shape, row_bytes);
@@ -64,8 +78,14 @@ class Cutter {
     CodecShape shape = whole;
     shape.matrices = matrices;
     shape.rows = rows;
-    shape.matrices_before = first;
-    shape.matrices_behind = whole.matrices - first - matrices;
+    // A frame of KIVI takes its first matrix for keys, so values by themselves are no frame.
+    if (!Suits(codec_, shape) || (IsKivi(codec_) && first % 2 != 0)) {
+      AddLossless(shape.Bytes());
+      return;
+    }
+    shape.matrices_before += first;
+    shape.matrices_behind += whole.matrices - first - matrices;
+    FlushLossless();
     pieces_.push_back({.bytes = shape.Bytes(), .codec = &codec_, .shape = shape});
   }
 
@@ -112,10 +132,8 @@ ObjectCodec ChooseCodec(const Codec* wanted, const CodecTerms& terms) {
     return refused(CodecRefusal::kFidelity);
   }
   chosen.sections = terms.shape->Sections(terms.tokens);
-  const bool some =
-      std::any_of(chosen.sections.begin(), chosen.sections.end(), [&](const CodecShape& section) {
-        return wanted->Check(section, section.Bytes()).has_value();
-      });
+  const bool some = std::any_of(chosen.sections.begin(), chosen.sections.end(),
+                                [&](const CodecShape& section) { return Suits(*wanted, section); });
   if (!some || terms.shape->Bytes(terms.tokens) > terms.bytes) {
     return refused(CodecRefusal::kShape);
   }
@@ -134,8 +152,23 @@ std::vector<ObjectPiece> CutObject(const ObjectCodec& codec, std::uint64_t bytes
   }
   Cutter cutter(*codec.codec, most_bytes);
   std::uint64_t covered = 0;
+  const auto matrices = [](const CodecShape& section) {
+    return section.element == Element::kBytes ? std::uint64_t{0} : section.matrices;
+  };
+  const auto count = [](std::uint64_t n) {
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>(n, UINT32_MAX));
+  };
+  std::uint64_t before = 0;
+  std::uint64_t behind = 0;
   for (const CodecShape& section : codec.sections) {
+    behind += matrices(section);
+  }
+  for (CodecShape section : codec.sections) {
+    behind -= matrices(section);
+    section.matrices_before = count(before);
+    section.matrices_behind = count(behind);
     cutter.AddSection(section);
+    before += matrices(section);
     covered += section.Bytes();
   }
   CAIRN_CHECK(covered <= bytes);

@@ -13,7 +13,7 @@ namespace cairn {
 enum class CodecRefusal : std::uint8_t {
   kNone,
   kFidelity,  ///< Its namespace promises more than the codec keeps.
-  kShape,     ///< None is declared, it is not that of the object, or the codec cannot take it.
+  kShape,     ///< None is declared, it is not that of the object, or does not suit the codec.
 };
 inline constexpr std::size_t kCodecRefusals = 3;
 /// "none", "fidelity", "shape".
@@ -54,7 +54,9 @@ struct ObjectPiece {
 
 /// Cuts an object of `bytes` into pieces of at most `most_bytes`, one behind the other. Matrices
 /// are cut between rows only, and not where one fits; those that fit stay in pairs, since keys and
-/// values of a layer are two. Fewer than 2^16 pieces for up to 4 GiB, if `most_bytes` is 1 MiB.
+/// values of a layer are two. Pieces that do not suit a lossy codec get the lossless one; a frame
+/// of the others takes at most twice its piece and 64 KiB. Fewer than 2^16 pieces for up to 4 GiB,
+/// if `most_bytes` is 1 MiB.
 std::vector<ObjectPiece> CutObject(const ObjectCodec& codec, std::uint64_t bytes,
                                    std::uint64_t most_bytes);
 

@@ -12,8 +12,9 @@ namespace cairn {
 /// How an engine declares that the bytes of its objects divide into matrices: sections, one behind
 /// the other from the object's front. Lossy codecs need it; what no section covers they leave as it
 /// is. As text, `ELEMENT[MATRICESxROWSxCOLUMNS]` joined by commas, with the elements f32, f16, bf16
-/// and raw (bytes that are to stay as they are), and numbers without leading zeros, so that equal
-/// shapes are equal texts:
+/// and raw (bytes that are to stay as they are), and numbers without leading zeros, so that a
+/// section is written in one way (two sections that could be one are another text, and so other
+/// keys):
 ///
 ///   f32[2304x128x128]          fp32 states of 48 layers of 48 heads; windows behind them as is
 ///   bf16[32xtx1024]            KV: of each of 16 layers keys, then values; `t`, the tokens that

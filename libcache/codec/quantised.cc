@@ -1,4 +1,6 @@
+#include <cstdint>
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "kernels/cairn_kernels.h"
@@ -14,12 +16,19 @@ namespace cairn {
 namespace {
 
 int DtypeOf(Element element) {
+  CAIRN_CHECK(element != Element::kBytes);  // Check refused it.
   return element == Element::kF32   ? CAIRN_KERNELS_F32
          : element == Element::kF16 ? CAIRN_KERNELS_F16
                                     : CAIRN_KERNELS_BF16;
 }
 
-bool Aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 4 == 0; }
+bool AlignedTo(std::size_t bytes, const void* pointer) {
+  return reinterpret_cast<std::uintptr_t>(pointer) % bytes == 0;
+}
+bool Aligned(const CodecShape& shape, const std::byte* values) {
+  return AlignedTo(ElementBytes(shape.element), values);
+}
+bool Aligned(const std::byte* payload) { return AlignedTo(4, payload); }
 
 class Quantised final : public Codec {
  public:
@@ -43,7 +52,7 @@ class Quantised final : public Codec {
   std::size_t EncodePayload(const CodecShape& shape, std::span<const std::byte> raw,
                             std::span<std::byte> out) const override {
     const std::span<std::byte> payload = out.first(MaxPayloadBytes(shape, raw.size()));
-    if (!Aligned(raw.data())) {
+    if (!Aligned(shape, raw.data())) {
       return EncodePayload(shape, std::vector(raw.begin(), raw.end()), out);
     }
     if (!Aligned(payload.data())) {
@@ -65,7 +74,7 @@ class Quantised final : public Codec {
     if (!Aligned(payload.data())) {
       return DecodePayload(shape, std::vector(payload.begin(), payload.end()), out);
     }
-    if (!Aligned(out.data())) {
+    if (!Aligned(shape, out.data())) {
       std::vector<std::byte> aligned(out.size());
       const auto status = DecodePayload(shape, payload, aligned);
       std::memcpy(out.data(), aligned.data(), aligned.size());

@@ -12,6 +12,11 @@ namespace {
 static_assert(kFirstBytes<cairn_model> == offsetof(cairn_model, fidelity));
 static_assert(kFirstBytes<cairn_cache_options> == offsetof(cairn_cache_options, ssd_codec));
 static_assert(kFirstBytes<cairn_cache_stats> == offsetof(cairn_cache_stats, ssd_lossy_objects));
+// And of the second, whatever comes behind it later.
+static_assert(kModelWithFidelity == 1264 && sizeof(cairn_model) >= kModelWithFidelity);
+static_assert(kSpecWithFidelity == 128 && sizeof(cairn_namespace_spec) >= kSpecWithFidelity);
+static_assert(offsetof(cairn_model, checkpoint_shape) == 240);
+static_assert(offsetof(cairn_namespace_spec, kv_shape) == 112);
 static_assert(sizeof(cairn_client_options) == 48);
 static_assert(kFirstBytes<cairn_namespace_spec> ==
               offsetof(cairn_namespace_spec, checkpoint_shape));

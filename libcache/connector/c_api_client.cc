@@ -188,10 +188,10 @@ cairn_code cairn_namespace_from_model(const cairn_model* model, uint32_t block_t
       return Fail(cairn::ErrorCode::kUnsupported,
                   "spec: has no room to say that the model is not exact");
     }
-    if (declares && takes) {
-      spec->fidelity = model->fidelity;
-      spec->checkpoint_shape = model->checkpoint_shape;
-      spec->kv_shape = model->kv_shape;
+    if (takes) {  // Of an earlier model nothing may stay.
+      spec->fidelity = declares ? model->fidelity : CAIRN_FIDELITY_EXACT;
+      spec->checkpoint_shape = declares ? model->checkpoint_shape : nullptr;
+      spec->kv_shape = declares ? model->kv_shape : nullptr;
     }
     spec->model = model->id;
     spec->dtype = model->dtype;

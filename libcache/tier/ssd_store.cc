@@ -152,8 +152,8 @@ Result<ColdLocation> SsdStore::Write(const ObjectRecord& record, std::span<const
   const ObjectCodec codec =
       codec_of_ && bytes.size() >= kLeastEncoded ? codec_of_(record) : ObjectCodec();
   CAIRN_CHECK(!record.coded || !codec.lossy());
-  const std::uint64_t charge =
-      ChargeOf(bytes.size(), CutObject(codec, bytes.size(), kSsdChunkBytes).size());
+  const auto pieces = CutObject(codec, bytes.size(), kSsdChunkBytes);
+  const std::uint64_t charge = ChargeOf(bytes.size(), pieces.size());
   Status status = CheckWritable(charge);
   std::vector<ColdGone> gone;
   std::optional<ColdLocation> location;
@@ -165,7 +165,7 @@ Result<ColdLocation> SsdStore::Write(const ObjectRecord& record, std::span<const
         location = segments_.Reserve(charge);
       }
       if (location) {
-        const auto stored = StoreObject(*location, record, bytes, codec);
+        const auto stored = StoreObject(*location, record, bytes, FormOf(codec), pieces);
         const MutexLock lock(mu_);
         if (stored) {
           segments_.Add(*location, bytes.size(), cookie, codec.codec != nullptr);
@@ -193,11 +193,10 @@ Result<ColdLocation> SsdStore::Write(const ObjectRecord& record, std::span<const
 }
 
 Result<SsdStore::Stored> SsdStore::StoreObject(ColdLocation location, const ObjectRecord& record,
-                                               std::span<const std::byte> bytes,
-                                               const ObjectCodec& codec) {
+                                               std::span<const std::byte> bytes, SsdForm form,
+                                               std::span<const ObjectPiece> pieces) {
   SsdObject object;
-  object.header = {.record = record, .location = location, .form = FormOf(codec)};
-  const auto pieces = CutObject(codec, bytes.size(), kSsdChunkBytes);
+  object.header = {.record = record, .location = location, .form = form};
   // The first chunk carries the identity, so that a read needs nothing but chunks. It goes last:
   // with a lossy codec the digest is that of what all chunks give back.
   SsdEncoder front;
@@ -217,8 +216,8 @@ Result<SsdStore::Stored> SsdStore::StoreObject(ColdLocation location, const Obje
     }
     object.chunks.push_back(coded->sizes);
     stored.bytes += coded->stored.size();
-    stored.lossy = stored.lossy || coded->given_back.data() != body.data();  // Was decoded.
-    if (codec.lossy()) {
+    stored.lossy = stored.lossy || coded->lossy;
+    if (form == SsdForm::kCut) {
       digester.Update(coded->given_back);
     }
     if (chunk == 0) {

@@ -80,7 +80,8 @@ class SsdStore final : public ColdTier {
     bool lossy = false;
   };
   Result<Stored> StoreObject(ColdLocation location, const ObjectRecord& record,
-                             std::span<const std::byte> bytes, const ObjectCodec& codec);
+                             std::span<const std::byte> bytes, SsdForm form,
+                             std::span<const ObjectPiece> pieces);
   Result<SsdObject> ReadObject(ColdLocation location);
   /// One way to read: by RocksDB's own read or past it.
   struct Way {

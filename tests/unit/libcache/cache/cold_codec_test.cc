@@ -18,6 +18,19 @@
 namespace cairn {
 namespace {
 
+/// A tier that hands out what it has as coded, as SSD does, and drops it when told.
+struct Coding final : MemoryColdTier {
+  using MemoryColdTier::MemoryColdTier;
+  Result<ColdLocation> Write(const ObjectRecord& record, std::span<const std::byte> bytes,
+                             std::uint32_t cookie) override {
+    written.push_back(record.coded);
+    ObjectRecord coded = record;
+    coded.coded = true;
+    return MemoryColdTier::Write(coded, bytes, cookie);
+  }
+  std::vector<bool> written;
+};
+
 TimePoint Soon() { return SteadyClock::Instance().Now() + std::chrono::seconds(20); }
 
 /// A hybrid model: 32 KiB of fp32 state in two matrices and 512 bytes of window behind it; KV of 2
@@ -261,8 +274,7 @@ TEST_F(ColdCodecTest, WithoutAShapeNothingIsLostAndItIsCounted) {
             Stored(tokens).at({32, ObjectKind::kCheckpoint}));
 }
 
-// A copy of the copy: it is read from SSD, its segment goes, and it is written again.
-TEST_F(ColdCodecTest, ValuesAreCodedOnceHoweverOftenTheyAreWritten) {
+TEST_F(ColdCodecTest, ValuesThatWereCodedAreNotToBeCodedAgain) {
   struct Spy final : MemoryColdTier {
     using MemoryColdTier::MemoryColdTier;
     void SetCodecs(CodecOf given) override { codec_of = std::move(given); }
@@ -284,18 +296,6 @@ TEST_F(ColdCodecTest, ValuesAreCodedOnceHoweverOftenTheyAreWritten) {
 }
 
 TEST_F(ColdCodecTest, WhatComesBackFromALossyCodecSaysSoWhenItIsWrittenAgain) {
-  // A tier that hands out what it has as coded, as SSD does, and drops it when told.
-  struct Coding final : MemoryColdTier {
-    using MemoryColdTier::MemoryColdTier;
-    Result<ColdLocation> Write(const ObjectRecord& record, std::span<const std::byte> bytes,
-                               std::uint32_t cookie) override {
-      written.push_back(record.coded);
-      ObjectRecord coded = record;
-      coded.coded = true;
-      return MemoryColdTier::Write(coded, bytes, cookie);
-    }
-    std::vector<bool> written;
-  };
   auto tier = std::make_unique<Coding>(MemoryColdTier::Config{.capacity_bytes = 4 * kMiB});
   Coding& coding = *tier;
   Open(SmallConfig(), std::move(tier));
@@ -311,6 +311,18 @@ TEST_F(ColdCodecTest, WhatComesBackFromALossyCodecSaysSoWhenItIsWrittenAgain) {
   }
   EXPECT_GE(std::count(coding.written.begin(), coding.written.end(), true), 1)
       << "those that were read went again, and as coded";
+}
+
+// However they got there: a mistake, or another release.
+TEST_F(ColdCodecTest, CodedValuesDoNotReachAnExactNamespace) {
+  fidelity_ = Fidelity::kExact;
+  Open(SmallConfig(), std::make_unique<Coding>(MemoryColdTier::Config{.capacity_bytes = 4 * kMiB}));
+  const auto tokens = Tokens(40);
+  StoreAll(tokens);
+  EXPECT_EQ(ReadAll(tokens), Stored(tokens)) << "host memory has what was stored";
+  DropFromHost(tokens);
+  EXPECT_EQ(ReadAll(tokens), Read{}) << "a miss";
+  EXPECT_GT(cache_->Stats().checksum_failures, 0U);
 }
 
 TEST_F(ColdCodecTest, TheOperatorIsToldOnce) {

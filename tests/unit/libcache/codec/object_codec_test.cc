@@ -45,7 +45,7 @@ TEST(ObjectCodecTest, AnExactNamespaceNeverGetsALossyCodec) {
 TEST(ObjectCodecTest, EachFidelityPermitsWhatKeepsItsPromise) {
   for (const Codec* codec : Codecs()) {
     const std::string name(codec->name());
-    EXPECT_EQ(Choose({.codec = name}).codec, codec) << name;
+    EXPECT_EQ(Choose({.codec = name, .shape = "f32[1x32x8]"}).codec, codec) << name;
     const bool near = name == "exponent_split" || name == "bf16_round";
     const ObjectCodec chosen = Choose({.codec = name, .fidelity = Fidelity::kNear});
     EXPECT_EQ(chosen.codec == codec, near) << name;
@@ -68,6 +68,22 @@ TEST(ObjectCodecTest, WithoutAShapeThatFitsThereIsNoLoss) {
   EXPECT_FALSE(refused({.codec = "int8_kv", .shape = "f16[2xtx8]", .bytes = 96, .tokens = 3}));
   EXPECT_TRUE(refused({.codec = "int8_kv", .shape = "f16[2xtx8]", .bytes = 96, .tokens = 4}));
   EXPECT_EQ(Choose({.codec = "none", .shape = ""}).refused, CodecRefusal::kNone);
+}
+
+// What a codec would make of them is larger than they are, or needs far more room while it is made.
+TEST(ObjectCodecTest, MatricesThatDoNotSuitACodecKeepTheirBytes) {
+  const auto refused = [](const Ask& ask) { return Choose(ask).refused == CodecRefusal::kShape; };
+  const std::uint64_t bytes = 65'536 * 2 * 16;
+  EXPECT_TRUE(
+      refused({.codec = "cachegen", .shape = "bf16[65536xtx1]", .bytes = bytes, .tokens = 16}));
+  EXPECT_FALSE(
+      refused({.codec = "cachegen", .shape = "bf16[64xtx1024]", .bytes = bytes, .tokens = 16}));
+  for (const char* kivi : {"kivi2", "kivi4"}) {
+    EXPECT_TRUE(refused({.codec = kivi, .shape = "bf16[64xtx1024]", .bytes = bytes, .tokens = 16}))
+        << "no group of 32 tokens";
+    EXPECT_FALSE(
+        refused({.codec = kivi, .shape = "bf16[32xtx1024]", .bytes = bytes, .tokens = 32}));
+  }
 }
 
 TEST(ObjectCodecTest, WhatWasCodedIsNotCodedAgain) {
@@ -104,7 +120,7 @@ TEST(ObjectCodecTest, MatricesStayWholeAndInPairsWhereTheyFit) {
                           5 * 300 * 1024 + 100 + 128 + 3 * kMiB);
   ASSERT_EQ(pieces.size(), 3U + 1 + 1 + 3);
   EXPECT_EQ(pieces[0].shape.matrices, 2U);
-  EXPECT_EQ(pieces[0].shape.matrices_behind, 3U);
+  EXPECT_EQ(pieces[0].shape.matrices_behind, 3U + 1);
   EXPECT_EQ(pieces[2].shape.matrices, 1U);
   EXPECT_EQ(pieces[2].shape.matrices_before, 4U);
   EXPECT_EQ(pieces[3].codec, &ExponentSplitCodec()) << "what is declared raw";
@@ -116,7 +132,7 @@ TEST(ObjectCodecTest, MatricesStayWholeAndInPairsWhereTheyFit) {
 
 TEST(ObjectCodecTest, LargeMatricesAreCutBetweenGroupsOfRows) {
   // 2 KiB a row, so 512 would fit; 480 are whole groups of 32 and of 10.
-  const auto pieces = Cut("kivi4", "bf16[2x1000x1024]", 4'096'000);
+  const auto pieces = Cut("cachegen", "bf16[2x1000x1024]", 4'096'000);
   ASSERT_EQ(pieces.size(), 6U);
   EXPECT_EQ(pieces[0].shape.rows, 480U);
   EXPECT_EQ(pieces[2].shape.rows, 40U);
@@ -124,6 +140,22 @@ TEST(ObjectCodecTest, LargeMatricesAreCutBetweenGroupsOfRows) {
   EXPECT_EQ(pieces[3].shape.matrices_before, 1U);
   EXPECT_EQ(Cut("kivi4", "f32[1x100x4096]", 1'638'400)[0].shape.rows, 64U);
   EXPECT_EQ(Cut("int8_column", "f32[1x9x65536]", 9 * 262'144)[0].shape.rows, 4U);
+}
+
+TEST(ObjectCodecTest, ValuesByThemselvesAreNotForKivi) {
+  const auto pieces = Cut("kivi4", "bf16[2x480x1024]", 2 * 480 * 2048);
+  ASSERT_EQ(pieces.size(), 2U);
+  EXPECT_EQ(pieces[0].codec, FindCodec("kivi4")) << "keys";
+  EXPECT_EQ(pieces[1].codec, &ExponentSplitCodec()) << "its frames take the first matrix for keys";
+}
+
+TEST(ObjectCodecTest, MatricesAreCountedOverAllSections) {
+  const auto pieces =
+      Cut("cachegen", "bf16[2x40x1024],raw[1x1x7],bf16[4x40x1024]", 6 * 40 * 2048 + 7);
+  ASSERT_EQ(pieces.size(), 3U);
+  EXPECT_EQ(pieces[0].shape.matrices_behind, 4U);
+  EXPECT_EQ(pieces[2].shape.matrices_before, 2U);
+  EXPECT_EQ(pieces[2].shape.matrices_behind, 0U);
 }
 
 }  // namespace

@@ -48,7 +48,7 @@ TEST(ObjectShapeTest, ItMustBeOfSuchObjects) {
   EXPECT_TRUE(Shape("").CheckFor(kKv, 0));
 }
 
-// Equal shapes are equal texts, since they are in keys: nothing may be written in two ways.
+// Texts are in keys, so no section may be written in two ways.
 TEST(ObjectShapeTest, NothingElseIsAShape) {
   for (const auto* text : {"f32",
                            "f32[]",

@@ -423,6 +423,8 @@ static void TestFidelity(void) {
   CHECK(model.fidelity == 0x7f7f7f7f && model.kv_shape[0] == 0x7f);
   OK(cairn_namespace_from_model(&model, BLOCK, &spec));
   CAIRN_INIT(spec);
+  spec.fidelity = CAIRN_FIDELITY_COMPACT; /* Of another model, which is gone. */
+  spec.kv_shape = "f16[1xtx8]";
   OK(cairn_namespace_from_model(&model, BLOCK, &spec));
   CHECK(spec.fidelity == CAIRN_FIDELITY_EXACT && spec.kv_shape == NULL);
   /* Wrongly. */

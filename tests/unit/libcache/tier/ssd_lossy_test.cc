@@ -91,7 +91,7 @@ const std::vector<Lossy>& AllKinds() {
       {.codec = FindCodec(CodecId::kKivi2),
        .shape = {.element = Element::kBF16, .matrices = 12, .rows = 130, .columns = 1024}},
       {.codec = FindCodec(CodecId::kKivi4),
-       .shape = {.element = Element::kBF16, .matrices = 1, .rows = 1000, .columns = 1024}},
+       .shape = {.element = Element::kBF16, .matrices = 2, .rows = 1000, .columns = 1024}},
       {.codec = FindCodec(CodecId::kCacheGen),
        .shape = {.element = Element::kBF16, .matrices = 3, .rows = 1200, .columns = 512}}};
   return kinds;
