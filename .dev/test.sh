@@ -128,17 +128,17 @@ time_for() {  # time_for STEP MINUTES: there is time for it if no more than MINU
   return 1
 }
 if [[ $quick == 0 ]]; then
-  if build_and asan; then
+  if time_for "asan" 25 && build_and asan; then
     run_step "canary asan" .dev/canary.sh asan "${steady[@]}" || true
     run_step "test asan (unit, property, integration, kernels)" run_ctest asan \
       -L '^(unit|property|integration|kernels)$' || true
   fi
-  if time_for "tsan" 40 && build_and tsan; then
+  if time_for "tsan" 37 && build_and tsan; then
     run_step "canary tsan" .dev/canary.sh tsan "${steady[@]}" || true
     run_step "test tsan (unit, integration)" run_ctest tsan \
       -L '^(unit|integration)$' || true
   fi
-  if time_for "fuzz" 50 && build_and fuzz; then
+  if time_for "fuzz" 47 && build_and fuzz; then
     run_step "fuzz, $fuzz_seconds s a target" .dev/fuzz.sh "$fuzz_seconds" "${steady[@]}" || true
   fi
 fi
