@@ -40,6 +40,7 @@ class SpoilingPort final : public DevicePort {
   Result<std::span<std::byte>> Staging(std::uint64_t bytes, TimePoint deadline) override {
     return port_.Staging(bytes, deadline);
   }
+  Status Settle(TimePoint deadline) override { return port_.Settle(deadline); }
   [[nodiscard]] Status Health() const override { return port_.Health(); }
 
  private:
