@@ -30,6 +30,7 @@ Result<Backend*> Client::Ready(TimePoint deadline) {
     return backend_.get();
   }
   backend_.reset();
+  NoteDevice();
   if (options_.cache != nullptr) {
     backend_ = EmbeddedBackend(options_.cache);
   } else {
@@ -81,6 +82,7 @@ void Client::Note(ErrorCode code) {
     if (++failures_ == options_.breaker_failures) {
       probe_at_ = SteadyClock::Instance().Now() + options_.probe_every;
     }
+    NoteDevice();  // The connection may be lost.
   } else {
     failures_ = 0;
   }
