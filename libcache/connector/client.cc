@@ -4,13 +4,6 @@
 #include <utility>
 
 namespace cairn {
-namespace {
-
-tl::unexpected<Error> TooLate() {
-  return Fail(ErrorCode::kDeadlineExceeded, "the deadline was over before the call's turn came");
-}
-
-}  // namespace
 
 Client::Client(ClientOptions options) : options_(std::move(options)), port_(options_.device) {
   NoteDevice();

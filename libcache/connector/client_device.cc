@@ -7,10 +7,6 @@
 namespace cairn {
 namespace {
 
-tl::unexpected<Error> TooLate() {
-  return Fail(ErrorCode::kDeadlineExceeded, "the deadline was over before the call's turn came");
-}
-
 // The circuit breaker does not hear of it: it is the device's fault as likely as the daemon's.
 Error LoadTooLate() { return {ErrorCode::kDeadlineExceeded, "loading took too long"}; }
 

@@ -59,8 +59,9 @@ struct CudaDriver {
 
   /// "cuInit: CUDA_ERROR_NO_DEVICE (no CUDA-capable device is detected)".
   [[nodiscard]] std::string Explain(const char* call, CUresult result) const;
-  /// What a device is called everywhere, by all processes: "GPU-12345678-...", as nvidia-smi has
-  /// it. Of a part of a device (MIG) that part's. "" and the error in `result` if it has none.
+  /// What a device is called by all processes: "GPU-12345678-...", as nvidia-smi has it. Of a part
+  /// of a device (MIG) it is that part's UUID, but after "GPU-" too, where nvidia-smi has "MIG-".
+  /// "" and the error in `result` if it has none.
   [[nodiscard]] std::string IdOf(CUdevice device, CUresult& result) const;
 };
 

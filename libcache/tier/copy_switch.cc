@@ -117,10 +117,6 @@ CopySwitch Unmeasured(const std::string& why) {
                   " (not measured: " + why + ")"};
 }
 
-CopySwitch NoKernel(const std::string& why) {
-  return {.bytes = 0, .measured = false, .text = "copy engine only: " + why};
-}
-
 /// The best of a few, since what disturbs a copy only makes it slower.
 struct Best {
   std::chrono::nanoseconds kernel = std::chrono::nanoseconds::max();
@@ -141,6 +137,10 @@ Status TimeBoth(CopyTrial& trial, std::uint64_t piece_bytes, TimePoint deadline,
 
 }  // namespace
 
+CopySwitch NoCopyKernel(const std::string& why) {
+  return {.bytes = 0, .measured = false, .text = "copy engine only: " + why};
+}
+
 CopySwitch FindCopySwitch(CopyTrial& trial, const Clock& clock, std::chrono::milliseconds limit) {
   const TimePoint deadline = clock.Now() + limit;
   std::array<Best, kSizes.size()> best;
@@ -156,7 +156,7 @@ CopySwitch FindCopySwitch(CopyTrial& trial, const Clock& clock, std::chrono::mil
     }
   }
   if (!timed) {
-    return timed.error().code == ErrorCode::kUnsupported ? NoKernel(timed.error().message)
+    return timed.error().code == ErrorCode::kUnsupported ? NoCopyKernel(timed.error().message)
                                                          : Unmeasured(timed.error().message);
   }
   std::uint64_t bytes = CopyChoice::kEngineFrom;
@@ -171,7 +171,7 @@ CopySwitch FindCopySwitch(CopyTrial& trial, const Clock& clock, std::chrono::mil
 Result<CopySwitch> MeasureCopySwitch(DeviceMemory& device, const CopyMeasureLimits& limits) {
   const DeviceMemory::SmallPiecesWay before = device.SmallPieces();
   if (!before.by_kernel) {
-    return NoKernel(before.why_not);
+    return NoCopyKernel(before.why_not);
   }
   DeviceTrial trial(device);
   const Status opened = trial.Open();

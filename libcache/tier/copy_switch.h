@@ -26,6 +26,9 @@ struct CopySwitch {
   std::string text;  ///< For people: "kernel below 40.00 KiB (measured)".
 };
 
+/// What there is to say where there is no kernel.
+CopySwitch NoCopyKernel(const std::string& why);
+
 /// Looks for the size between 28 and 64 KiB from which on the copy engine is as fast as a kernel.
 /// Where copies cannot be timed, or not within `limit`, it is 28 KiB, unmeasured, and the text says
 /// why.

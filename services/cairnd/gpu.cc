@@ -63,6 +63,12 @@ Cache::Gpu OpenGpu(const DaemonConfig& config) {
                    copies.error().message);
     }
   }
+  gpu.on_kernel_dropped = [](const std::string& reason) {
+    spdlog::warn(
+        "gpu_kernel_dropped reason=\"{}\" effect=\"small pieces go by the copy engine, slower, "
+        "until a restart\"",
+        reason);
+  };
   gpu.on_lost = [](const std::string& reason) {
     spdlog::error("gpu_lost reason=\"{}\" effect=\"host memory and SSD only until a restart\"",
                   reason);

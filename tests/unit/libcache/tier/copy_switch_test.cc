@@ -126,7 +126,15 @@ TEST(KernelSmallCopier, IsThereWhereTheKernelsWereBuiltForGpus) {
   if (!copier) {
     EXPECT_EQ(copier.error().code, ErrorCode::kUnsupported);
     EXPECT_EQ(copier.error().message, "the kernels were built without CUDA");
+    return;
   }
+  // Without a GPU too: nothing to copy starts nothing, and a list that is nowhere is refused first.
+  EXPECT_TRUE((*copier)->Copy(nullptr, {}));
+  const SmallCopier::Move* const nowhere = nullptr;
+  const Status refused = (*copier)->Copy(nullptr, std::span(nowhere, 1));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnavailable);
+  EXPECT_NE(refused.error().message.find("the copy kernel: "), std::string::npos);
 }
 
 }  // namespace
