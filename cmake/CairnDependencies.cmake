@@ -22,7 +22,8 @@ target_compile_definitions(cairn_asio INTERFACE
   BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_COROUTINE BOOST_ERROR_CODE_HEADER_ONLY)
 target_link_libraries(cairn_asio INTERFACE Threads::Threads)
 
-# CUDA's headers, for the GPU tier. Without them it reports that it is absent; nothing links to CUDA.
+# CUDA's headers, for the GPU tier. Without them it reports that it is absent. No library of
+# CUDA is needed to start; the kernels, where nvcc builds them, bring its runtime, statically.
 set(CAIRN_CUDA_ROOT "" CACHE PATH "Where CUDA is, if not in a usual place; OFF: build without it")
 if(CAIRN_CUDA_ROOT STREQUAL "OFF")
   set(CAIRN_CUDA_INCLUDE "")

@@ -86,6 +86,8 @@ class Cache {
     DeviceUploader::Config uploader = {};
     /// Told once, from a thread of the cache, when the device is lost; may be empty.
     std::function<void(const std::string& reason)> on_lost = {};
+    /// Likewise when the kernel for small pieces does not start any more: the copy engine has them.
+    std::function<void(const std::string& reason)> on_kernel_dropped = {};
   };
   /// `cold` may be null: then what leaves host memory is gone. Objects it holds are recovered into
   /// the trie before this returns. A device that fails here is absent, which is no error.
@@ -369,6 +371,7 @@ class Cache {
   GpuMover::Step PlanGpuCopy(NodeId unit) CAIRN_REQUIRES(mu_);
   bool OnGpuGrown(const Result<DeviceMemory::Region>& region) CAIRN_EXCLUDES(mu_);
   void OnGpuCopied(const DeviceUploader::Outcome& outcome) CAIRN_EXCLUDES(mu_);
+  void OnGpuKernelDropped(const std::string& why) CAIRN_EXCLUDES(mu_);
   void OnGpuLost(const std::string& reason) CAIRN_EXCLUDES(mu_);
   Status Promote(ObjectId id, const std::shared_ptr<Completion>& waiter) CAIRN_REQUIRES(mu_);
   /// `expected.coded`: whether coded values are as good.

@@ -47,6 +47,12 @@ void Cache::OpenGpu(Gpu gpu) {
   owner.next = [this] { return NextGpuStep(); };
   owner.grown = [this](const Result<DeviceMemory::Region>& region) { return OnGpuGrown(region); };
   owner.copied = [this](const DeviceUploader::Outcome& outcome) { OnGpuCopied(outcome); };
+  owner.kernel_dropped = [this, told = std::move(gpu.on_kernel_dropped)](const std::string& why) {
+    OnGpuKernelDropped(why);
+    if (told) {
+      told(why);
+    }
+  };
   owner.lost = [this, told = std::move(gpu.on_lost)](const std::string& reason) {
     OnGpuLost(reason);
     if (told) {
@@ -219,6 +225,13 @@ void Cache::OnGpuCopied(const DeviceUploader::Outcome& outcome) {
   if (drop) {
     cold_->Drop(dropped);
   }
+}
+
+void Cache::OnGpuKernelDropped(const std::string& why) {
+  const CopySwitch now = NoCopyKernel(why);
+  const MutexLock lock(mu_);
+  stats_.gpu.device.copies = now.text;
+  stats_.gpu.device.copy_switch_bytes = now.bytes;
 }
 
 void Cache::OnGpuLost(const std::string& reason) {

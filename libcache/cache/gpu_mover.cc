@@ -18,6 +18,7 @@ GpuMover::GpuMover(std::unique_ptr<DeviceMemory> device, std::unique_ptr<DeviceU
                    Owner owner)
     : device_(std::move(device)),
       uploader_(std::move(uploader)),
+      by_kernel_(device_->SmallPieces().by_kernel),
       owner_(std::move(owner)),
       thread_([this] { Run(); }) {}
 
@@ -58,6 +59,7 @@ void GpuMover::Run() {
   NameThread("cairn-gpu");
   std::string lost;
   while (lost.empty() && WaitForWork()) {
+    LookAtCopies();
     const Status healthy = device_->Health();
     lost = healthy ? Work() : healthy.error().message;
   }
@@ -65,6 +67,17 @@ void GpuMover::Run() {
     owner_.lost(lost);
     uploader_.reset();
     device_.reset();
+  }
+}
+
+void GpuMover::LookAtCopies() {
+  if (!by_kernel_) {
+    return;
+  }
+  const DeviceMemory::SmallPiecesWay way = device_->SmallPieces();
+  if (!way.by_kernel) {
+    by_kernel_ = false;
+    owner_.kernel_dropped(way.why_not);
   }
 }
 

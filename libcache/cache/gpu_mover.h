@@ -25,12 +25,14 @@ class GpuMover {
     std::uint64_t grow_bytes = 0;                     ///< and the size of the new one.
     std::vector<DeviceUploader::Transfer> transfers;  ///< kCopy; may be none.
   };
-  /// All called on the mover's thread. `grown` says whether it keeps the region. `lost` comes once,
-  /// after the call that heard of the failure.
+  /// All called on the mover's thread. `grown` says whether it keeps the region. `kernel_dropped`
+  /// comes once, within a second, when a kernel that copied small pieces does so no more; `lost`
+  /// once, after the call that heard of the failure.
   struct Owner {
     std::function<Step()> next;
     std::function<bool(const Result<DeviceMemory::Region>&)> grown;
     std::function<void(const DeviceUploader::Outcome&)> copied;
+    std::function<void(const std::string& why_not)> kernel_dropped;
     std::function<void(const std::string& reason)> lost;
   };
 
@@ -52,11 +54,14 @@ class GpuMover {
   /// Works until there is nothing to do. Why the device is lost, or "".
   std::string Work() CAIRN_EXCLUDES(mu_);
   [[nodiscard]] bool stopping() CAIRN_EXCLUDES(mu_);
+  /// Looks who copies small pieces now.
+  void LookAtCopies();
 
   // The thread's own.
   std::unique_ptr<DeviceMemory> device_;
   std::unique_ptr<DeviceUploader> uploader_;
   int wrong_copies_ = 0;
+  bool by_kernel_;  // A kernel copies small pieces, as far as was told.
 
   const Owner owner_;
   Mutex mu_;

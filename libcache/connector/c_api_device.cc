@@ -34,13 +34,16 @@ Status AttachDevice(cairn_client* client, const cairn_device_options* given,
   if (options->reserved != 0) {
     return Invalid("reserved: must be 0");
   }
-  const auto deadline = Deadline(deadline_ms);
-  if (!deadline) {
-    return Fail(deadline.error());
+  if (const auto valid = Deadline(deadline_ms); !valid) {
+    return Fail(valid.error());
   }
   auto port = OpenPort(*options);
   if (!port) {
     return Fail(port.error());
+  }
+  const auto deadline = Deadline(deadline_ms);  // The driver's start may have taken a second.
+  if (!deadline) {
+    return Fail(deadline.error());
   }
   return client->client->AttachDevice(std::move(*port), *deadline);
 }

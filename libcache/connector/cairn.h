@@ -21,7 +21,10 @@
 /// Deadlines are milliseconds from the call, at least 1; 0 is CAIRN_INVALID_ARGUMENT, so that a
 /// forgotten argument never means "for ever" or "never". Past it a call returns with
 /// CAIRN_DEADLINE_EXCEEDED. Calls that take no deadline never wait, except that cairn_cache_open
-/// and the end of the last handle that keeps a cache open read and write the disk.
+/// and the end of the last handle that keeps a cache open read and write the disk. With a GPU
+/// attached, single calls of its driver are not interrupted: the start, mapping and unmapping of
+/// memory. So a call may end that much after its deadline, and the end of the last handle that
+/// keeps a client unmaps what there is.
 ///
 /// Ownership. Input memory (strings, arrays, structs) is read during the call only. What a call
 /// returns through `T**` is the caller's, to be ended with the call named there. Handles keep what
@@ -232,7 +235,9 @@ CAIRN_API cairn_code cairn_client_connect(cairn_client* client, uint32_t deadlin
 CAIRN_API const char* cairn_client_plane(const cairn_client* client);
 
 /// Ends the handle; NULL is allowed. The connection, and with it all leases, ends when the client's
-/// prompts and hits are ended too.
+/// prompts and hits are ended too. With a GPU attached, a copy of a load that failed may still be
+/// under way then: it keeps what it reads for the rest of the process, and may still write to its
+/// target. To know that none does, call cairn_client_detach_device first.
 CAIRN_API void cairn_client_close(cairn_client* client);
 
 // The engine's GPU.
@@ -255,12 +260,13 @@ typedef struct cairn_device_copy {
 } cairn_device_copy;
 
 /// An engine's own way to a GPU: a driver this library does not speak to, or a stand-in. Functions
-/// are called by one thread at a time, which loads with the client or ends it, and must not call
-/// anything on the same client. They and `context` must be there until the port is detached,
-/// replaced, or the client with its prompts and hits is ended. None may be NULL but `accepts`.
+/// are called by one thread at a time, whichever is in a call with a deadline on the client, or
+/// ends it, and must not call anything on the same client. They and what `context` points to must
+/// be there until the port is detached, replaced, or the client with its prompts and hits is ended.
+/// No function may be NULL but `accepts`.
 typedef struct cairn_device_port {
   size_t struct_size;
-  void* context;     ///< Passed to each of them.
+  void* context;     ///< Passed to each of them; may be NULL.
   const char* kind;  ///< Of devices that it maps: "cuda", or "fake" (host memory, for tests).
   /// CAIRN_OK if memory of the daemon's device `id` ("GPU-12345678-...", "" from old daemons), by
   /// name `name`, can be mapped here. NULL: all of `kind` can.
@@ -280,7 +286,8 @@ typedef struct cairn_device_options {
   /// A cudaStream_t (CUstream) of the device's primary context, not being captured: copies wait for
   /// what is queued on it, and what is queued on it later waits for them. It must outlive the
   /// attachment. NULL: one of the library's own; then nothing that uses a target may be under way
-  /// during a load, nor, after one that failed, begin before a later load has succeeded.
+  /// during a load, nor, after one that failed, begin before a later load has succeeded
+  /// or the device was detached.
   void* stream;
   const cairn_device_port* port;  ///< NULL: an NVIDIA GPU, by its driver.
   int32_t ordinal;                ///< Which, as CUDA numbers them in this process.
@@ -292,15 +299,19 @@ typedef struct cairn_device_options {
 /// device, as CUDA's runtime does; the thread's current context stays what it is. It lasts over
 /// reconnects, until cairn_client_detach_device or the client's end. A daemon without GPU memory,
 /// or with another GPU, is no error: cairn_client_get_device tells, and all loads work. The start
-/// of the driver itself, which may take a second, is not interrupted. Errors: INVALID_ARGUMENT,
-/// UNSUPPORTED (this library was built without CUDA), NOT_FOUND (no driver, or no
-/// such device), UNAVAILABLE (the driver refused), DEADLINE_EXCEEDED.
+/// of the driver itself, which may take a second, is not interrupted, and the deadline counts from
+/// its end: it bounds the wait for other calls on the client, and for copies of the GPU before that
+/// are late. Errors: INVALID_ARGUMENT, UNSUPPORTED (this library was built without CUDA), NOT_FOUND
+/// (no driver, or no such device), UNAVAILABLE (the driver refused), DEADLINE_EXCEEDED (what was
+/// attached before still is).
 CAIRN_API cairn_code cairn_client_attach_device(cairn_client* client,
                                                 const cairn_device_options* options,
                                                 uint32_t deadline_ms);
 
-/// Unmaps what was mapped and gives the device up; nothing to do if none is attached. Callbacks are
-/// not called after it. Errors: INVALID_ARGUMENT, DEADLINE_EXCEEDED (it is still attached).
+/// Waits for copies that are late, unmaps what was mapped and gives the device up; nothing to do if
+/// none is attached. After it nothing is written to a target any more, unless the device failed,
+/// which get_device told, and callbacks are not called. Errors: INVALID_ARGUMENT, DEADLINE_EXCEEDED
+/// (it is still attached).
 CAIRN_API cairn_code cairn_client_detach_device(cairn_client* client, uint32_t deadline_ms);
 
 typedef struct cairn_device_info {

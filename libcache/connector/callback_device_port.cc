@@ -91,6 +91,9 @@ class CallbackDevicePort final : public DevicePort {
     return std::span(staging_);
   }
 
+  /// The engine's functions leave nothing under way.
+  Status Settle(TimePoint) override { return {}; }
+
   [[nodiscard]] Status Health() const override {
     return lost_.empty() ? Status() : Fail(ErrorCode::kUnavailable, lost_);
   }

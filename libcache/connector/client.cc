@@ -4,13 +4,6 @@
 #include <utility>
 
 namespace cairn {
-namespace {
-
-tl::unexpected<Error> TooLate() {
-  return Fail(ErrorCode::kDeadlineExceeded, "the deadline was over before the call's turn came");
-}
-
-}  // namespace
 
 Client::Client(ClientOptions options) : options_(std::move(options)), port_(options_.device) {
   NoteDevice();
@@ -30,6 +23,7 @@ Result<Backend*> Client::Ready(TimePoint deadline) {
     return backend_.get();
   }
   backend_.reset();
+  NoteDevice();
   if (options_.cache != nullptr) {
     backend_ = EmbeddedBackend(options_.cache);
   } else {
@@ -81,6 +75,7 @@ void Client::Note(ErrorCode code) {
     if (++failures_ == options_.breaker_failures) {
       probe_at_ = SteadyClock::Instance().Now() + options_.probe_every;
     }
+    NoteDevice();  // The connection may be lost.
   } else {
     failures_ = 0;
   }

@@ -56,7 +56,7 @@ class Client {
   [[nodiscard]] std::string PlaneName() const CAIRN_EXCLUDES(names_mu_);
 
   /// The engine's device from now on; null: none, and the one before is not used any more. Errors:
-  /// kDeadlineExceeded: nothing changed.
+  /// kDeadlineExceeded: nothing changed, be it that a copy of the one before is late.
   Status AttachDevice(std::shared_ptr<DevicePort> port, TimePoint deadline) CAIRN_EXCLUDES(turn_);
   struct DeviceInfo {
     bool attached = false;

@@ -7,9 +7,8 @@
 namespace cairn {
 namespace {
 
-tl::unexpected<Error> TooLate() {
-  return Fail(ErrorCode::kDeadlineExceeded, "the deadline was over before the call's turn came");
-}
+// The circuit breaker does not hear of it: it is the device's fault as likely as the daemon's.
+Error LoadTooLate() { return {ErrorCode::kDeadlineExceeded, "loading took too long"}; }
 
 }  // namespace
 
@@ -17,7 +16,7 @@ void Client::NoteDevice() {
   DeviceInfo info{.attached = port_ != nullptr, .reads_gpu_tier = {}};
   if (port_ == nullptr) {
     info.reads_gpu_tier = Fail(ErrorCode::kUnsupported, "no device is attached");
-  } else if (backend_ == nullptr) {
+  } else if (backend_ == nullptr || !backend_->Alive()) {
     info.reads_gpu_tier = Fail(ErrorCode::kUnavailable, "not connected");
   } else {
     info.reads_gpu_tier = backend_->DeviceState();
@@ -35,6 +34,14 @@ Status Client::AttachDevice(std::shared_ptr<DevicePort> port, TimePoint deadline
   const TurnLock turn(turn_, deadline);
   if (!turn.Taken()) {
     return TooLate();
+  }
+  if (port_ != nullptr) {
+    // A copy that is late must not overwrite what the engine has there next. Of a device that
+    // failed nobody can tell; it is given up all the same.
+    const Status settled = port_->Settle(deadline);
+    if (!settled && settled.error().code == ErrorCode::kDeadlineExceeded) {
+      return settled;
+    }
   }
   if (backend_ != nullptr) {
     backend_->AttachDevice(port);
@@ -66,16 +73,29 @@ Result<Client::Loaded> Client::BringToDevice(LeaseId lease, std::span<const Obje
                                              const DeviceTarget& target, TimePoint deadline) {
   Loaded loaded;
   for (std::uint32_t i = 0; i < objects.size(); ++i) {
+    if (SteadyClock::Instance().Now() >= deadline) {
+      return Fail(LoadTooLate());
+    }
     const ObjectView& object = objects[i];
     const std::uint64_t place = target(object);
     if (place == 0) {
       return Fail(ErrorCode::kNoSpace, "the target gave no address");
     }
-    if (object.device.extent != 0 && backend_->ReadOnDevice(lease, i, object, place, deadline)) {
-      loaded.device_objects += 1;
-    } else if (Status brought = BringByHost(lease, i, object, place, deadline); !brought) {
-      return Fail(brought.error());
+    bool on_device = false;
+    if (object.device.extent != 0) {
+      const Status read = backend_->ReadOnDevice(lease, i, object, place, deadline);
+      if (!read && !backend_->Alive()) {  // It had to ask the daemon for what to map.
+        Note(ErrorCode::kUnavailable);
+        return Fail(read.error());
+      }
+      on_device = read.has_value();
     }
+    if (!on_device) {
+      if (Status brought = BringByHost(lease, i, object, place, deadline); !brought) {
+        return Fail(brought.error());
+      }
+    }
+    loaded.device_objects += on_device ? 1 : 0;
     loaded.objects += 1;
     loaded.bytes += object.bytes;
   }
@@ -84,8 +104,8 @@ Result<Client::Loaded> Client::BringToDevice(LeaseId lease, std::span<const Obje
 
 Status Client::BringByHost(LeaseId lease, std::uint32_t index, const ObjectView& object,
                            std::uint64_t place, TimePoint deadline) {
-  if (SteadyClock::Instance().Now() >= deadline) {  // The device's fault as likely as the daemon's.
-    return Fail(ErrorCode::kDeadlineExceeded, "loading took too long");
+  if (SteadyClock::Instance().Now() >= deadline) {
+    return Fail(LoadTooLate());
   }
   const auto staging = port_->Staging(object.bytes, deadline);
   if (!staging) {

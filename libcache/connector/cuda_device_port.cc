@@ -49,6 +49,8 @@ class CudaDevicePort final : public DevicePort {
   Status CopyFromHost(std::span<const std::byte> bytes, const ObjectView& object,
                       std::uint64_t target, TimePoint deadline) override;
   Result<std::span<std::byte>> Staging(std::uint64_t bytes, TimePoint deadline) override;
+  /// Ends what had to wait for the copy too.
+  Status Settle(TimePoint deadline) override;
   [[nodiscard]] Status Health() const override {
     return lost_.empty() ? Status() : Fail(ErrorCode::kUnavailable, lost_);
   }
@@ -64,15 +66,24 @@ class CudaDevicePort final : public DevicePort {
     bool mapped = false;
   };
 
-  /// Makes the context current for a scope. The engine's own is put back.
+  /// Makes the context current for a scope. The engine's own is put back. What is called meanwhile
+  /// leaves a capture alone (of a CUDA graph) that another thread of the engine's has under way.
   class InContext {
    public:
     explicit InContext(CudaDevicePort& port) : port_(port) {
       entered_ = port.Check("cuCtxPushCurrent", port.d_.cuCtxPushCurrent_(port.context_));
+      pushed_ = entered_.has_value();
+      if (pushed_) {
+        entered_ = ExchangeMode();
+        exchanged_ = entered_.has_value();
+      }
     }
     ~InContext() {
       CUcontext popped = nullptr;
-      if (entered_) {
+      if (exchanged_) {
+        static_cast<void>(ExchangeMode());
+      }
+      if (pushed_) {
         static_cast<void>(port_.Check("cuCtxPopCurrent", port_.d_.cuCtxPopCurrent_(&popped)));
       }
     }
@@ -81,18 +92,30 @@ class CudaDevicePort final : public DevicePort {
     [[nodiscard]] const Status& entered() const { return entered_; }
 
    private:
+    Status ExchangeMode() {
+      return port_.Check("cuThreadExchangeStreamCaptureMode",
+                         port_.d_.cuThreadExchangeStreamCaptureMode_(&mode_));
+    }
+
     CudaDevicePort& port_;
     Status entered_;
+    CUstreamCaptureMode mode_ = CU_STREAM_CAPTURE_MODE_RELAXED;  // Then the thread's own.
+    bool pushed_ = false;
+    bool exchanged_ = false;
   };
 
   Status Check(const char* call, CUresult result);
+  Status Start(const CudaPortOptions& options);
   Status OpenStream(void* given, int ordinal);
+  /// The engine's stream can take copies: it is of this device, and not being captured.
+  Status CheckContext(int ordinal);
+  Status CheckNotCaptured();
+  /// Gives back all but the context; what it reads must be free of copies.
+  void Free();
   Status MapNow(int fd, Mapped& region);
   void UnmapNow(const Mapped& region);
   /// The number of the daemon's device in this process, if it is visible here.
   Result<int> Find(const DeviceIdentity& device);
-  /// Waits for a copy that an earlier call left under way, and ends what had to wait for it too.
-  Status Settle(TimePoint deadline);
   /// Waits for what was queued so far. Past the deadline it stays pending.
   Status Finish(TimePoint deadline);
   /// `queue` queues one copy and says what the driver said.
@@ -107,10 +130,14 @@ class CudaDevicePort final : public DevicePort {
   CUstream stream_ = nullptr;
   bool own_stream_ = false;
   CUevent event_ = nullptr;
-  bool pending_ = false;  // A copy may be under way; event_ says.
+  bool pending_ = false;   // A copy may be under way; ...
+  bool recorded_ = false;  // ... event_ says, or, without that, the whole stream.
   std::string lost_;
   std::map<std::uint64_t, Mapped> mappings_;
-  std::vector<Mapped> unmap_later_;  // A copy that is pending may read them.
+  // A copy that is pending may read them; and to end them may take the driver a while, so that only
+  // calls with a deadline do.
+  std::vector<Mapped> unmap_later_;
+  std::vector<void*> free_later_;
   std::uint64_t next_ = 1;
   std::span<std::byte> staging_;
 };
@@ -123,11 +150,25 @@ Status CudaDevicePort::Check(const char* call, CUresult result) {
   if (result == CUDA_ERROR_OUT_OF_MEMORY) {
     return Fail(ErrorCode::kNoSpace, why);
   }
+  if (result >= CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED && result <= CUDA_ERROR_CAPTURED_EVENT) {
+    // The engine's doing, and over with its capture.
+    return Fail(ErrorCode::kInvalidArgument, "stream: is being captured: " + why);
+  }
   lost_ = lost_.empty() ? why : lost_;
   return Fail(ErrorCode::kUnavailable, why);
 }
 
 Status CudaDevicePort::Open(const CudaPortOptions& options) {
+  Status started = Start(options);
+  if (!started && context_ != nullptr) {
+    Free();
+    static_cast<void>(d_.cuDevicePrimaryCtxRelease_(device_));
+    context_ = nullptr;
+  }
+  return started;
+}
+
+Status CudaDevicePort::Start(const CudaPortOptions& options) {
   Status good = Check("cuInit", d_.cuInit_(0));
   int count = 0;
   good = good ? Check("cuDeviceGetCount", d_.cuDeviceGetCount_(&count)) : good;
@@ -155,13 +196,8 @@ Status CudaDevicePort::OpenStream(void* given, int ordinal) {
   Status good = context.entered();
   if (given != nullptr) {
     stream_ = static_cast<CUstream>(given);
-    const CUresult state = d_.cuStreamQuery_(stream_);
-    if (good && state != CUDA_SUCCESS && state != CUDA_ERROR_NOT_READY) {
-      return Fail(
-          ErrorCode::kInvalidArgument,
-          "stream: is not one of GPU " + std::to_string(ordinal) +
-              "'s primary context, or is being captured: " + d_.Explain("cuStreamQuery", state));
-    }
+    good = good ? CheckContext(ordinal) : good;
+    good = good ? CheckNotCaptured() : good;
   } else {
     good =
         good ? Check("cuStreamCreate", d_.cuStreamCreate_(&stream_, CU_STREAM_NON_BLOCKING)) : good;
@@ -170,30 +206,68 @@ Status CudaDevicePort::OpenStream(void* given, int ordinal) {
   return good ? Check("cuEventCreate", d_.cuEventCreate_(&event_, CU_EVENT_DISABLE_TIMING)) : good;
 }
 
+Status CudaDevicePort::CheckContext(int ordinal) {
+  CUcontext of = nullptr;
+  const CUresult asked = d_.cuStreamGetCtx_(stream_, &of);
+  if (asked == CUDA_SUCCESS && of == context_) {
+    return {};
+  }
+  const std::string what =
+      "stream: is not one of GPU " + std::to_string(ordinal) + "'s primary context";
+  return Fail(ErrorCode::kInvalidArgument,
+              asked == CUDA_SUCCESS ? what : what + ": " + d_.Explain("cuStreamGetCtx", asked));
+}
+
+Status CudaDevicePort::CheckNotCaptured() {
+  CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+  Status asked = Check("cuStreamIsCapturing", d_.cuStreamIsCapturing_(stream_, &status));
+  if (asked && status != CU_STREAM_CAPTURE_STATUS_NONE) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "stream: is being captured: attach and load before or after that");
+  }
+  return asked;
+}
+
 CudaDevicePort::~CudaDevicePort() {
   if (context_ == nullptr) {
     return;
   }
   // A lost device's driver may never answer, and memory that is read may not go. The process's end
   // cleans up.
-  static_cast<void>(Settle(SteadyClock::Instance().Now()));
-  if (lost_.empty() && !pending_) {
+  if (pending_) {
     const InContext context(*this);
-    for (const auto& [number, mapped] : mappings_) {
-      UnmapNow(mapped);
-    }
-    if (!staging_.empty()) {
-      static_cast<void>(Check("cuMemFreeHost", d_.cuMemFreeHost_(staging_.data())));
-    }
-    if (event_ != nullptr) {
-      static_cast<void>(Check("cuEventDestroy", d_.cuEventDestroy_(event_)));
-    }
-    if (own_stream_) {
-      static_cast<void>(Check("cuStreamDestroy", d_.cuStreamDestroy_(stream_)));
-    }
+    static_cast<void>(Finish(SteadyClock::Instance().Now()));
+  }
+  if (lost_.empty() && !pending_) {
+    Free();
   }
   if (lost_.empty() && !pending_) {
     static_cast<void>(d_.cuDevicePrimaryCtxRelease_(device_));
+  }
+}
+
+void CudaDevicePort::Free() {
+  const InContext context(*this);
+  if (!context.entered()) {
+    return;
+  }
+  for (const auto& [number, mapped] : mappings_) {
+    UnmapNow(mapped);
+  }
+  for (const Mapped& region : unmap_later_) {
+    UnmapNow(region);
+  }
+  if (!staging_.empty()) {
+    free_later_.push_back(staging_.data());
+  }
+  for (void* const memory : free_later_) {
+    static_cast<void>(Check("cuMemFreeHost", d_.cuMemFreeHost_(memory)));
+  }
+  if (event_ != nullptr) {
+    static_cast<void>(Check("cuEventDestroy", d_.cuEventDestroy_(event_)));
+  }
+  if (own_stream_) {
+    static_cast<void>(Check("cuStreamDestroy", d_.cuStreamDestroy_(stream_)));
   }
 }
 
@@ -310,17 +384,21 @@ void CudaDevicePort::Unmap(std::uint64_t mapping) {
   }
   unmap_later_.push_back(it->second);
   mappings_.erase(it);
-  static_cast<void>(Settle(SteadyClock::Instance().Now()));
 }
 
 Status CudaDevicePort::Finish(TimePoint deadline) {
+  if (!recorded_) {  // To ask after a stream that is being captured ends the capture.
+    if (Status free = CheckNotCaptured(); !free) {
+      return free;
+    }
+  }
   const TimePoint begin = SteadyClock::Instance().Now();
   for (;;) {
-    const CUresult result = d_.cuEventQuery_(event_);
+    const CUresult result = recorded_ ? d_.cuEventQuery_(event_) : d_.cuStreamQuery_(stream_);
     if (result != CUDA_ERROR_NOT_READY) {
       // After any other error it is not known what the device still does.
       pending_ = result != CUDA_SUCCESS;
-      return Check("cuEventQuery", result);
+      return Check(recorded_ ? "cuEventQuery" : "cuStreamQuery", result);
     }
     const TimePoint now = SteadyClock::Instance().Now();
     if (now >= deadline) {
@@ -336,9 +414,18 @@ Status CudaDevicePort::Settle(TimePoint deadline) {
   const InContext context(*this);
   Status good = context.entered();
   good = good && pending_ ? Finish(deadline) : good;
-  if (good && lost_.empty()) {
-    for (const Mapped& region : std::exchange(unmap_later_, {})) {
+  while (good && lost_.empty() && !(unmap_later_.empty() && free_later_.empty())) {
+    if (!unmap_later_.empty()) {
+      const Mapped region = unmap_later_.back();
+      unmap_later_.pop_back();
       UnmapNow(region);
+    } else {
+      void* const memory = free_later_.back();
+      free_later_.pop_back();
+      static_cast<void>(Check("cuMemFreeHost", d_.cuMemFreeHost_(memory)));
+    }
+    if (SteadyClock::Instance().Now() >= deadline) {
+      return Fail(ErrorCode::kDeadlineExceeded, "the driver took too long to give memory back");
     }
   }
   return good;
@@ -351,12 +438,15 @@ Status CudaDevicePort::Run(const char* call, const Queue& queue, TimePoint deadl
   }
   const InContext context(*this);
   Status good = context.entered();
+  good = good && !own_stream_ ? CheckNotCaptured() : good;
   good = good ? Check(call, queue()) : good;
   if (!good) {
     return good;
   }
   pending_ = true;
+  recorded_ = false;  // Until it is, the event says "done" of the copy before.
   good = Check("cuEventRecord", d_.cuEventRecord_(event_, stream_));
+  recorded_ = good.has_value();
   return good ? Finish(deadline) : good;
 }
 
@@ -394,10 +484,6 @@ Result<std::span<std::byte>> CudaDevicePort::Staging(std::uint64_t bytes, TimePo
   }
   const InContext context(*this);
   Status good = context.entered();
-  if (good && !staging_.empty()) {
-    good = Check("cuMemFreeHost", d_.cuMemFreeHost_(staging_.data()));
-    staging_ = {};
-  }
   void* memory = nullptr;
   const std::uint64_t size = RoundUp(bytes, kStagingStep);
   good = good ? Check("cuMemHostAlloc", d_.cuMemHostAlloc_(&memory, size, CU_MEMHOSTALLOC_PORTABLE))
@@ -405,7 +491,13 @@ Result<std::span<std::byte>> CudaDevicePort::Staging(std::uint64_t bytes, TimePo
   if (!good) {
     return Fail(good.error());
   }
-  staging_ = std::span(static_cast<std::byte*>(memory), size);
+  const std::span old = std::exchange(staging_, {static_cast<std::byte*>(memory), size});
+  if (!old.empty()) {
+    free_later_.push_back(old.data());
+  }
+  if (Status freed = Settle(deadline); !freed) {
+    return Fail(freed.error());
+  }
   return staging_;
 }
 

@@ -20,6 +20,7 @@ class FakeDevicePort final : public DevicePort {
   Status CopyFromHost(std::span<const std::byte> bytes, const ObjectView& object,
                       std::uint64_t target, TimePoint deadline) override;
   Result<std::span<std::byte>> Staging(std::uint64_t bytes, TimePoint deadline) override;
+  Status Settle(TimePoint) override { return {}; }
   [[nodiscard]] Status Health() const override { return {}; }
 
  private:

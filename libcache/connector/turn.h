@@ -2,6 +2,7 @@
 
 #include "libcache/base/clock.h"
 #include "libcache/base/mutex.h"
+#include "libcache/base/result.h"
 
 namespace cairn {
 
@@ -35,6 +36,11 @@ class CAIRN_CAPABILITY("turn") Turn {
   CondVar cv_;
   bool taken_ CAIRN_GUARDED_BY(mu_) = false;
 };
+
+/// What a call says that had no turn in time.
+inline tl::unexpected<Error> TooLate() {
+  return Fail(ErrorCode::kDeadlineExceeded, "the deadline was over before the call's turn came");
+}
 
 /// Takes a turn for a scope. To the analysis it is always taken: look at Taken() before the first
 /// use of what the turn guards.

@@ -15,7 +15,6 @@ namespace {
 constexpr std::array<std::uint64_t, 5> kSizes = {28 * kKiB, 32 * kKiB, 40 * kKiB, 48 * kKiB,
                                                  56 * kKiB};
 constexpr int kRounds = 5;
-constexpr std::chrono::milliseconds kLimit{180};
 
 /// Copies on a device that nobody else uses yet.
 class DeviceTrial final : public CopyTrial {
@@ -48,6 +47,17 @@ class DeviceTrial final : public CopyTrial {
     }
     staging_ = *staging;
     return {};
+  }
+
+  /// Waits for what a failed Time left under way; past the deadline the device is lost.
+  Status End(TimePoint deadline) {
+    if (!busy_) {
+      return {};
+    }
+    const auto mark = device_.SetMark(0);
+    Status ended = mark ? device_.Wait(*mark, deadline) : Fail(mark.error());
+    busy_ = !ended.has_value();
+    return ended;
   }
 
   Result<std::chrono::nanoseconds> Time(CopyWay way, std::uint64_t piece_bytes,
@@ -107,10 +117,6 @@ CopySwitch Unmeasured(const std::string& why) {
                   " (not measured: " + why + ")"};
 }
 
-CopySwitch NoKernel(const std::string& why) {
-  return {.bytes = 0, .measured = false, .text = "copy engine only: " + why};
-}
-
 /// The best of a few, since what disturbs a copy only makes it slower.
 struct Best {
   std::chrono::nanoseconds kernel = std::chrono::nanoseconds::max();
@@ -131,6 +137,10 @@ Status TimeBoth(CopyTrial& trial, std::uint64_t piece_bytes, TimePoint deadline,
 
 }  // namespace
 
+CopySwitch NoCopyKernel(const std::string& why) {
+  return {.bytes = 0, .measured = false, .text = "copy engine only: " + why};
+}
+
 CopySwitch FindCopySwitch(CopyTrial& trial, const Clock& clock, std::chrono::milliseconds limit) {
   const TimePoint deadline = clock.Now() + limit;
   std::array<Best, kSizes.size()> best;
@@ -146,7 +156,7 @@ CopySwitch FindCopySwitch(CopyTrial& trial, const Clock& clock, std::chrono::mil
     }
   }
   if (!timed) {
-    return timed.error().code == ErrorCode::kUnsupported ? NoKernel(timed.error().message)
+    return timed.error().code == ErrorCode::kUnsupported ? NoCopyKernel(timed.error().message)
                                                          : Unmeasured(timed.error().message);
   }
   std::uint64_t bytes = CopyChoice::kEngineFrom;
@@ -158,15 +168,20 @@ CopySwitch FindCopySwitch(CopyTrial& trial, const Clock& clock, std::chrono::mil
           .text = "kernel below " + FormatBytes(bytes) + " (measured)"};
 }
 
-CopySwitch MeasureCopySwitch(DeviceMemory& device) {
+Result<CopySwitch> MeasureCopySwitch(DeviceMemory& device, const CopyMeasureLimits& limits) {
   const DeviceMemory::SmallPiecesWay before = device.SmallPieces();
   if (!before.by_kernel) {
-    return NoKernel(before.why_not);
+    return NoCopyKernel(before.why_not);
   }
   DeviceTrial trial(device);
   const Status opened = trial.Open();
-  CopySwitch found = opened ? FindCopySwitch(trial, SteadyClock::Instance(), kLimit)
-                            : Unmeasured(opened.error().message);
+  const Clock& clock = SteadyClock::Instance();
+  CopySwitch found =
+      opened ? FindCopySwitch(trial, clock, limits.measuring) : Unmeasured(opened.error().message);
+  if (const Status ended = trial.End(clock.Now() + limits.last_copy); !ended) {
+    return Fail(ErrorCode::kUnavailable,
+                "its first copies do not end well: " + ended.error().message);
+  }
   device.SetSwitch(found.bytes == 0 ? CopyChoice::kKernelBelow : found.bytes);
   return found;
 }

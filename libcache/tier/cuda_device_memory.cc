@@ -32,6 +32,8 @@ namespace {
 constexpr int kStreams = 2;
 // A wait looks this often. Waiting in the driver itself has no deadline.
 constexpr std::chrono::microseconds kPoll{50};
+// At the end it is waited for no longer than this; what is left the end of the process gives back.
+constexpr std::chrono::seconds kEndLimit{1};
 
 // Of small pieces: a call has one list of them. There are as many as an uploader's buffers need at
 // a time, there and back; without a free one the copy engine does it.
@@ -41,7 +43,10 @@ constexpr std::size_t kMostMoves = 4096;
 class CudaDeviceMemory final : public DeviceMemory {
  public:
   CudaDeviceMemory(const CudaDriver& driver, CudaDeviceOptions options)
-      : d_(driver), small_(std::move(options.small)), why_not_(std::move(options.without_small)) {}
+      : d_(driver),
+        limit_(options.limit),
+        small_(std::move(options.small)),
+        why_not_(std::move(options.without_small)) {}
   ~CudaDeviceMemory() override;
 
   Status Open(int ordinal) CAIRN_EXCLUDES(mu_);
@@ -107,6 +112,8 @@ class CudaDeviceMemory final : public DeviceMemory {
   Status AllocateLists() CAIRN_REQUIRES(mu_);
   Status Map(Mapped& region) CAIRN_REQUIRES(mu_);
   void Unmap(const Mapped& region) CAIRN_REQUIRES(mu_);
+  /// Waits until nothing is under way, without the lock; past the deadline the device is lost.
+  Status Drain(TimePoint deadline) CAIRN_EXCLUDES(mu_);
   [[nodiscard]] CUmemAllocationProp Properties() const;
   /// A context belongs to threads, and calls come from several.
   Status Enter() const CAIRN_REQUIRES(mu_);
@@ -114,6 +121,7 @@ class CudaDeviceMemory final : public DeviceMemory {
   Status Check(const char* call, CUresult result) const CAIRN_REQUIRES(mu_);
 
   const CudaDriver d_;
+  const std::chrono::milliseconds limit_;
   std::string name_;
   std::string id_;
   CUdevice device_ = 0;
@@ -200,12 +208,12 @@ Status CudaDeviceMemory::Open(int ordinal) {
 }
 
 CudaDeviceMemory::~CudaDeviceMemory() {
+  static_cast<void>(Drain(SteadyClock::Instance().Now() + kEndLimit));
   const MutexLock lock(mu_);
   if (!lost_.empty() || context_ == nullptr || !Enter()) {
     return;  // A lost device's driver may never answer. The process's end cleans up.
   }
   for (const Stream& stream : streams_) {
-    static_cast<void>(d_.cuStreamSynchronize_(stream.stream));
     for (const Event& event : stream.pending) {
       static_cast<void>(d_.cuEventDestroy_(event.event));
     }
@@ -255,10 +263,32 @@ Status CudaDeviceMemory::Map(Mapped& region) {
               : good;
   // What it held before may be another tenant's.
   CUstream const stream = streams_[0].stream;
-  good =
-      good ? Check("cuMemsetD8Async", d_.cuMemsetD8Async_(region.address, 0, region.bytes, stream))
-           : good;
-  return good ? Check("cuStreamSynchronize", d_.cuStreamSynchronize_(stream)) : good;
+  return good ? Check("cuMemsetD8Async",
+                      d_.cuMemsetD8Async_(region.address, 0, region.bytes, stream))
+              : good;
+}
+
+Status CudaDeviceMemory::Drain(TimePoint deadline) {
+  for (;;) {
+    {
+      const MutexLock lock(mu_);
+      Status good = context_ != nullptr ? Enter() : Fail(ErrorCode::kUnavailable, "not open");
+      bool busy = false;
+      for (std::size_t i = 0; i < streams_.size() && good; ++i) {
+        const CUresult result = d_.cuStreamQuery_(streams_[i].stream);
+        busy = busy || result == CUDA_ERROR_NOT_READY;
+        good = result == CUDA_ERROR_NOT_READY ? good : Check("cuStreamQuery", result);
+      }
+      if (!good || !busy) {
+        return good;
+      }
+      if (SteadyClock::Instance().Now() >= deadline) {
+        lost_ = "what it was asked to do does not end";
+        return Fail(ErrorCode::kUnavailable, lost_);
+      }
+    }
+    std::this_thread::sleep_for(kPoll);
+  }
 }
 
 void CudaDeviceMemory::Unmap(const Mapped& region) {
@@ -278,16 +308,22 @@ void CudaDeviceMemory::Unmap(const Mapped& region) {
 }
 
 Result<DeviceMemory::Region> CudaDeviceMemory::Allocate(std::uint64_t bytes) {
-  const MutexLock lock(mu_);
-  Status good = Enter();
   Mapped region;
   region.bytes = bytes;
-  if (good) {
-    good = Map(region);
+  {
+    const MutexLock lock(mu_);
+    Status good = Enter();
+    good = good ? Map(region) : good;
+    if (!good) {
+      Unmap(region);
+      return Fail(good.error());
+    }
   }
-  if (!good) {
-    Unmap(region);
-    return Fail(good.error());
+  const Status zeroed = Drain(SteadyClock::Instance().Now() + limit_);
+  const MutexLock lock(mu_);
+  if (!zeroed) {
+    close(region.fd);  // The rest stays: the device may be writing to it.
+    return Fail(zeroed.error());
   }
   const std::uint32_t id = next_region_++;
   regions_.emplace(id, region);

@@ -125,7 +125,7 @@ void HostDeviceMemory::ReleaseStaging(std::span<std::byte> staging) {
 }
 
 DeviceMemory::SmallPiecesWay HostDeviceMemory::SmallPieces() const {
-  return {.by_kernel = false, .why_not = "a fake device has no kernels"};
+  return {.by_kernel = kernel_, .why_not = "a fake device has no kernels"};
 }
 
 Status HostDeviceMemory::CopyToDevice(int stream, std::uint32_t region,

@@ -63,6 +63,8 @@ class HostDeviceMemory final : public DeviceMemory {
   void SetFull(bool full) { full_ = full; }
   /// The next batch to the device writes one wrong byte.
   void SpoilNext() { spoil_ = true; }
+  /// It says that a kernel copies small pieces. Nothing else changes.
+  void PretendKernel(bool there) { kernel_ = there; }
   /// Copies do not end until it is called with false; waits run into their deadlines.
   void Hang(bool hang) CAIRN_EXCLUDES(mu_);
   /// The most batches of copies that were under way at one time.
@@ -98,6 +100,7 @@ class HostDeviceMemory final : public DeviceMemory {
   std::atomic<std::int64_t> copy_us_{0};
   std::atomic<bool> full_{false};
   std::atomic<bool> spoil_{false};
+  std::atomic<bool> kernel_{false};
   std::atomic<int> at_once_{0};
   std::atomic<int> most_at_once_{0};
   mutable Mutex mu_;

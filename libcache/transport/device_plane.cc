@@ -18,8 +18,9 @@ Result<std::unique_ptr<DevicePlane>> DevicePlane::Open(Channel& channel, DeviceM
   const auto& planes = channel.hello().planes();
   if (std::find(planes.begin(), planes.end(), v1::PLANE_DEVICE) == planes.end()) {
     return Fail(ErrorCode::kUnsupported,
-                "the daemon offers no GPU memory over this connection: it needs --gpu-memory, and "
-                "the engine its Unix socket");
+                "the daemon offers no GPU memory over this connection: it has no GPU tier "
+                "(--gpu-memory is not set, or its log and cairnctl tiers say why), or the engine "
+                "is not on its Unix socket");
   }
   const v1::Device& said = channel.hello().device();
   DeviceIdentity device{.kind = said.kind(), .id = said.id(), .name = said.name()};
@@ -78,6 +79,9 @@ Status DevicePlane::Get(const DeviceObject& object, const Copy& copy, TimePoint 
   const auto found = Find(object, deadline);
   if (!found) {
     return Fail(found.error());
+  }
+  if (SteadyClock::Instance().Now() >= deadline) {  // To map takes as long as the driver takes.
+    return Fail(ErrorCode::kDeadlineExceeded, "device memory was not mapped in time");
   }
   const Extent& extent = **found;
   const std::span<std::byte> ledger = extent.ledger.memory();

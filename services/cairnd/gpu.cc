@@ -47,21 +47,28 @@ Cache::Gpu OpenGpu(const DaemonConfig& config) {
   gpu.capacity_bytes = config.gpu_memory_bytes;
   if (config.gpu.starts_with(kFake)) {
     gpu.device = FakeDevice(config);
-    gpu.copies = MeasureCopySwitch(*gpu.device);
+    gpu.copies = MeasureCopySwitch(*gpu.device).value_or(CopySwitch{});
     spdlog::warn("gpu_fake effect=\"host memory passes for a GPU; for tests\"");
   } else {
     auto device = OpenCuda(static_cast<int>(config.gpu_device));
-    if (device) {
+    auto copies = device ? MeasureCopySwitch(**device) : Fail(device.error());
+    if (copies) {
       gpu.device = std::move(*device);
-      gpu.copies = MeasureCopySwitch(*gpu.device);
+      gpu.copies = std::move(*copies);
       spdlog::info("gpu device=\"{}\" id={} memory={} copies=\"{}\"", gpu.device->Name(),
                    gpu.device->Id(), FormatBytes(gpu.capacity_bytes), gpu.copies.text);
     } else {
-      gpu.without = "absent: " + device.error().message;
+      gpu.without = "absent: " + copies.error().message;
       spdlog::warn("gpu_absent reason=\"{}\" effect=\"host memory and SSD only\"",
-                   device.error().message);
+                   copies.error().message);
     }
   }
+  gpu.on_kernel_dropped = [](const std::string& reason) {
+    spdlog::warn(
+        "gpu_kernel_dropped reason=\"{}\" effect=\"small pieces go by the copy engine, slower, "
+        "until a restart\"",
+        reason);
+  };
   gpu.on_lost = [](const std::string& reason) {
     spdlog::error("gpu_lost reason=\"{}\" effect=\"host memory and SSD only until a restart\"",
                   reason);

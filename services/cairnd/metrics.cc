@@ -170,9 +170,11 @@ void AddGpu(Families& f, const CacheStats& s) {
   f.Gauge("gpu_healthy", "1 while the GPU tier serves; 0: absent or lost.",
           s.gpu.state == "ok" ? 1 : 0);
   f.Gauge("gpu_capacity_bytes", "Cap of the GPU tier.", s.gpu.capacity_bytes);
-  f.Gauge("gpu_copy_switch_bytes",
-          "Smaller pieces are copied by a kernel, as measured at the start; 0: none are.",
-          s.gpu.device.copy_switch_bytes);
+  f.Gauge(
+      "gpu_copy_switch_bytes",
+      "Smaller pieces are copied by a kernel, as measured at the start; 0: none are, or not any "
+      "more.",
+      s.gpu.device.copy_switch_bytes);
   f.Gauge("gpu_extent_bytes", "GPU memory taken from the device.", s.gpu.extent_bytes);
   f.Gauge("gpu_used_bytes", "GPU memory in use, rounding included.", s.gpu.used_bytes);
   f.Gauge("gpu_boundaries", "Boundaries that have a copy in GPU memory.", s.gpu.boundaries);

@@ -328,6 +328,39 @@ TEST_F(GpuCApiTest, NothingThrownComesThroughAndNothingTakesForEver) {
   cairn_hit_free(hit);
 }
 
+TEST_F(GpuCApiTest, CopiesThatAreSlowOneByOneEndWithTheDeadline) {
+  ASSERT_TRUE(StartWithGpu());
+  FakeCopier copier;
+  CEngine engine(daemon().UnixEndpoint());
+  ASSERT_EQ(copier.Attach(engine), CAIRN_OK);
+  Bring(engine, 10, 3);
+  cairn_hit* const hit = engine.Match(10, 3);
+  copier.takes = std::chrono::milliseconds(300);
+  EXPECT_EQ(engine.LoadHit(hit, 250).code, CAIRN_DEADLINE_EXCEEDED);
+  EXPECT_LE(copier.copies_from_device, 1) << "none is begun after the deadline";
+  EXPECT_EQ(cairn_hit_release(hit, CEngine::kWaitMs), CAIRN_OK);
+  cairn_hit_free(hit);
+}
+
+TEST_F(GpuCApiTest, ALostConnectionIsTold) {
+  ASSERT_TRUE(StartWithGpu());
+  FakeCopier copier;
+  CEngine engine(daemon().UnixEndpoint());
+  ASSERT_EQ(copier.Attach(engine), CAIRN_OK);
+  EXPECT_EQ(engine.Device().reads_gpu_tier, 1U);
+  daemon().Kill();
+  std::vector<std::uint32_t> tokens(17, 1);
+  cairn_prompt* prompt = nullptr;
+  ASSERT_EQ(cairn_prompt_make(engine.client(), 0, 1, tokens.data(), tokens.size(), &prompt),
+            CAIRN_OK);
+  cairn_hit* hit = nullptr;
+  EXPECT_EQ(cairn_match(prompt, CEngine::kWaitMs, &hit), CAIRN_UNAVAILABLE);
+  cairn_prompt_free(prompt);
+  EXPECT_EQ(engine.Device().attached, 1U);
+  EXPECT_EQ(engine.Device().reads_gpu_tier, 0U);
+  EXPECT_STREQ(engine.Device().why_not, "not connected");
+}
+
 TEST_F(GpuCApiTest, ALeaseThatIsOverIsAMiss) {
   ASSERT_TRUE(StartDaemon(
       {.flags = {"--gpu=fake", "--gpu-memory=16MiB", "--lease-ms=500"}, .variables = {}}));

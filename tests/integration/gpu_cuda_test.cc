@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <thread>
 
@@ -46,13 +47,14 @@ class GpuCudaTest : public DaemonTest {
                                                                    "/tests/fake_libcuda"}}}));
     ASSERT_EQ(daemon().Status().tiers(2).state(), "ok") << daemon().Log();
   }
-  cairn_code Attach(CEngine& engine, int ordinal = 0) {
+  cairn_code Attach(CEngine& engine, int ordinal = 0,
+                    std::uint32_t deadline_ms = CEngine::kWaitMs) {
     cuda_->engine_memory = engine.memory().data();
     cuda_->engine_bytes = engine.memory().size();
     cairn_device_options options;
     CAIRN_INIT(options);
     options.ordinal = ordinal;
-    return cairn_client_attach_device(engine.client(), &options, CEngine::kWaitMs);
+    return cairn_client_attach_device(engine.client(), &options, deadline_ms);
   }
   void Bring(CEngine& engine, std::uint32_t prompt_id) {
     engine.Store(prompt_id, 3);
@@ -116,6 +118,40 @@ TEST_F(GpuCudaTest, ADriverThatFailsInTheEngineCostsItTheTierOnly) {
   EXPECT_EQ(engine.LoadToDevice(2, 3).on_device, 4U);
 }
 
+TEST_F(GpuCudaTest, ACopyThatIsLateKeepsTheGpuAttached) {
+  CEngine engine(daemon().UnixEndpoint());
+  ASSERT_EQ(Attach(engine), CAIRN_OK);
+  engine.Store(4, 3);
+  const int contexts = cuda_->contexts;
+  cuda_->hang = true;
+  EXPECT_EQ(engine.LoadToDevice(4, 3, 50).code, CAIRN_DEADLINE_EXCEEDED);
+  EXPECT_EQ(cairn_client_detach_device(engine.client(), 50), CAIRN_DEADLINE_EXCEEDED);
+  EXPECT_EQ(Attach(engine, 0, 50), CAIRN_DEADLINE_EXCEEDED);
+  EXPECT_EQ(engine.Device().attached, 1U);
+  EXPECT_EQ(engine.Device().reads_gpu_tier, 1U) << "by the same port as before";
+  EXPECT_EQ(cuda_->contexts, contexts);
+  cuda_->hang = false;
+  ASSERT_EQ(cairn_client_detach_device(engine.client(), CEngine::kWaitMs), CAIRN_OK);
+  EXPECT_EQ(engine.Device().attached, 0U);
+  EXPECT_EQ(cuda_->contexts, 0);
+  // Whatever comes there next stays.
+  std::fill(engine.memory().begin(), engine.memory().end(), static_cast<unsigned char>(0x5A));
+  ASSERT_EQ(Attach(engine), CAIRN_OK);
+  EXPECT_TRUE(std::all_of(engine.memory().begin(), engine.memory().end(),
+                          [](unsigned char byte) { return byte == 0x5A; }));
+  const auto got = engine.LoadToDevice(4, 3);
+  EXPECT_EQ(got.code, CAIRN_OK) << cairn_last_error();
+  EXPECT_EQ(got.wrong, 0U);
+  EXPECT_EQ(cuda_->faults, 0);
+}
+
+TEST_F(GpuCudaTest, TheStartOfTheDriverDoesNotCount) {
+  CEngine engine(daemon().UnixEndpoint());
+  cuda_->slow_call = "cuInit";
+  cuda_->slow_ms = 1500;
+  EXPECT_EQ(Attach(engine, 0, 1000), CAIRN_OK) << cairn_last_error();
+}
+
 TEST_F(GpuCudaTest, AnotherGpuIsToldWithWhatToDo) {
   cuda_->first_uuid = 0x22;
   CEngine engine(daemon().UnixEndpoint());
@@ -135,6 +171,8 @@ TEST_F(GpuCudaTest, AnotherGpuIsToldWithWhatToDo) {
   // The daemon's GPU as this process's second one, which the first can reach.
   cuda_->first_uuid = 0x10;
   cuda_->devices = 2;
+  cuda_->peer_from = 0;
+  cuda_->peer_to = 1;
   ASSERT_EQ(Attach(engine), CAIRN_OK);
   EXPECT_EQ(engine.Device().reads_gpu_tier, 1U) << engine.Device().why_not;
 }

@@ -40,6 +40,7 @@ class SpoilingPort final : public DevicePort {
   Result<std::span<std::byte>> Staging(std::uint64_t bytes, TimePoint deadline) override {
     return port_.Staging(bytes, deadline);
   }
+  Status Settle(TimePoint deadline) override { return port_.Settle(deadline); }
   [[nodiscard]] Status Health() const override { return port_.Health(); }
 
  private:
@@ -50,8 +51,10 @@ class SpoilingPort final : public DevicePort {
 /// An engine that can read the fake device.
 class DeviceEngine {
  public:
-  explicit DeviceEngine(const std::string& endpoint, NamespaceSpec spec = SmallModel())
-      : port_(std::make_shared<SpoilingPort>()), engine_(Options(endpoint), std::move(spec)) {}
+  explicit DeviceEngine(const std::string& endpoint, NamespaceSpec spec = SmallModel(),
+                        ClientOptions options = {})
+      : port_(std::make_shared<SpoilingPort>()),
+        engine_(With(std::move(options), endpoint), std::move(spec)) {}
 
   Engine& engine() { return engine_; }
   SpoilingPort& port() { return *port_; }
@@ -92,8 +95,7 @@ class DeviceEngine {
   }
 
  private:
-  ClientOptions Options(const std::string& endpoint) const {
-    ClientOptions options;
+  [[nodiscard]] ClientOptions With(ClientOptions options, const std::string& endpoint) const {
     options.endpoint = endpoint;
     options.device = port_;
     return options;
@@ -148,6 +150,38 @@ class GpuTest : public DaemonTest {
     return request;
   }
 };
+
+TEST_F(GpuTest, ADaemonThatDoesNotGiveItsMemoryOpensTheBreaker) {
+  ASSERT_TRUE(StartWithGpu());
+  const auto tokens = Tokens(21, 100);
+  {
+    DeviceEngine first(daemon().UnixEndpoint());
+    ASSERT_TRUE(first.engine().Open());
+    Bring(first, tokens, 96);
+  }
+  ClientOptions options;
+  options.breaker_failures = 1;
+  options.probe_every = std::chrono::minutes(10);
+  DeviceEngine engine(daemon().UnixEndpoint(), SmallModel(), options);
+  ASSERT_TRUE(engine.engine().Open());
+  const Client::Prompt prompt = engine.engine().Prompt(tokens);
+  const auto hit = engine.engine().client().Match(prompt, Soon());
+  ASSERT_TRUE(hit.has_value()) << Why(hit);
+  ASSERT_EQ(hit->tier, TierKind::kGpu);
+  daemon().Freeze();
+  std::vector<std::byte> memory(1 << 20);
+  const auto place = [&](const ObjectView&) {
+    return reinterpret_cast<std::uint64_t>(memory.data());
+  };
+  const auto loaded =
+      engine.engine().client().LoadToDevice(*hit, 0, place, In(std::chrono::milliseconds(200)));
+  const auto next = engine.engine().client().Match(prompt, In(std::chrono::milliseconds(200)));
+  daemon().Thaw();
+  ASSERT_FALSE(loaded.has_value());
+  EXPECT_EQ(loaded.error().code, ErrorCode::kDeadlineExceeded);
+  ASSERT_FALSE(next.has_value());
+  EXPECT_EQ(next.error().code, ErrorCode::kUnavailable) << next.error().message;
+}
 
 TEST_F(GpuTest, WhatReturnsIsReadInDeviceMemory) {
   ASSERT_TRUE(StartWithGpu());

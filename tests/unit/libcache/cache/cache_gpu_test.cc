@@ -43,7 +43,10 @@ class CacheGpuTest : public CacheFixture {
     auto device = std::make_unique<HostDeviceMemory>(
         HostDeviceMemory::Config{.total_bytes = 64 * kMiB, .streams = 2, .lost_when_exists = {}});
     device_ = device.get();
+    device_->PretendKernel(pretend_kernel_);
     Cache::Gpu gpu;
+    gpu.copies = {.bytes = 40 * kKiB, .measured = true, .text = "kernel below 40.00 KiB"};
+    gpu.on_kernel_dropped = [this](const std::string&) { kernels_dropped_ += 1; };
     gpu.device = std::move(device);
     gpu.capacity_bytes = capacity_bytes;
     gpu.uploader = {.buffer_bytes = 4096, .limit = std::chrono::seconds(20)};
@@ -126,6 +129,8 @@ class CacheGpuTest : public CacheFixture {
   }
 
   HostDeviceMemory* device_ = nullptr;  // Gone once it is lost.
+  bool pretend_kernel_ = false;
+  std::atomic<int> kernels_dropped_{0};
 };
 
 TEST_F(CacheGpuTest, WithoutADeviceNothingChanges) {
@@ -466,6 +471,18 @@ TEST_F(CacheGpuTest, RequestsGoOnWhileThingsComeAndGoAndTheDeviceIsLost) {
   }
   ASSERT_TRUE(Eventually([](const GpuStats& gpu) { return gpu.losses == 1; }));
   EXPECT_LE(cache_->Stats().gpu.extent_bytes, 256 * kKiB);
+}
+
+TEST_F(CacheGpuTest, AKernelThatIsDroppedIsToldOnce) {
+  pretend_kernel_ = true;
+  OpenWithGpu();
+  EXPECT_EQ(cache_->Stats().gpu.device.copy_switch_bytes, 40 * kKiB);
+  device_->PretendKernel(false);
+  ASSERT_TRUE(Eventually([](const GpuStats& gpu) { return gpu.device.copy_switch_bytes == 0; }));
+  EXPECT_EQ(cache_->Stats().gpu.device.copies, "copy engine only: a fake device has no kernels");
+  EXPECT_EQ(cache_->Stats().gpu.state, "ok") << "it is no loss";
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));  // Past the next look.
+  EXPECT_EQ(kernels_dropped_, 1);
 }
 
 }  // namespace

@@ -39,6 +39,7 @@ TEST(CudaDevicePort, ABuildWithoutHeadersSaysSo) {
 constexpr int kOutOfMemory = 2;
 constexpr int kNoDevice = 100;
 constexpr int kBadEcc = 214;
+constexpr int kCaptureUnsupported = 900;
 constexpr const char* kId = "GPU-11111111-1111-1111-1111-111111111111";
 
 std::vector<std::byte> Bytes(std::size_t count, unsigned seed) {
@@ -60,10 +61,21 @@ class CudaDevicePortTest : public ::testing::Test {
     if (cuda_ == nullptr) {
       GTEST_SKIP() << "a real driver was found";
     }
+    library_ = library;
     *cuda_ = FakeCuda();
     target_.assign(kRegion, std::byte{0});
     cuda_->engine_memory = target_.data();
     cuda_->engine_bytes = target_.size();
+  }
+  void TearDown() override {
+    if (library_ != nullptr) {
+      Driver<void()>("fake_cuda_forget")();
+    }
+  }
+  /// A function of the driver's, for what an engine does beside us.
+  template <class Function>
+  Function* Driver(const char* name) const {
+    return reinterpret_cast<Function*>(dlsym(library_, name));
   }
   std::unique_ptr<DevicePort> Open(const CudaPortOptions& options = {}) {
     auto opened = OpenCudaPort(options);
@@ -97,6 +109,7 @@ class CudaDevicePortTest : public ::testing::Test {
     return std::equal(object.begin(), object.end(), target_.begin());
   }
 
+  void* library_ = nullptr;
   FakeCuda* cuda_ = nullptr;
   std::vector<std::byte> target_;  // The engine's device memory.
   std::unique_ptr<DeviceMemory> daemon_;
@@ -116,11 +129,15 @@ TEST_F(CudaDevicePortTest, ReadsWhatTheDaemonsDeviceWrote) {
     ASSERT_TRUE(port->Copy(*mapping, 4096, Object(object.size()), Target(), InMs(5000)));
     EXPECT_TRUE(Arrived(object));
     port->Unmap(*mapping);
-    EXPECT_EQ(cuda_->mappings, before.mappings) << "unmapped when told";
+    EXPECT_EQ(cuda_->mappings, before.mappings + 1) << "that takes a while: not without a deadline";
+    ASSERT_TRUE(port->Settle(InMs(5000)));
+    EXPECT_EQ(cuda_->mappings, before.mappings) << "unmapped by the next call that has one";
     EXPECT_EQ(cuda_->reservations, before.reservations);
     EXPECT_EQ(cuda_->allocations, before.allocations);
     ASSERT_TRUE(port->Map(region_.handle, kRegion).has_value());
+    port->Unmap(*port->Map(region_.handle, kRegion));
     ASSERT_TRUE(port->Staging(100, InMs(5000)).has_value());
+    port->Unmap(*port->Map(region_.handle, kRegion));
   }
   EXPECT_EQ(cuda_->mappings, before.mappings) << "and with the port";
   EXPECT_EQ(cuda_->allocations, before.allocations);
@@ -169,13 +186,37 @@ TEST_F(CudaDevicePortTest, HostMemoryComesTheSameWay) {
                                  InMs(5000)));
   EXPECT_TRUE(Arrived(object));
   EXPECT_EQ(port->Staging(100, InMs(5000))->data(), staging->data()) << "kept";
+  FailIn("cuMemHostAlloc", kOutOfMemory);
+  EXPECT_EQ(port->Staging(9 * kMiB, InMs(5000)).error().code, ErrorCode::kNoSpace);
+  EXPECT_EQ(port->Staging(100, InMs(5000))->data(), staging->data()) << "still";
+  cuda_->fail_call = nullptr;
   EXPECT_GE(port->Staging(9 * kMiB, InMs(5000))->size(), 9 * kMiB);
   EXPECT_EQ(cuda_->staging, 1);
 }
 
-TEST_F(CudaDevicePortTest, UsesTheEnginesStreamAndContext) {
+TEST_F(CudaDevicePortTest, GivingMemoryBackEndsWithTheDeadline) {
+  StartDaemon(Bytes(100, 12), 0);
+  const auto port = Open();
+  const int mappings = cuda_->mappings;
+  for (int i = 0; i < 3; ++i) {
+    const auto mapping = port->Map(region_.handle, kRegion);
+    ASSERT_TRUE(mapping.has_value());
+    port->Unmap(*mapping);
+  }
+  cuda_->slow_call = "cuMemUnmap";
+  cuda_->slow_ms = 30;
+  const Status late = port->Settle(InMs(40));
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, ErrorCode::kDeadlineExceeded);
+  EXPECT_GT(cuda_->mappings, mappings) << "one call over the deadline, and no more";
+  cuda_->slow_call = nullptr;
+  ASSERT_TRUE(port->Settle(InMs(5000)));
+  EXPECT_EQ(cuda_->mappings, mappings);
+}
+
+TEST_F(CudaDevicePortTest, UsesTheEnginesStream) {
   const auto linked = reinterpret_cast<int (*)(unsigned)>(dlsym(RTLD_DEFAULT, "cuInit"));
-  EXPECT_EQ(linked, nullptr) << "nothing of CUDA is linked";
+  EXPECT_EQ(linked, nullptr) << "no library of CUDA is linked";
   auto own = Open();
   const auto object = Bytes(100, 4);
   ASSERT_TRUE(own->CopyFromHost(object, Object(100), Target(), InMs(5000)));
@@ -188,11 +229,109 @@ TEST_F(CudaDevicePortTest, UsesTheEnginesStreamAndContext) {
   EXPECT_EQ(cuda_->last_stream, stream);
   port.reset();
   EXPECT_EQ(cuda_->streams, streams) << "nor ends the engine's";
+}
+
+TEST_F(CudaDevicePortTest, AStreamOfAnotherContextIsRefused) {
+  cuda_->devices = 2;
+  const auto other = Open({.device = 1, .stream = nullptr});
+  const auto object = Bytes(100, 4);
+  ASSERT_TRUE(other->CopyFromHost(object, Object(100), Target(), InMs(5000)));
+  const int contexts = cuda_->contexts;
   int no_stream = 0;
-  const auto wrong = OpenCudaPort({.device = 0, .stream = &no_stream});
-  ASSERT_FALSE(wrong);
-  EXPECT_EQ(wrong.error().code, ErrorCode::kInvalidArgument);
-  EXPECT_NE(wrong.error().message.find("stream: "), std::string::npos);
+  for (void* const stream : {cuda_->last_stream, static_cast<void*>(&no_stream)}) {
+    const auto wrong = OpenCudaPort({.device = 0, .stream = stream});
+    ASSERT_FALSE(wrong);
+    EXPECT_EQ(wrong.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_NE(wrong.error().message.find("stream: is not one of GPU 0's"), std::string::npos)
+        << wrong.error().message;
+    EXPECT_EQ(cuda_->contexts, contexts);
+  }
+  EXPECT_TRUE(OpenCudaPort({.device = 1, .stream = cuda_->last_stream})) << "that is its own";
+}
+
+TEST_F(CudaDevicePortTest, LeavesTheThreadsContextAsItIs) {
+  StartDaemon(Bytes(100, 13), 0);
+  cuda_->devices = 2;
+  const auto depth = Driver<int()>("fake_cuda_context_depth");
+  const auto get_current = Driver<int(void**)>("cuCtxGetCurrent");
+  const auto set_current = Driver<int(void*)>("cuCtxSetCurrent");
+  void* mine = nullptr;
+  ASSERT_EQ(Driver<int(void**, int)>("cuDevicePrimaryCtxRetain")(&mine, 1), 0);
+  ASSERT_EQ(set_current(mine), 0);
+  const int depth_before = depth();
+  const auto expect_mine = [&](const char* after) {
+    void* now = nullptr;
+    EXPECT_EQ(get_current(&now), 0);
+    EXPECT_EQ(now, mine) << after;
+    EXPECT_EQ(depth(), depth_before) << after;
+  };
+  auto port = Open();
+  expect_mine("opening");
+  const auto mapping = port->Map(region_.handle, kRegion);
+  expect_mine("mapping");
+  ASSERT_TRUE(port->Copy(*mapping, 0, Object(100), Target(), InMs(5000)));
+  expect_mine("copying");
+  ASSERT_TRUE(port->Staging(100, InMs(5000)));
+  expect_mine("staging");
+  FailIn("cuMemcpyDtoDAsync", kOutOfMemory);
+  EXPECT_FALSE(port->Copy(*mapping, 0, Object(100), Target(), InMs(5000)));
+  expect_mine("a copy that failed");
+  cuda_->fail_call = nullptr;
+  port->Unmap(*mapping);
+  ASSERT_TRUE(port->Settle(InMs(5000)));
+  expect_mine("unmapping");
+  port.reset();
+  expect_mine("the end");
+  FailIn("cuStreamCreate", kNoDevice);
+  EXPECT_FALSE(OpenCudaPort({}));
+  expect_mine("opening in vain");
+  cuda_->fail_call = nullptr;
+  set_current(nullptr);
+  EXPECT_EQ(Driver<int(int)>("cuDevicePrimaryCtxRelease_v2")(1), 0);
+}
+
+TEST_F(CudaDevicePortTest, LeavesACaptureOfAnotherThreadAlone) {
+  StartDaemon(Bytes(100, 14), 0);
+  const auto port = Open();
+  cuda_->capture_elsewhere = true;
+  const auto mapping = port->Map(region_.handle, kRegion);
+  ASSERT_TRUE(mapping.has_value()) << ToString(mapping.error());
+  EXPECT_TRUE(port->Copy(*mapping, 0, Object(100), Target(), InMs(5000)));
+  EXPECT_TRUE(port->Staging(100, InMs(5000)).has_value());
+  EXPECT_TRUE(port->CopyFromHost(Bytes(100, 15), Object(100), Target(), InMs(5000)));
+  port->Unmap(*mapping);
+  EXPECT_TRUE(port->Settle(InMs(5000)));
+  EXPECT_EQ(cuda_->captures_broken, 0);
+  EXPECT_TRUE(port->Health());
+  cuda_->capture_elsewhere = false;
+  int mode = 2;
+  Driver<int(int*)>("cuThreadExchangeStreamCaptureMode")(&mode);
+  EXPECT_EQ(mode, 0) << "the thread has its own mode again";
+  Driver<int(int*)>("cuThreadExchangeStreamCaptureMode")(&mode);
+}
+
+TEST_F(CudaDevicePortTest, AStreamThatIsBeingCapturedIsLeftAlone) {
+  const auto own = Open();
+  const auto object = Bytes(100, 16);
+  ASSERT_TRUE(own->CopyFromHost(object, Object(100), Target(), InMs(5000)));
+  const CudaPortOptions options{.device = 0, .stream = cuda_->last_stream};
+  const auto port = Open(options);
+  cuda_->capturing = options.stream;
+  const int copies = cuda_->copies;
+  const Status copied = port->CopyFromHost(object, Object(100), Target(), InMs(5000));
+  ASSERT_FALSE(copied);
+  EXPECT_EQ(copied.error().code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(copied.error().message.find("captured"), std::string::npos) << copied.error().message;
+  EXPECT_EQ(OpenCudaPort(options).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(cuda_->captured, 0) << "a copy in the graph is not one that was made";
+  EXPECT_EQ(cuda_->copies, copies);
+  cuda_->capturing = nullptr;
+  FailIn("cuMemcpyHtoDAsync", kCaptureUnsupported);
+  EXPECT_EQ(port->CopyFromHost(object, Object(100), Target(), InMs(5000)).error().code,
+            ErrorCode::kInvalidArgument);
+  cuda_->fail_call = nullptr;
+  EXPECT_TRUE(port->Health()) << "a capture is no loss";
+  EXPECT_TRUE(port->CopyFromHost(object, Object(100), Target(), InMs(5000)));
 }
 
 TEST_F(CudaDevicePortTest, AnotherGpuIsRefusedWithWhatToDo) {
@@ -212,9 +351,16 @@ TEST_F(CudaDevicePortTest, AnotherGpuIsRefusedWithWhatToDo) {
 }
 
 TEST_F(CudaDevicePortTest, APeerIsGoodEnough) {
+  const auto object = Bytes(1000, 17);
+  StartDaemon(object, 0);
   cuda_->devices = 2;
   const auto port = Open({.device = 1, .stream = nullptr});
   EXPECT_TRUE(port->Accepts({.kind = "cuda", .id = kId, .name = "Stand-in (device 0)"}));
+  const auto mapping = port->Map(region_.handle, kRegion);
+  ASSERT_TRUE(mapping.has_value()) << ToString(mapping.error());
+  const Status copied = port->Copy(*mapping, 0, Object(1000), Target(), InMs(5000));
+  ASSERT_TRUE(copied) << ToString(copied.error());
+  EXPECT_TRUE(Arrived(object));
   cuda_->peers = false;
   const Status apart = port->Accepts({.kind = "cuda", .id = kId, .name = "Stand-in (device 0)"});
   ASSERT_FALSE(apart);
@@ -231,6 +377,7 @@ TEST_F(CudaDevicePortTest, WhateverFailsAtTheStartIsAnErrorThatSaysWhat) {
     ASSERT_FALSE(opened) << call;
     EXPECT_EQ(opened.error().code, ErrorCode::kUnavailable);
     EXPECT_NE(opened.error().message.find(call), std::string::npos) << opened.error().message;
+    EXPECT_EQ(cuda_->contexts + cuda_->streams + cuda_->events, 0) << call;
   }
   *cuda_ = FakeCuda();
   for (const int device : {-1, 1}) {
@@ -311,10 +458,37 @@ TEST_F(CudaDevicePortTest, ACopyThatIsNotDoneInTimeIsWaitedForLater) {
   EXPECT_EQ(port->CopyFromHost(object, Object(1000), Target(), InMs(5)).error().code,
             ErrorCode::kDeadlineExceeded);
   EXPECT_EQ(port->Staging(100, InMs(5)).error().code, ErrorCode::kDeadlineExceeded);
+  EXPECT_EQ(port->Settle(InMs(5)).error().code, ErrorCode::kDeadlineExceeded);
   EXPECT_EQ(cuda_->copies, copies);
+  EXPECT_FALSE(Arrived(object));
   cuda_->hang = false;
-  ASSERT_TRUE(port->CopyFromHost(object, Object(1000), Target(), InMs(5000)));
+  const auto newer = Bytes(1000, 18);
+  ASSERT_TRUE(port->CopyFromHost(newer, Object(1000), Target(), InMs(5000)));
   EXPECT_EQ(cuda_->mappings, mappings - 1);
+  EXPECT_TRUE(Arrived(newer)) << "what was late came before";
+  EXPECT_EQ(cuda_->faults, 0);
+}
+
+TEST_F(CudaDevicePortTest, ACopyWithoutAMarkIsWaitedForToo) {
+  const auto object = Bytes(1000, 19);
+  StartDaemon(object, 0);
+  const auto port = Open();
+  const auto mapping = port->Map(region_.handle, kRegion);
+  ASSERT_TRUE(mapping.has_value());
+  ASSERT_TRUE(port->Copy(*mapping, 0, Object(1), Target(), InMs(5000))) << "this one has a mark";
+  cuda_->hang = true;
+  FailIn("cuEventRecord", kOutOfMemory);
+  EXPECT_EQ(port->Copy(*mapping, 0, Object(1000), Target(), InMs(5000)).error().code,
+            ErrorCode::kNoSpace);
+  cuda_->fail_call = nullptr;
+  const int mappings = cuda_->mappings;
+  port->Unmap(*mapping);
+  EXPECT_EQ(port->Settle(InMs(10)).error().code, ErrorCode::kDeadlineExceeded);
+  EXPECT_EQ(cuda_->mappings, mappings) << "it is still read";
+  cuda_->hang = false;
+  ASSERT_TRUE(port->Settle(InMs(5000)));
+  EXPECT_EQ(cuda_->mappings, mappings - 1);
+  EXPECT_EQ(cuda_->faults, 0);
   EXPECT_TRUE(Arrived(object));
 }
 

@@ -115,9 +115,10 @@ TEST(CopySwitch, WhatCannotBeTimedIsNotMeasured) {
 
 TEST(CopySwitch, AFakeDeviceHasNone) {
   HostDeviceMemory device({.total_bytes = kMiB, .lost_when_exists = ""});
-  const CopySwitch found = MeasureCopySwitch(device);
-  EXPECT_EQ(found.bytes, 0U);
-  EXPECT_NE(found.text.find("copy engine only"), std::string::npos);
+  const auto found = MeasureCopySwitch(device);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->bytes, 0U);
+  EXPECT_NE(found->text.find("copy engine only"), std::string::npos);
 }
 
 TEST(KernelSmallCopier, IsThereWhereTheKernelsWereBuiltForGpus) {
@@ -125,7 +126,15 @@ TEST(KernelSmallCopier, IsThereWhereTheKernelsWereBuiltForGpus) {
   if (!copier) {
     EXPECT_EQ(copier.error().code, ErrorCode::kUnsupported);
     EXPECT_EQ(copier.error().message, "the kernels were built without CUDA");
+    return;
   }
+  // Without a GPU too: nothing to copy starts nothing, and a list that is nowhere is refused first.
+  EXPECT_TRUE((*copier)->Copy(nullptr, {}));
+  const SmallCopier::Move* const nowhere = nullptr;
+  const Status refused = (*copier)->Copy(nullptr, std::span(nowhere, 1));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnavailable);
+  EXPECT_NE(refused.error().message.find("the copy kernel: "), std::string::npos);
 }
 
 }  // namespace
