@@ -79,7 +79,8 @@ Bytes WithConstants(std::size_t elements, const SplitChoice& choice) {
     std::uint32_t word = 0;
     for (std::size_t p = 0; p < planes; ++p) {
       const int noise = choice.mode[p] == 2 ? 5 + random.Below(4) : random.Below(256);
-      word = word << 8U | static_cast<std::uint32_t>(choice.mode[p] == 1 ? 0x5B + p : noise);
+      const int byte = choice.mode[p] == 1 ? 0x5B + static_cast<int>(p) : noise;
+      word = word << 8U | static_cast<std::uint32_t>(byte);
     }
     if (choice.kind != 3) {  // The sign is the last bit of the planes, and the first of an element.
       const unsigned bits = planes == 4 ? 32 : 16;
