@@ -189,6 +189,7 @@ typedef struct cairn_kernels_scan_shape {
 /// its chunks of 64 tokens or its emissions, times value_heads, are more than 2^27: such a call on
 /// a device is refused as SHAPE.
 int64_t cairn_kernels_scan_workspace(const cairn_kernels_scan_shape* shape);
+/// Needs no workspace, but 512 KiB of the calling thread's stack.
 cairn_kernels_status cairn_kernels_scan_cpu(const cairn_kernels_scan* args, int32_t part,
                                             int32_t parts);
 cairn_kernels_status cairn_kernels_scan_cuda(const cairn_kernels_scan* args, void* stream);
