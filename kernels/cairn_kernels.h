@@ -12,7 +12,8 @@
 /// Errors: what is wrong with shapes, types and pointers is returned at once, and nothing was
 /// written. What is wrong inside device memory (positions, slots, lengths) cannot be seen without
 /// waiting for the device: the sequence that has it is left alone, and its code is put into
-/// `device_error` if that is given. The CPU looks at all of it first and returns the code.
+/// `device_error` if that is given; nothing that the call wrote is to be used then, since one wrong
+/// list may mislead the others' work. The CPU looks at all of it first and returns the code.
 #ifndef CAIRN_KERNELS_H
 #define CAIRN_KERNELS_H
 
@@ -158,6 +159,11 @@ cairn_kernels_status cairn_kernels_recurrent_cuda(const cairn_kernels_recurrent*
 /// A sequence's chunks end at the multiples of 64 of its own absolute positions. Splitting it there
 /// and resuming from the f32 state gives the same bits; so do other batches, emission and outputs.
 /// The CPU sums in another order than a GPU's tensor cores: near, not the same bits.
+///
+/// A key, value, gate or beta that is not finite (keys and values as bf16; a decay of 0 is) changes
+/// nothing before its token. In its value heads all that depends on it is NaN: outputs from there
+/// on, emissions after it, the end. A query is its own output's alone. Not guarded are finite
+/// inputs whose products are not: these may reach back within their 64 tokens.
 typedef struct cairn_kernels_scan {
   cairn_kernels_recurrent of;    /* its struct_bytes is sizeof(cairn_kernels_recurrent) */
   const int32_t* first_position; /* [sequences]: absolute position of the first token; null: 0 */
@@ -179,8 +185,11 @@ typedef struct cairn_kernels_scan_shape {
   int32_t reserved;  /* 0 */
 } cairn_kernels_scan_shape;
 
-/// Bytes for calls of up to this shape; -1 if `shape` is null or something in it is out of range.
+/// Bytes for calls of up to this shape; -1 if `shape` is null, something in it is out of range, or
+/// its chunks of 64 tokens or its emissions, times value_heads, are more than 2^27: such a call on
+/// a device is refused as SHAPE.
 int64_t cairn_kernels_scan_workspace(const cairn_kernels_scan_shape* shape);
+/// Needs no workspace, but 512 KiB of the calling thread's stack.
 cairn_kernels_status cairn_kernels_scan_cpu(const cairn_kernels_scan* args, int32_t part,
                                             int32_t parts);
 cairn_kernels_status cairn_kernels_scan_cuda(const cairn_kernels_scan* args, void* stream);

@@ -1,5 +1,5 @@
 /// Many small copies by one launch: part of cairn_kernels.h, whose rules about memory, streams and
-/// errors hold here too. Not in scope of its own.
+/// errors hold here too.
 #ifndef CAIRN_KERNELS_COPY_H
 #define CAIRN_KERNELS_COPY_H
 

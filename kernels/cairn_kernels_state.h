@@ -1,5 +1,5 @@
 /// Recurrent states, conv windows and what is kept to restore them: part of cairn_kernels.h, whose
-/// rules about memory, streams and errors hold here too. Not in scope of its own.
+/// rules about memory, streams and errors hold here too.
 #ifndef CAIRN_KERNELS_STATE_H
 #define CAIRN_KERNELS_STATE_H
 

@@ -17,6 +17,10 @@ CAIRN_BOTH float FloatOf(std::uint32_t bits) { return std::bit_cast<float>(bits)
 CAIRN_BOTH std::uint32_t BitsOf(float value) { return std::bit_cast<std::uint32_t>(value); }
 #endif
 
+constexpr std::uint32_t kNanBits = 0x7FC00000U;  ///< What is put in for no number.
+CAIRN_BOTH float NanValue() { return FloatOf(kNanBits); }
+CAIRN_BOTH bool IsFinite(float value) { return (BitsOf(value) & 0x7F800000U) != 0x7F800000U; }
+
 /// The upper half of a float: 8 bits of exponent, 7 of mantissa.
 struct Bf16 {
   std::uint16_t bits;

@@ -1,11 +1,14 @@
 // What moves bytes on a GPU rather than computes, next to the device's own copy in the same run: KV
 // packed and unpacked, tails replayed, states transposed, codecs; and small pieces by kernel or by
-// copy engine. Shapes of Qwen3-Next: 36
-// recurrent layers of 32 heads of 128 x 128, 12 of attention with 2 heads of 256.
+// copy engine. Shapes of Qwen3-Next: 36 recurrent layers of 32 heads of 128 x 128, 12 of attention
+// with 2 heads of 256. All that is read is random: zeros cost less to move, and codecs less to
+// code.
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 #include <string>
 
+#include "kernels/arith/elements.h"
 #include "kernels/bench/gpu_timing.h"
 #include "kernels/tests/random.h"
 #include "kernels/tests/split_encoder.h"
@@ -28,8 +31,8 @@ constexpr int kPageTokens = 16;
 /// A call to be measured, and what it moves.
 struct Measured {
   std::string name;
-  double bytes;                   ///< Read and written.
-  std::function<void(int)> call;  ///< Of one set of inputs: none fits the cache.
+  double bytes;  ///< Read and written: 150 MB and more, which no cache holds.
+  std::function<void()> call;
 };
 
 std::vector<float> Floats(std::size_t count, double from, double to, std::uint64_t seed) {
@@ -40,13 +43,38 @@ std::vector<float> Floats(std::size_t count, double from, double to, std::uint64
   return values;
 }
 
+/// A few megabytes of noise: any bytes, and normal numbers.
+std::vector<std::uint64_t> Noise() {
+  test::Random random(4);
+  std::vector<std::uint64_t> words(1 << 20);
+  std::generate(words.begin(), words.end(), [&] { return random.Next(); });
+  return words;
+}
+std::vector<Bf16> Normal() {
+  test::Random random(6);
+  std::vector<Bf16> values(1 << 21);
+  std::generate(values.begin(), values.end(),
+                [&] { return Bf16{Bf16Bits(static_cast<float>(random.Normal()))}; });
+  return values;
+}
+/// `bytes` on the device, of `block` again and again.
+template <class T>
+void* Filled(Arena& arena, std::size_t bytes, const std::vector<T>& block) {
+  auto* const all = static_cast<unsigned char*>(arena.Empty(bytes));
+  const std::size_t each = block.size() * sizeof(T);
+  for (std::size_t at = 0; at < bytes; at += each) {
+    Must(cudaMemcpy(all + at, block.data(), std::min(each, bytes - at), cudaMemcpyHostToDevice));
+  }
+  return all;
+}
+
 /// The yardstick: cudaMemcpyAsync from device to device of as many bytes as a pack moves.
 Measured Copy(Arena& arena, cudaStream_t stream) {
   const std::size_t bytes = std::size_t{kTokens} * kKvLayers * 2 * kKvHeads * kUnitBytes;
-  void* const from = arena.Empty(bytes);
+  void* const from = Filled(arena, bytes, Noise());
   void* const to = arena.Empty(bytes);
   return {"cudaMemcpyAsync, 201 MB", 2.0 * static_cast<double>(bytes),
-          [=](int) { Must(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream)); }};
+          [=] { Must(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream)); }};
 }
 
 /// Pages in no order, as an engine's are after a while.
@@ -67,8 +95,8 @@ Measured Kv(bool unpack, bool digests, Arena& arena, cudaStream_t stream) {
   args.unit_bytes = kUnitBytes;
   args.range_count = 1;
   Must(cairn_kernels_kv_layout_of(CAIRN_KERNELS_KV_VLLM_NHD, &shape, &args.paged));
-  args.paged.data = arena.Empty(static_cast<std::size_t>(bytes));
-  args.objects = arena.Empty(static_cast<std::size_t>(bytes));
+  args.paged.data = Filled(arena, static_cast<std::size_t>(bytes), Noise());
+  args.objects = Filled(arena, static_cast<std::size_t>(bytes), Noise());
   args.object_bytes = bytes;
   cairn_kernels_kv_range range{};
   range.object_tokens = range.tokens = kTokens;
@@ -93,7 +121,7 @@ Measured Kv(bool unpack, bool digests, Arena& arena, cudaStream_t stream) {
   const std::string name = std::string(unpack ? "unpack" : "pack") + " 8192 tokens x 12 layers" +
                            (digests ? ", digests" : "");
   return {name, 2.0 * static_cast<double>(bytes),
-          [=](int) { Must(cairn_kernels_kv_cuda(&args, stream)); }};
+          [=] { Must(cairn_kernels_kv_cuda(&args, stream)); }};
 }
 
 Measured Replay(int mode, Arena& arena, cudaStream_t stream) {
@@ -122,14 +150,19 @@ Measured Replay(int mode, Arena& arena, cudaStream_t stream) {
   args.positions = arena.Put(std::vector<std::int32_t>{kTail});
   args.base_slots = args.target_slots = arena.Put(std::vector<std::int32_t>{0});
   const std::size_t states = std::size_t{kStateLayers} * kStateElements * 4;
-  args.base = {arena.Empty(states), nullptr, kStateElements, kStateElements, 1, CAIRN_KERNELS_F32};
+  args.base = {Filled(arena, states, Floats(1 << 20, -1, 1, 8)),
+               nullptr,
+               kStateElements,
+               kStateElements,
+               1,
+               CAIRN_KERNELS_F32};
   args.target = {arena.Empty(states), nullptr, kStateElements,
                  kStateElements,      1,       CAIRN_KERNELS_F32};
   const double log = 4.0 * kStateLayers * kTail * (kKeyHeads * kDim + kHeads * kDim + kHeads);
   return {mode == CAIRN_KERNELS_REPLAY_EXACT ? "replay 64 tokens x 36 layers, exact"
                                              : "replay 64 tokens x 36 layers, folded",
           2.0 * static_cast<double>(states) + log,
-          [=](int) { Must(cairn_kernels_replay_cuda(&args, stream)); }};
+          [=] { Must(cairn_kernels_replay_cuda(&args, stream)); }};
 }
 
 Measured Transpose(Arena& arena, cudaStream_t stream) {
@@ -141,10 +174,15 @@ Measured Transpose(Arena& arena, cudaStream_t stream) {
   args.count = 1;
   args.heads = kHeads;
   args.key_dim = args.value_dim = kDim;
-  args.from = {arena.Empty(states), nullptr, kStateElements, kStateElements, 1, CAIRN_KERNELS_F32};
+  args.from = {Filled(arena, states, Noise()),
+               nullptr,
+               kStateElements,
+               kStateElements,
+               1,
+               CAIRN_KERNELS_F32};
   args.to = {arena.Empty(states), nullptr, kStateElements, kStateElements, 1, CAIRN_KERNELS_F32};
   return {"transpose 36 layers", 2.0 * static_cast<double>(states),
-          [=](int) { Must(cairn_kernels_transpose_cuda(&args, stream)); }};
+          [=] { Must(cairn_kernels_transpose_cuda(&args, stream)); }};
 }
 
 Measured Quantise(int codec, const char* name, bool decode, Arena& arena, cudaStream_t stream) {
@@ -160,10 +198,8 @@ Measured Quantise(int codec, const char* name, bool decode, Arena& arena, cudaSt
       cairn_kernels_quantised_bytes(codec, args.dtype, args.matrices, args.rows, args.columns);
   const double elements = 1.0 * args.matrices * args.rows * args.columns;
   const auto bytes = static_cast<std::size_t>(elements) * (states ? 4 : 2);
-  args.values = arena.Empty(bytes);
-  if (states) {
-    args.values = arena.Put(Floats(bytes / 4, -1, 1, 5));
-  }
+  args.values =
+      states ? Filled(arena, bytes, Floats(1 << 20, -1, 1, 5)) : Filled(arena, bytes, Normal());
   args.payload = arena.Empty(static_cast<std::size_t>(args.payload_bytes));
   if (decode) {
     Must(cairn_kernels_quantise_cuda(&args, stream));
@@ -171,7 +207,7 @@ Measured Quantise(int codec, const char* name, bool decode, Arena& arena, cudaSt
   }
   return {std::string(decode ? "decode " : "encode ") + name,
           static_cast<double>(bytes) + static_cast<double>(args.payload_bytes),
-          [=](int) { Must(cairn_kernels_quantise_cuda(&args, stream)); }};
+          [=] { Must(cairn_kernels_quantise_cuda(&args, stream)); }};
 }
 
 /// Of one state's bytes: exponents of a few values, mantissas of noise.
@@ -195,7 +231,7 @@ Measured ExponentSplit(Arena& arena, cudaStream_t stream) {
   args.object_bytes = static_cast<std::int64_t>(object.size());
   return {"decode exponent_split, 75 MB",
           static_cast<double>(object.size()) + static_cast<double>(payload.size()),
-          [=](int) { Must(cairn_kernels_exponent_split_cuda(&args, stream)); }};
+          [=] { Must(cairn_kernels_exponent_split_cuda(&args, stream)); }};
 }
 
 using Maker = std::function<Measured(Arena&, cudaStream_t)>;
@@ -238,7 +274,11 @@ CopySpeed MeasureCopies(std::int64_t piece_bytes, cudaStream_t stream) {
   const auto all = static_cast<std::size_t>(kCopyPieces * piece_bytes);
   void* host = nullptr;
   Must(cudaHostAlloc(&host, all, cudaHostAllocPortable));
-  std::memset(host, 1, all);
+  const std::vector<std::uint64_t> noise = Noise();
+  for (std::size_t at = 0; at < all; at += noise.size() * 8) {
+    std::memcpy(static_cast<unsigned char*>(host) + at, noise.data(),
+                std::min(noise.size() * 8, all - at));
+  }
   auto* const device = static_cast<unsigned char*>(arena.Empty(2 * all));
   std::vector<cairn_kernels_piece> pieces;
   for (int i = 0; i < kCopyPieces; ++i) {
@@ -307,7 +347,7 @@ void Run(const char* device, bool json, cudaStream_t stream) {
   for (const Maker& make : Makers()) {
     Arena arena;
     const Measured measured = make(arena, stream);
-    const Times times = TimeCalls(stream, measured.call);
+    const Times times = TimeCalls(stream, [&](int) { measured.call(); });
     const double rate = measured.bytes / times.device_us / 1e3;
     copy = copy == 0 ? rate : copy;
     std::printf(json ? "%s{\"name\":\"%s\",\"device_us\":%.2f,\"gb_per_s\":%.1f,\"of_copy\":%.3f,"

@@ -7,7 +7,7 @@
 namespace cairn::kernels {
 namespace {
 
-__global__ void __launch_bounds__(kSplitThreads, 11)
+__global__ void __launch_bounds__(kSplitThreads, 10)
     ExponentSplit(const __grid_constant__ cairn_kernels_exponent_split args) {
   ExponentSplitBlock(args);
 }

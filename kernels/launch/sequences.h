@@ -25,7 +25,7 @@ template <class Args>
 CAIRN_BOTH int ReadLists(const Args& args, std::int32_t slots, int n, SequenceLists& lists) {
   lists.begin = args.cu_seqlens[n];
   const std::int64_t end = args.cu_seqlens[n + 1];
-  if (lists.begin < 0 || end < lists.begin || end > args.tokens) {
+  if (lists.begin < 0 || (n == 0 && lists.begin != 0) || end < lists.begin || end > args.tokens) {
     return CAIRN_KERNELS_LENGTHS;
   }
   lists.length = static_cast<std::int32_t>(end - lists.begin);

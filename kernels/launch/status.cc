@@ -24,4 +24,4 @@ extern "C" const char* cairn_kernels_status_text(cairn_kernels_status status) {
 }
 
 // Raise the number with every change after which a result may have other bits.
-extern "C" const char* cairn_kernels_id() { return "cairn-kernels/1"; }
+extern "C" const char* cairn_kernels_id() { return "cairn-kernels/2"; }

@@ -108,14 +108,11 @@ class Kivi {
     const Share groups = ShareOf(layout_.groups, part, parts);
     for (std::int64_t g = groups.first; g < groups.last; ++g) {
       const KiviGroup group = KiviGroupAt(args_, layout_, g);
-      T* const values = static_cast<T*>(args_.values) + group.first;
-      if (args_.decode == 0) {
-        EncodeKiviGroup<T, kBits>(values, group.apart, group.count, lows + g, scales + g,
-                                  codes + g * kBits);
-      } else {
-        DecodeKiviGroup<T, kBits>(lows[g], scales[g], codes + g * kBits, values, group.apart,
-                                  group.count);
-      }
+      const KiviValues<T> values = {static_cast<T*>(args_.values) + group.first, group.apart,
+                                    group.count};
+      const KiviCoded<T> coded = {lows + g, scales + g, codes + g * kBits};
+      args_.decode == 0 ? EncodeKiviGroup<T, kBits>(values, coded)
+                        : DecodeKiviGroup<T, kBits>(coded, values);
     }
     const Share matrices = ShareOf(args_.matrices, part, parts);
     for (std::int64_t m = matrices.first; m < matrices.last; ++m) {

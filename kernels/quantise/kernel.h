@@ -136,12 +136,12 @@ CAIRN_DEVICE void QuantiseKivi(const cairn_kernels_quantise& args) {
   auto* const codes = reinterpret_cast<std::uint32_t*>(payload + layout.codes);
   for (std::int64_t g = thread; g < layout.groups; g += threads) {
     const KiviGroup group = KiviGroupAt(args, layout, g);
+    const KiviValues<T> in_group = {values + group.first, group.apart, group.count};
+    const KiviCoded<T> coded = {lows + g, scales + g, codes + g * kBits};
     if constexpr (kDecode) {
-      DecodeKiviGroup<T, kBits>(lows[g], scales[g], codes + g * kBits, values + group.first,
-                                group.apart, group.count);
+      DecodeKiviGroup<T, kBits>(coded, in_group);
     } else {
-      EncodeKiviGroup<T, kBits>(values + group.first, group.apart, group.count, lows + g,
-                                scales + g, codes + g * kBits);
+      EncodeKiviGroup<T, kBits>(in_group, coded);
     }
   }
   T* const kept = reinterpret_cast<T*>(payload + layout.kept);

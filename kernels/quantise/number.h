@@ -11,7 +11,6 @@
 // the same codes on every machine.
 namespace cairn::kernels {
 
-constexpr std::uint32_t kNanBits = 0x7FC00000U;  ///< The one NaN that decoding gives back.
 constexpr float kInt8Max = 127.0F;
 constexpr std::int8_t kInt8Nan = -128;
 constexpr float kFp8Max = 448.0F;  ///< Largest e4m3.
@@ -21,8 +20,6 @@ constexpr float kMinScale = 0x1p-126F;
 /// Differences above it count as not finite: a few roundings up must not overflow.
 constexpr float kMaxDifference = 0x1p126F;
 
-CAIRN_BOTH float NanValue() { return FloatOf(kNanBits); }
-CAIRN_BOTH bool IsFinite(float value) { return (BitsOf(value) & 0x7F800000U) != 0x7F800000U; }
 CAIRN_BOTH float Magnitude(float value) { return FloatOf(BitsOf(value) & 0x7FFFFFFFU); }
 
 /// Nearest integer, ties to even; |value| < 2^22.

@@ -7,6 +7,18 @@
 #include "kernels/scan/workspace.h"
 
 namespace cairn::kernels {
+namespace {
+
+/// Chunks times value heads, and emissions times value heads: 2^40 elements of keys of each. Up to
+/// there sizes in bytes stay within 64 bits, and the blocks of a launch within 31.
+constexpr std::int64_t kMostChunks = (std::int64_t{1} << 40) / (kChunk * kScanKey);
+
+bool Bounded(const cairn_kernels_scan_shape& shape) {
+  return SlotCount(shape.sequences, shape.tokens) * shape.value_heads <= kMostChunks &&
+         std::int64_t{shape.emissions} * shape.value_heads <= kMostChunks;
+}
+
+}  // namespace
 
 cairn_kernels_status CheckScanShapes(const cairn_kernels_scan* args, bool workspace) {
   if (args == nullptr) {
@@ -52,8 +64,9 @@ extern "C" int64_t cairn_kernels_scan_workspace(const cairn_kernels_scan_shape* 
   if (shape == nullptr || shape->reserved != 0 || shape->rule < CAIRN_KERNELS_GATED_DELTA ||
       shape->rule > CAIRN_KERNELS_LIGHTNING || shape->sequences < 0 || shape->tokens < 0 ||
       shape->tokens > INT32_MAX || shape->key_heads <= 0 || shape->value_heads <= 0 ||
-      shape->value_heads > 65535 || shape->key_heads > shape->value_heads ||
-      shape->value_dim <= 0 || shape->value_dim > 256 || shape->emissions < 0) {
+      shape->value_heads > 65535 || shape->value_heads % shape->key_heads != 0 ||
+      shape->value_dim <= 0 || shape->value_dim > 256 || shape->value_dim % 32 != 0 ||
+      shape->emissions < 0 || !Bounded(*shape)) {
     return -1;
   }
   return BytesOf(SizesOf(*shape, TraitsOf(shape->rule)));

@@ -25,6 +25,7 @@ struct PrepareProducts {
   alignas(16) Bf16 inverse[kChunk][kChunkRow];
   float a[kChunk][kSquareRow];  ///< A, then A's products on the way to T.
   float t[kChunk][kSquareRow];
+  float sound[kPrepareThreads / 32];
 };
 
 class ChunkBlock {
@@ -62,9 +63,42 @@ class ChunkBlock {
     return range_.count > 0;
   }
 
+  /// What is put in for row i: 0 for what is not finite, which is noted. Only what other rows meet
+  /// in a product: a query is its own row's alone.
+  CAIRN_DEVICE_MEMBER float Sound(float x, int i) {
+    if (!IsFinite(x)) {
+      sound_ = fminf(sound_, static_cast<float>(i));
+      return 0.0F;
+    }
+    return x;
+  }
+  CAIRN_DEVICE_MEMBER Bf16 SoundBf16(float x, int i) {
+    const Bf16 rounded = FromFloat<Bf16>(x);
+    return FromFloat<Bf16>(Sound(ToFloat(rounded), i));
+  }
+  /// For the scan; after all has been read.
+  CAIRN_DEVICE_MEMBER void KeepSound(float* to) {
+    for (int mask = 16; mask > 0; mask /= 2) {
+      sound_ = fminf(sound_, ShuffleXor(sound_, mask));
+    }
+    if (thread_ % 32 == 0) {
+      p_.sound[warp_] = sound_;
+    }
+    SyncBlock();
+    if (thread_ == 0) {
+      *to = fminf(fminf(p_.sound[0], p_.sound[1]), fminf(p_.sound[2], p_.sound[3]));
+    }
+  }
+
   /// A row a warp, four channels a lane.
-  CAIRN_DEVICE_MEMBER void ReadKeys(const cairn_kernels_rows& rows,
-                                    Bf16 (&to)[kChunk][kKeyRow]) const {
+  CAIRN_DEVICE_MEMBER void ReadKeys(Bf16 (&to)[kChunk][kKeyRow]) {
+    ReadRows(args_.key, [&](int i, int k, float x) { to[i][k] = SoundBf16(x, i); });
+  }
+  CAIRN_DEVICE_MEMBER void ReadQueries(Bf16 (&to)[kChunk][kKeyRow]) const {
+    ReadRows(args_.query, [&](int i, int k, float x) { to[i][k] = FromFloat<Bf16>(x); });
+  }
+  template <class Put>
+  CAIRN_DEVICE_MEMBER void ReadRows(const cairn_kernels_rows& rows, const Put& put) const {
     const int lane = thread_ % 32;
     for (int i = warp_; i < kChunk; i += kPrepareThreads / 32) {
       float x[4] = {};
@@ -86,16 +120,18 @@ class ChunkBlock {
       }
       CAIRN_UNROLL
       for (int c = 0; c < 4; ++c) {
-        to[i][4 * lane + c] = FromFloat<Bf16>(x[c] * factor);
+        put(i, 4 * lane + c, x[c] * factor);
       }
     }
   }
 
-  CAIRN_DEVICE_MEMBER float Beta(int i) const {
+  CAIRN_DEVICE_MEMBER float Beta(int i) {
     return args_.beta.data == nullptr
                ? 1.0F
-               : static_cast<const float*>(args_.beta.data)[(first_ + i) * args_.beta.token_stride +
-                                                            head_ * args_.beta.head_stride];
+               : Sound(static_cast<const float*>(
+                           args_.beta.data)[(first_ + i) * args_.beta.token_stride +
+                                            head_ * args_.beta.head_stride],
+                       i);
   }
   CAIRN_DEVICE_MEMBER void KeepRows(const Bf16 (&from)[kChunk][kKeyRow], Bf16* to) const {
     for (int i = thread_; i < kChunk * kScanKey / 2; i += kPrepareThreads) {
@@ -180,7 +216,7 @@ class ChunkBlock {
          kScanKey);
   }
   /// U = (what is in `inverse`) V.
-  CAIRN_DEVICE_MEMBER void WriteAll() const {
+  CAIRN_DEVICE_MEMBER void WriteAll() {
     for (int column = 0; column < args_.value_dim; column += kChunk) {
       SyncBlock();
       ReadValues(column);
@@ -188,15 +224,16 @@ class ChunkBlock {
       Write(column);
     }
   }
-  CAIRN_DEVICE_MEMBER void ReadValues(int column) const {
+  CAIRN_DEVICE_MEMBER void ReadValues(int column) {
     for (int e = thread_; e < kChunk * kChunk; e += kPrepareThreads) {
       const int i = e / kChunk;
       const int c = column + e % kChunk;
       const bool there = i < range_.count && c < args_.value_dim;
       p_.value[i][e % kChunk] =
-          FromFloat<Bf16>(there ? ReadElement(args_.value, (first_ + i) * args_.value.token_stride +
-                                                               head_ * args_.value.head_stride + c)
-                                : 0.0F);
+          SoundBf16(there ? ReadElement(args_.value, (first_ + i) * args_.value.token_stride +
+                                                         head_ * args_.value.head_stride + c)
+                          : 0.0F,
+                    i);
     }
   }
   /// U, the warp's 16 rows of these 64 columns.
@@ -244,6 +281,7 @@ class ChunkBlock {
   SequenceLists lists_;
   ChunkRange range_{};
   std::int64_t first_ = 0;  ///< Token of the batch.
+  float sound_ = kChunk;    ///< Rows before the first that this thread saw something wrong in.
 };
 
 }  // namespace cairn::kernels

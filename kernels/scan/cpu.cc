@@ -44,6 +44,9 @@ class HeadScan {
       for (int j = 0; j < args_.value_dim; ++j) {
         After(range.count, j, State(j), State(j));
       }
+      if (range.count > sound_) {
+        std::fill_n(state_.data(), std::int64_t{args_.value_dim} * kScanKey, NanValue());
+      }
     }
     if (lists_.final >= 0) {
       std::copy_n(state_.data(), std::int64_t{args_.value_dim} * kScanKey,
@@ -64,6 +67,12 @@ class HeadScan {
       std::copy_n(static_cast<const float*>(args_.state.data) + SlotAt(args_.state, lists_.initial),
                   elements, state_.data());
     }
+  }
+
+  /// x of row i, and a note if it is not finite: from there on all is NaN, as in the device code.
+  float Sound(float x, int i) {
+    sound_ = IsFinite(x) ? sound_ : std::min(sound_, i);
+    return x;
   }
 
   void ReadKeys(const cairn_kernels_rows& rows, const ChunkRange& range, KeyRows& to) const {
@@ -95,14 +104,24 @@ class HeadScan {
   float Between(std::size_t i, std::size_t j) const { return Exp2(gate_[i] - gate_[j]); }
 
   void Prepare(const ChunkRange& range) {
+    sound_ = kChunk;
     ReadKeys(args_.key, range, key_);
+    for (int i = 0; i < range.count; ++i) {
+      for (const float x : key_[static_cast<std::size_t>(i)]) {
+        Sound(x, i);
+      }
+      for (int j = 0; j < args_.value_dim; ++j) {
+        Sound(Value(range, i, j), i);
+      }
+    }
     if (args_.output.data != nullptr) {
       ReadKeys(args_.query, range, query_);
     }
     for (std::size_t i = 0; i < kChunk; ++i) {
-      beta_[i] = static_cast<int>(i) >= range.count ? 0.0F
-                 : args_.beta.data == nullptr       ? 1.0F
-                                              : HeadElement(args_.beta, range, static_cast<int>(i));
+      const int row = static_cast<int>(i);
+      beta_[i] = row >= range.count           ? 0.0F
+                 : args_.beta.data == nullptr ? 1.0F
+                                              : Sound(HeadElement(args_.beta, range, row), row);
     }
     if (channel_) {
       PrepareChannels(range);
@@ -114,8 +133,9 @@ class HeadScan {
     float sum = 0.0F;
     for (std::size_t i = 0; i < kChunk; ++i) {
       const int row = static_cast<int>(i);
-      sum += row < range.count ? LogOfDecay(args_.gate_kind, HeadElement(args_.gate, range, row))
-                               : 0.0F;
+      if (row < range.count) {
+        sum += Sound(LogOfDecay(args_.gate_kind, HeadElement(args_.gate, range, row)), row);
+      }
       gate_[i] = sum;
     }
     for (std::size_t i = 0; i < kChunk && args_.output.data != nullptr; ++i) {
@@ -141,7 +161,8 @@ class HeadScan {
       for (std::size_t k = 0; k < kScanKey; ++k) {
         float decay = 1.0F;
         if (static_cast<int>(i) < range.count) {
-          decay = DecayOf(args_.gate_kind, ReadElement(args_.gate, at + static_cast<int>(k)));
+          decay = Sound(DecayOf(args_.gate_kind, ReadElement(args_.gate, at + static_cast<int>(k))),
+                        static_cast<int>(i));
         }
         decays_.of[i][k] = decay;
       }
@@ -194,13 +215,16 @@ class HeadScan {
     }
   }
 
+  float Value(const ChunkRange& range, int i, int j) const {
+    return Round(ReadElement(
+        args_.value, (std::int64_t{lists_.begin} + range.first + i) * args_.value.token_stride +
+                         head_ * args_.value.head_stride + j));
+  }
   /// V' of a value column, and its outputs.
   void Column(const ChunkRange& range, int j) {
     std::array<float, kChunk> value{};
     for (int i = 0; i < range.count; ++i) {
-      value[static_cast<std::size_t>(i)] = Round(ReadElement(
-          args_.value, (std::int64_t{lists_.begin} + range.first + i) * args_.value.token_stride +
-                           head_ * args_.value.head_stride + j));
+      value[static_cast<std::size_t>(i)] = Value(range, i, j);
     }
     std::array<float, kScanKey> state{};
     std::transform(State(j), State(j) + kScanKey, state.begin(), Round);
@@ -226,6 +250,7 @@ class HeadScan {
                                                      head_ * args_.value.head_stride + j),
                         out);
       }
+      out = i < sound_ ? out : NanValue();
       WriteElement(args_.output,
                    token * args_.output.token_stride + head_ * args_.output.head_stride + j, out);
     }
@@ -273,7 +298,7 @@ class HeadScan {
         }
         for (int k = 0; k < kScanKey; ++k) {
           const std::int64_t to = at + std::int64_t{j} * kScanKey + k;
-          const float value = row[static_cast<std::size_t>(k)];
+          const float value = rows > sound_ ? NanValue() : row[static_cast<std::size_t>(k)];
           if (args_.emit.dtype == CAIRN_KERNELS_BF16) {
             static_cast<Bf16*>(args_.emit.data)[to] = FromFloat<Bf16>(value);
           } else {
@@ -301,6 +326,7 @@ class HeadScan {
   KeyRows ahead_;                     ///< Keys with such decays.
   KeyRow all_;                        ///< The state's decay, by channel.
   std::array<float, kChunk> beta_;
+  int sound_ = kChunk;                                ///< Rows before the first not finite.
   std::array<std::array<float, kChunk>, 256> taken_;  ///< V', by column.
   std::array<float, 256 * kScanKey> state_;
 };

@@ -25,21 +25,27 @@ __global__ void __launch_bounds__(kScanThreads, 1)
 template <class Kernel>
 cairn_kernels_status Launch(Kernel kernel, dim3 grid, int threads, std::size_t shared,
                             const cairn_kernels_scan& args, cudaStream_t stream) {
-  cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                       static_cast<int>(shared));
+  // A refusal stays as the last error, which LaunchStatus takes.
+  if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                           static_cast<int>(shared)) != cudaSuccess) {
+    return LaunchStatus();
+  }
   kernel<<<grid, threads, shared, stream>>>(args);
   return LaunchStatus();
 }
 
-/// Two chunks in shared memory where it is large enough (not on sm_86, sm_89 and sm_120 with
-/// outputs).
+/// Two chunks in shared memory where it is large enough: everywhere, but on sm_86, sm_89 and sm_120
+/// not for delta rules with outputs.
 template <bool kDelta, bool kChannel, bool kOutputs>
 cairn_kernels_status LaunchScan(const cairn_kernels_scan& args, cudaStream_t stream) {
   constexpr std::size_t kOne = sizeof(ScanStage<kDelta, kChannel, kOutputs>);
   int device = 0;
   int most = 0;
-  cudaGetDevice(&device);
-  cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  if (cudaGetDevice(&device) != cudaSuccess ||
+      cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) !=
+          cudaSuccess) {
+    return LaunchStatus();
+  }
   const dim3 grid(static_cast<unsigned>(args.of.sequences) *
                       static_cast<unsigned>(args.of.value_dim / kScanColumns),
                   static_cast<unsigned>(args.of.value_heads));

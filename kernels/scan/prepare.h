@@ -38,10 +38,10 @@ class ChunkPreparation : ChunkBlock {
     if (!Find()) {
       return;
     }
-    ReadKeys(args_.key, s_.key);
+    ReadKeys(s_.key);
     const bool outputs = args_.output.data != nullptr;
     if (outputs) {
-      ReadKeys(args_.query, s_.query);
+      ReadQueries(s_.query);
     }
     ReadGates();
     SyncBlock();
@@ -64,6 +64,7 @@ class ChunkPreparation : ChunkBlock {
     }
     Scale(false);
     WriteAll();
+    KeepSound(Gates() + kChunk);
   }
 
  private:
@@ -74,10 +75,11 @@ class ChunkPreparation : ChunkBlock {
       float gate = 0.0F;
       float beta = 0.0F;
       if (thread_ < range_.count) {
-        gate = LogOfDecay(
-            args_.gate_kind,
-            static_cast<const float*>(
-                args_.gate.data)[token * args_.gate.token_stride + head_ * args_.gate.head_stride]);
+        gate = Sound(
+            LogOfDecay(args_.gate_kind,
+                       static_cast<const float*>(args_.gate.data)[token * args_.gate.token_stride +
+                                                                  head_ * args_.gate.head_stride]),
+            thread_);
         beta = Beta(thread_);
       }
       s_.gate[thread_] = gate;
@@ -93,8 +95,11 @@ class ChunkPreparation : ChunkBlock {
     }
     SyncBlock();
     if (thread_ < kChunk) {
-      out_.gate[(slot_ * args_.value_heads + head_) * kChunk + thread_] = s_.gate[thread_];
+      Gates()[thread_] = s_.gate[thread_];
     }
+  }
+  CAIRN_DEVICE_MEMBER float* Gates() const {
+    return out_.gate + (slot_ * args_.value_heads + head_) * kGateRow;
   }
 
   /// The warp's 16 rows of `a` times all rows of `b`, transposed: 16 x 64.

@@ -17,11 +17,13 @@
 // and both operands towards a row between them: D_(j,i] = D_(j,m] D_(m,i]. The lower triangle is a
 // square of 32 rows, two of 16 and four of 8, each with the row before its first as m; what is
 // left, 8 x 8 blocks on the diagonal, is multiplied one by one in float. Both factors are products
-// of decays of at most 32 rows: none overflows, and none underflows unless the whole does.
+// of decays of at most 32 rows: none overflows as long as no decay passes 1, and none underflows
+// unless the whole does.
 namespace cairn::kernels {
 
 constexpr int kDirect = 8;
 constexpr int kDecayRow = kScanKey + 1;
+static_assert(kPrepareThreads == kScanKey, "loops over decays give each thread one channel");
 
 struct ChannelDecays {
   float decay[kChunk][kDecayRow];
@@ -54,14 +56,15 @@ class ChannelPreparation : ChunkBlock {
     if (!Find()) {
       return;
     }
-    ReadKeys(args_.key, s_.key);
+    ReadKeys(s_.key);
     if (outputs_) {
-      ReadKeys(args_.query, s_.query);
+      ReadQueries(s_.query);
     }
     ReadDecays();
     SyncBlock();
     const std::int64_t at = slot_ * args_.value_heads + head_;
-    DecayUpTo(kChunk, out_.gate + at * kScanKey);
+    float* const gates = out_.gate + at * kChannelGateRow;
+    DecayUpTo(kChunk, gates);
     SyncBlock();
     KeepRows(d_.key, out_.key + at * (kChunk * kScanKey));
     PrepareEmissions();
@@ -84,6 +87,7 @@ class ChannelPreparation : ChunkBlock {
       Erase(s_.query);
     }
     WriteAll();
+    KeepSound(gates + kScanKey);
   }
 
  private:
@@ -96,13 +100,13 @@ class ChannelPreparation : ChunkBlock {
   };
 
   /// A channel a thread, as in all loops over decays.
-  CAIRN_DEVICE_MEMBER void ReadDecays() const {
+  CAIRN_DEVICE_MEMBER void ReadDecays() {
     const auto* gate =
         static_cast<const float*>(args_.gate.data) + head_ * args_.gate.head_stride + thread_;
     for (int i = 0; i < kChunk; ++i) {
       float decay = 1.0F;
       if (i < range_.count) {
-        decay = DecayOf(args_.gate_kind, gate[(first_ + i) * args_.gate.token_stride]);
+        decay = Sound(DecayOf(args_.gate_kind, gate[(first_ + i) * args_.gate.token_stride]), i);
       }
       d_.decay[i][thread_] = decay;
     }

@@ -46,7 +46,7 @@ struct ScanStage {
   ScanErasedStage<kDelta> delta;
   alignas(16) Bf16 key[kChunk][kKeyRow];
   alignas(16) Bf16 written[kChunk][kWrittenRow];
-  alignas(16) float gate[kChannel ? kScanKey : kChunk];  ///< As the workspace has it.
+  alignas(16) float gate[kChannel ? kChannelGateRow : kGateRow];  ///< As the workspace has it.
   std::conditional_t<kOutputs, ScanOutputStage, ScanNoStage> output;
 };
 
@@ -240,14 +240,14 @@ class ChunkScan {
     while (EmissionWithin(end)) {
       const std::int32_t rows = args_.emit_positions[lists_.emit] - range.first;
       if constexpr (kChannel) {
-        EmitPrepared(rows, packed);
+        EmitPrepared(stage, rows, packed);
       } else {
         EmitAfter(stage, rows, v);
       }
       ++lists_.emit;
     }
     if constexpr (kChannel) {
-      Decay<kTiles>(stage.gate, s_, 0);
+      Decay<kTiles>(stage, kChunk, stage.gate, s_, 0);
       Take<kTiles>(packed, s_, [&](int t, int j, std::uint32_t(&right)[4]) {
         LoadMatricesTransposed(right,
                                &stage.key[16 * t + RowOfA(thread_)][16 * j + ColumnOfA(thread_)]);
@@ -257,13 +257,27 @@ class ChunkScan {
     }
   }
 
+  /// NaN if there is a row that is not finite among the first `rows`, else `decay`: multiplied by
+  /// it, a state of such rows is NaN, and with it all that comes later.
+  CAIRN_DEVICE_MEMBER static float DecayOrNan(const Stage& stage, int rows, float decay) {
+    return rows > SoundRows(stage) ? NanValue() : decay;
+  }
+  CAIRN_DEVICE_MEMBER static int SoundRows(const Stage& stage) {
+    return static_cast<int>(stage.gate[kChannel ? kScanKey : kChunk]);
+  }
+  /// Which elements of a pair are of rows before `rows`; the first is of row i.
+  CAIRN_DEVICE_MEMBER static std::uint32_t RowMask(int i, int rows) {
+    return i + 1 < rows ? 0xFFFFFFFFU : i < rows ? 0xFFFFU : 0U;
+  }
+
   /// tiles <- e^{G_r} tiles + (V' diag(e^{G_r - G}))^T K of the first `rows` rows, for `kCount`
-  /// tiles from `first` on.
+  /// tiles from `first` on. Later rows count as zeros in both operands, as rows past a sequence's
+  /// end are: whatever they are, not even the sign of a zero depends on them.
   template <int kCount>
   CAIRN_DEVICE_MEMBER void Update(const Stage& stage, int rows, const float (&v)[8][4],
                                   float (&tiles)[kCount][4], int first) const {
     const float last = stage.gate[rows - 1];
-    const float all = Exp2(last);
+    const float all = DecayOrNan(stage, rows, Exp2(last));
     CAIRN_UNROLL
     for (int j = 0; j < kCount; ++j) {
       CAIRN_UNROLL
@@ -274,21 +288,23 @@ class ChunkScan {
     CAIRN_UNROLL
     for (int t = 0; t < 4; ++t) {
       std::uint32_t left[4];
+      std::uint32_t mask[2];
       CAIRN_UNROLL
       for (int q = 0; q < 2; ++q) {
         const int i = 16 * t + 8 * q + ColumnOfC(thread_);
-        const float low = i < rows ? Exp2(last - stage.gate[i]) : 0.0F;
-        const float high = i + 1 < rows ? Exp2(last - stage.gate[i + 1]) : 0.0F;
-        left[2 * q] = Pack(v[2 * t + q][0] * low, v[2 * t + q][1] * high);
-        left[2 * q + 1] = Pack(v[2 * t + q][2] * low, v[2 * t + q][3] * high);
+        const float low = Exp2(last - stage.gate[i]);
+        const float high = Exp2(last - stage.gate[i + 1]);
+        mask[q] = RowMask(i, rows);
+        left[2 * q] = Pack(v[2 * t + q][0] * low, v[2 * t + q][1] * high) & mask[q];
+        left[2 * q + 1] = Pack(v[2 * t + q][2] * low, v[2 * t + q][3] * high) & mask[q];
       }
       CAIRN_UNROLL
       for (int j = 0; j < kCount / 2; ++j) {
         std::uint32_t right[4];
         LoadMatricesTransposed(
             right, &stage.key[16 * t + RowOfA(thread_)][8 * first + 16 * j + ColumnOfA(thread_)]);
-        Mma(tiles[2 * j], left, right[0], right[1]);
-        Mma(tiles[2 * j + 1], left, right[2], right[3]);
+        Mma(tiles[2 * j], left, right[0] & mask[0], right[1] & mask[1]);
+        Mma(tiles[2 * j + 1], left, right[2] & mask[0], right[3] & mask[1]);
       }
     }
   }
@@ -314,14 +330,17 @@ class ChunkScan {
 
   // The same with a decay per channel.
 
-  /// tiles <- tiles Diag(decays), for `kCount` tiles from `first` on.
+  /// tiles <- tiles Diag(decays), those of the first `rows` rows, for `kCount` tiles from `first`
+  /// on.
   template <int kCount>
-  CAIRN_DEVICE_MEMBER void Decay(const float* decays, float (&tiles)[kCount][4], int first) const {
+  CAIRN_DEVICE_MEMBER void Decay(const Stage& stage, int rows, const float* decays,
+                                 float (&tiles)[kCount][4], int first) const {
     CAIRN_UNROLL
     for (int j = 0; j < kCount; ++j) {
       CAIRN_UNROLL
       for (int e = 0; e < 4; ++e) {
-        tiles[j][e] *= decays[8 * (first + j) + ColumnOfC(thread_) + e % 2];
+        const float decay = decays[8 * (first + j) + ColumnOfC(thread_) + e % 2];
+        tiles[j][e] *= DecayOrNan(stage, rows, decay);
       }
     }
   }
@@ -340,16 +359,16 @@ class ChunkScan {
       }
     }
   }
-  /// `packed`: V' of the whole chunk. Rows after the emission do not count: their keys are zeros,
-  /// and whatever V' is there must not matter.
-  CAIRN_DEVICE_MEMBER void EmitPrepared(int rows, const std::uint32_t (&packed)[4][4]) const {
+  /// `packed`: V' of the whole chunk. Rows after the emission count as zeros, as above; their keys
+  /// are zeros already.
+  CAIRN_DEVICE_MEMBER void EmitPrepared(const Stage& stage, int rows,
+                                        const std::uint32_t (&packed)[4][4]) const {
     std::uint32_t kept[4][4];
     CAIRN_UNROLL
     for (int t = 0; t < 4; ++t) {
       CAIRN_UNROLL
       for (int w = 0; w < 4; ++w) {
-        const int i = 16 * t + w / 2 * 8 + ColumnOfC(thread_);
-        kept[t][w] = i + 1 < rows ? packed[t][w] : i < rows ? packed[t][w] & 0xFFFFU : 0U;
+        kept[t][w] = packed[t][w] & RowMask(16 * t + w / 2 * 8 + ColumnOfC(thread_), rows);
       }
     }
     const std::int64_t at = std::int64_t{lists_.emit} * args_.value_heads + head_;
@@ -358,7 +377,7 @@ class ChunkScan {
     for (int first = 0; first < kTiles; first += 4) {
       float tiles[4][4];
       Copy(first, tiles);
-      Decay<4>(from_.emitted_gate + at * kScanKey, tiles, first);
+      Decay<4>(stage, rows, from_.emitted_gate + at * kScanKey, tiles, first);
       Take<4>(kept, tiles, [&](int t, int j, std::uint32_t(&right)[4]) {
         LoadInOrder(right, keys + OperandAt<kScanKey>(t, first / 2 + j, thread_));
       });
@@ -403,6 +422,7 @@ class ChunkScan {
                                                   head_ * args_.value.head_stride + column),
                      out);
         }
+        out = row < SoundRows(stage) ? out : NanValue();
         WriteElement(args_.output,
                      token * args_.output.token_stride + head_ * args_.output.head_stride + column,
                      out);

@@ -40,7 +40,13 @@ CAIRN_BOTH ChunkRange RangeOf(std::int32_t chunk, std::int32_t first_position,
           static_cast<std::int32_t>(last > first ? last - first : 0)};
 }
 
-/// Rows past a chunk's count are zeros. All are bf16 but the gates. [heads] are the key heads; for
+/// A chunk's gates, and four floats of which the first says how many of its rows are sound: those
+/// before the first whose key, value, gate or beta is not finite.
+constexpr int kGateRow = kChunk + 4;
+constexpr int kChannelGateRow = kScanKey + 4;
+
+/// Rows past a chunk's count are zeros, and so is what is not finite, since 0 times it would be NaN
+/// in products of earlier rows. All are bf16 but the gates. [heads] are the key heads; for
 /// a decay per channel the value heads, since each decays its keys in its own way.
 struct ScanWorkspace {
   /// [slot][heads][64][128], normalised. With a decay per channel: as they are at the chunk's end.
@@ -55,8 +61,8 @@ struct ScanWorkspace {
   /// As `key`, but as they are at an emission, later rows zero: [emission][value_heads], in the
   /// order of a warp's registers (OperandAt). A decay per channel only.
   Bf16* emitted_key;
-  /// G in powers of two, summed within the chunk, [slot][value_heads][64]. With a decay per
-  /// channel: the decay over the whole chunk, [slot][value_heads][128].
+  /// G in powers of two, summed within the chunk, [slot][value_heads][64 + 4]. With a decay per
+  /// channel: the decay over the whole chunk, [slot][value_heads][128 + 4].
   float* gate;
   float* emitted_gate;  ///< The decay up to an emission, [emission][value_heads][128].
 };
@@ -75,7 +81,7 @@ CAIRN_BOTH ScanWorkspaceSizes SizesOf(const cairn_kernels_scan_shape& shape, Rul
           .written = values * kChunk * shape.value_dim,
           .mixed = shape.outputs != 0 ? values * kChunk * kChunk : 0,
           .emitted_key = emitted * kChunk * kScanKey,
-          .gate = values * (rule.channel ? kScanKey : kChunk),
+          .gate = values * (rule.channel ? kChannelGateRow : kGateRow),
           .emitted_gate = emitted * kScanKey};
 }
 CAIRN_BOTH std::int64_t BytesOf(const ScanWorkspaceSizes& size) {

@@ -117,10 +117,12 @@ class EmulatedBackend final : public HostMemory {
   cairn_kernels_status Copy(cairn_kernels_copy args) override { return EmulateCopy(args, seed_); }
 
   cairn_kernels_status Scan(cairn_kernels_scan args) override {
-    const cairn_kernels_scan_shape shape = ShapeOf(args.of);
-    args.workspace_bytes = cairn_kernels_scan_workspace(&shape);
-    if (args.workspace_bytes > 0) {
-      args.workspace = Put(nullptr, static_cast<std::size_t>(args.workspace_bytes));
+    if (args.workspace_bytes == 0) {
+      const cairn_kernels_scan_shape shape = ShapeOf(args.of);
+      args.workspace_bytes = cairn_kernels_scan_workspace(&shape);
+      if (args.workspace_bytes > 0) {
+        args.workspace = Put(nullptr, static_cast<std::size_t>(args.workspace_bytes));
+      }
     }
     if (const auto status = CheckScanShapes(&args, true)) {
       return status;

@@ -19,7 +19,8 @@ class Backend {
   virtual void Get(void* to, const void* from, std::size_t bytes) = 0;
   /// The call, and whatever it leaves in device_error, waited for.
   virtual cairn_kernels_status Recurrent(cairn_kernels_recurrent args) = 0;
-  /// With a workspace of its own, of exactly the size asked for and full of NaNs.
+  /// Without `workspace_bytes` the backend gives it a workspace, of exactly the size asked for and
+  /// full of NaNs.
   virtual cairn_kernels_status Scan(cairn_kernels_scan args) = 0;
   virtual cairn_kernels_status Replay(cairn_kernels_replay args) = 0;
   virtual cairn_kernels_status Conv(cairn_kernels_conv args) = 0;

@@ -64,24 +64,39 @@ class CudaBackend final : public Backend {
   }
 
   cairn_kernels_status Scan(cairn_kernels_scan args) override {
-    const cairn_kernels_scan_shape shape = ShapeOf(args.of);
-    args.workspace_bytes = cairn_kernels_scan_workspace(&shape);
-    if (args.workspace_bytes > 0) {
-      args.workspace = Put(nullptr, static_cast<std::size_t>(args.workspace_bytes));
+    if (args.workspace_bytes == 0) {
+      const cairn_kernels_scan_shape shape = ShapeOf(args.of);
+      args.workspace_bytes = cairn_kernels_scan_workspace(&shape);
+      if (args.workspace_bytes > 0) {
+        args.workspace = Put(nullptr, static_cast<std::size_t>(args.workspace_bytes));
+      }
     }
     return Waited(cairn_kernels_scan_cuda, args, args.of.device_error);
   }
 
  private:
-  /// `device_error` is a member of `args`.
+  /// The call as a part of a graph; `device_error` is a member of `args`.
   template <class Call, class Args>
   cairn_kernels_status Waited(const Call& call, const Args& args, std::int32_t*& device_error) {
     const std::int32_t none = 0;
     device_error = static_cast<std::int32_t*>(Put(&none, sizeof(none)));
-    if (const auto status = call(&args, stream_)) {
+    // In a graph: a call that waits, allocates or copies behind the stream's back cannot be
+    // captured.
+    Must(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
+    const auto status = call(&args, stream_);
+    cudaGraph_t graph = nullptr;
+    Must(cudaStreamEndCapture(stream_, &graph));
+    if (status == CAIRN_KERNELS_OK) {
+      cudaGraphExec_t captured = nullptr;
+      Must(cudaGraphInstantiate(&captured, graph, 0));
+      Must(cudaGraphLaunch(captured, stream_));
+      Must(cudaStreamSynchronize(stream_));
+      Must(cudaGraphExecDestroy(captured));
+    }
+    Must(cudaGraphDestroy(graph));
+    if (status != CAIRN_KERNELS_OK) {
       return status;
     }
-    Must(cudaStreamSynchronize(stream_));
     std::int32_t error = 0;
     Get(&error, device_error, sizeof(error));
     return static_cast<cairn_kernels_status>(error);

@@ -70,6 +70,60 @@ CASE(EveryKindModeAndLength) {
   }
 }
 
+/// Elements whose bytes of plane p, one of `mode` 1, are all alike.
+Bytes WithConstants(std::size_t elements, const SplitChoice& choice) {
+  const std::size_t planes = choice.kind == 1 ? 4 : 2;
+  Random random(elements);
+  Bytes object;
+  for (std::size_t i = 0; i < elements; ++i) {
+    std::uint32_t word = 0;
+    for (std::size_t p = 0; p < planes; ++p) {
+      const int noise = choice.mode[p] == 2 ? 5 + random.Below(4) : random.Below(256);
+      const int byte = choice.mode[p] == 1 ? 0x5B + static_cast<int>(p) : noise;
+      word = word << 8U | static_cast<std::uint32_t>(byte);
+    }
+    if (choice.kind != 3) {  // The sign is the last bit of the planes, and the first of an element.
+      const unsigned bits = planes == 4 ? 32 : 16;
+      word = word >> 1U | word << (bits - 1);
+    }
+    for (std::size_t b = 0; b < planes; ++b) {
+      object.push_back(static_cast<std::byte>(word >> (8 * b)));
+    }
+  }
+  return object;
+}
+
+// A constant plane at each position, beside planes of all other modes.
+CASE(ConstantPlanesBesideOthers) {
+  for (const int kind : {1, 2, 3}) {
+    const std::size_t planes = kind == 1 ? 4 : 2;
+    const int combinations = kind == 1 ? 81 : 9;
+    for (int modes = 0; modes < combinations; ++modes) {
+      SplitChoice choice{.kind = kind};
+      bool constant = false;
+      for (std::size_t p = 0, left = static_cast<std::size_t>(modes); p < planes; ++p, left /= 3) {
+        choice.mode[p] = static_cast<std::uint8_t>(left % 3);
+        constant = constant || choice.mode[p] == 1;
+      }
+      for (const std::size_t elements : {1U, 33U, 515U}) {
+        if (!constant) {
+          continue;
+        }
+        Bytes object = WithConstants(elements, choice);
+        object.resize(object.size() + 1, std::byte{9});  // And what is left of an element.
+        const Bytes payload = EncodeSplit(object, [&](std::size_t) { return choice; });
+        for (const auto& backend : Backends()) {
+          context = "kind " + std::to_string(kind) + ", modes " + std::to_string(modes) + ", " +
+                    std::to_string(elements) + " elements on " + backend->name();
+          const Outcome outcome = Decode(payload, object.size(), *backend);
+          CHECK_EQ(outcome.status, CAIRN_KERNELS_OK);
+          CHECK(outcome.object == object);
+        }
+      }
+    }
+  }
+}
+
 CASE(ManyChunksEachOfItsOwnKind) {
   for (const std::size_t length : {131072U, 131073U, 3U * 131072U + 70001U}) {
     const Bytes object = Object(length, 3);

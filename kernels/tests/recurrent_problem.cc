@@ -225,6 +225,9 @@ RecurrentResult Run(const RecurrentProblem& p, Backend& backend) {
     cairn_kernels_scan scan{};
     scan.of = args;
     scan.first_position = backend.Put(first);
+    if (p.change_scan) {
+      p.change_scan(scan, backend);
+    }
     result.status = backend.Scan(scan);
   } else {
     result.status = backend.Recurrent(args);

@@ -49,6 +49,8 @@ struct RecurrentProblem {
   std::vector<Sequence> sequences{};
   /// A last change of the arguments before the call.
   std::function<void(cairn_kernels_recurrent&, Backend&)> change{};
+  /// And of those of a scan.
+  std::function<void(cairn_kernels_scan&, Backend&)> change_scan{};
 };
 
 struct RecurrentResult {

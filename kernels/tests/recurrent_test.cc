@@ -297,7 +297,7 @@ CASE(TheVeryBits) {
   constexpr std::uint64_t kExpected[] = {5992261979572923903U, 15033055143817377326U,
                                          477709719252282280U, 18041716640787600825U,
                                          8825972130221424027U};
-  CHECK_EQ(std::string("cairn-kernels/1"), cairn_kernels_id());
+  CHECK_EQ(std::string("cairn-kernels/2"), cairn_kernels_id());
   for (const int rule : kRules) {
     context = kRuleNames[rule];
     RecurrentProblem p = Small(rule);

@@ -187,33 +187,44 @@ CASE(EmissionChangesNothingAndIsWhatARunLeaves) {
 }
 
 // What comes after an emission must not even turn the sign of a zero: a state that a decay of 0
-// made -0, nothing put into it, and then negative keys and values.
-CASE(EmissionsOfNegativeZeros) {
+// made -0, nothing put into it, and then keys and values of either sign.
+void NegativeZeros(int rule, int length, float key, float value, Backend& backend) {
   constexpr std::size_t kWidth = 128;
-  std::vector<float> keys(40 * kWidth, 0.0F);
-  std::fill(keys.begin() + 20 * kWidth, keys.end(), -1.0F);
+  const std::size_t elements = static_cast<std::size_t>(length) * kWidth;
+  std::vector<float> keys(elements, 0.0F);
+  std::fill(keys.begin() + 20 * kWidth, keys.end(), key);
   const auto row = [](float* data) {
     return cairn_kernels_rows{data, kWidth, kWidth, CAIRN_KERNELS_F32, 0};
   };
-  for (const int rule : {CAIRN_KERNELS_KDA, CAIRN_KERNELS_GLA}) {
+  RecurrentProblem p = Small(rule);
+  p.gate_kind = CAIRN_KERNELS_GATE_FACTOR;
+  p.change = [&](cairn_kernels_recurrent& args, Backend& to) {
+    args.key = row(to.Put(keys));
+    args.value = row(to.Put(std::vector<float>(elements, value)));
+    args.gate = row(to.Put(std::vector<float>(elements, 0.0F)));
+  };
+  const std::vector<float> state(32 * kWidth, -1.0F);
+  Sequence s = {.seed = 1, .length = 20};
+  s.initial.resize(state.size() * sizeof(float));
+  std::memcpy(s.initial.data(), state.data(), s.initial.size());
+  p.sequences = {s};
+  const RecurrentResult ends = Run(p, backend);
+  p.sequences[0].length = length;
+  p.sequences[0].emit = {20};
+  CHECK(Run(p, backend).emitted[0][0] == ends.finals[0]);
+}
+CASE(EmissionsOfNegativeZeros) {
+  for (const int rule : kRules) {
     for (const auto& backend : Backends()) {
-      context = Context(rule, *backend);
-      RecurrentProblem p = Small(rule);
-      p.gate_kind = CAIRN_KERNELS_GATE_FACTOR;
-      p.change = [&](cairn_kernels_recurrent& args, Backend& to) {
-        args.key = row(to.Put(keys));
-        args.value = row(to.Put(std::vector<float>(40 * kWidth, -1.0F)));
-        args.gate = row(to.Put(std::vector<float>(40 * kWidth, 0.0F)));
-      };
-      const std::vector<float> state(32 * kWidth, -1.0F);
-      Sequence s = {.seed = 1, .length = 20};
-      s.initial.resize(state.size() * sizeof(float));
-      std::memcpy(s.initial.data(), state.data(), s.initial.size());
-      p.sequences = {s};
-      const RecurrentResult ends = Run(p, *backend);
-      p.sequences[0].length = 40;
-      p.sequences[0].emit = {20};
-      CHECK(Run(p, *backend).emitted[0][0] == ends.finals[0]);
+      for (const int length : {40, 64}) {
+        for (const float key : {-1.0F, 1.0F}) {
+          for (const float value : {-1.0F, 1.0F}) {
+            context = Context(rule, *backend) + ", " + std::to_string(length) + " tokens, keys " +
+                      std::to_string(key) + ", values " + std::to_string(value);
+            NegativeZeros(rule, length, key, value, *backend);
+          }
+        }
+      }
     }
   }
 }
@@ -312,69 +323,6 @@ CASE(AnyOrderOfThreads) {
       }
     }
   }
-}
-
-CASE(SizeOfTheWorkspace) {
-  const cairn_kernels_scan_shape one = {.rule = CAIRN_KERNELS_KDA,
-                                        .sequences = 1,
-                                        .tokens = 64,
-                                        .key_heads = 1,
-                                        .value_heads = 2,
-                                        .value_dim = 32,
-                                        .emissions = 3,
-                                        .outputs = 1,
-                                        .reserved = 0};
-  const auto with = [&](const std::function<void(cairn_kernels_scan_shape&)>& change) {
-    cairn_kernels_scan_shape shape = one;
-    change(shape);
-    return cairn_kernels_scan_workspace(&shape);
-  };
-  const std::int64_t all = with([](auto&) {});
-  // Three states' keys in bf16 and decays in float, of two heads.
-  CHECK_EQ(all - with([](auto& s) { s.emissions = 0; }), 3 * 2 * (64 * 128 * 2 + 128 * 4));
-  CHECK(with([](auto& s) { s.outputs = 0; }) < all);
-  CHECK(with([](auto& s) { s.rule = CAIRN_KERNELS_GLA; }) < all);
-  CHECK(with([](auto& s) { s.rule = CAIRN_KERNELS_GATED_DELTA; }) < all);
-  CHECK_EQ(with([](auto& s) { s.sequences = 0, s.tokens = 0, s.emissions = 0; }), 0);
-  CHECK_EQ(with([](auto& s) { s.sequences = -1; }), -1);
-  CHECK_EQ(with([](auto& s) { s.tokens = -1; }), -1);
-  CHECK_EQ(with([](auto& s) { s.key_heads = 3; }), -1);
-  CHECK_EQ(with([](auto& s) { s.value_dim = 257; }), -1);
-  CHECK_EQ(with([](auto& s) { s.emissions = -1; }), -1);
-  CHECK_EQ(with([](auto& s) { s.rule = 5; }), -1);
-  CHECK_EQ(with([](auto& s) { s.reserved = 1; }), -1);
-  CHECK_EQ(cairn_kernels_scan_workspace(nullptr), -1);
-}
-
-CASE(BadInput) {
-  const auto refused = [](const char* what, cairn_kernels_status code,
-                          const std::function<void(RecurrentProblem&)>& change) {
-    for (const int rule : {CAIRN_KERNELS_GATED_DELTA, CAIRN_KERNELS_KDA}) {
-      for (const auto& backend : Backends()) {
-        context = std::string(what) + ", " + Context(rule, *backend);
-        RecurrentProblem p = Small(rule);
-        p.sequences = {{.seed = 1, .length = 5, .emit = {2}}};
-        change(p);
-        const RecurrentResult result = Run(p, *backend);
-        CHECK_EQ(result.status, code);
-        CHECK(result.finals[0] == Bytes(result.finals[0].size(), std::byte{0xFF}));
-      }
-    }
-  };
-  refused("an unknown gate", CAIRN_KERNELS_UNKNOWN, [](auto& p) { p.gate_kind = 2; });
-  refused("a log", CAIRN_KERNELS_UNKNOWN, [](auto& p) {
-    p.change = [](cairn_kernels_recurrent& args, Backend& backend) {
-      const std::size_t bytes = 5 * 128 * sizeof(float);
-      args.log_key = {backend.Put(nullptr, bytes), 128, 128, CAIRN_KERNELS_F32, 0};
-      args.log_value = {backend.Put(nullptr, bytes), 128, 128, CAIRN_KERNELS_F32, 0};
-      args.log_gate = {backend.Put(nullptr, bytes), 128, 128, CAIRN_KERNELS_F32, 0};
-    };
-  });
-  refused("K of 64", CAIRN_KERNELS_SHAPE, [](auto& p) { p.key_dim = 64; });
-  refused("V of 48", CAIRN_KERNELS_SHAPE, [](auto& p) { p.value_dim = 48; });
-  refused("a position below 0", CAIRN_KERNELS_POSITIONS, [](auto& p) { p.sequences[0].from = -1; });
-  refused("past the end", CAIRN_KERNELS_POSITIONS, [](auto& p) { p.sequences[0].emit = {6}; });
-  CHECK_EQ(cairn_kernels_scan_cpu(nullptr, 0, 1), CAIRN_KERNELS_NULL);
 }
 
 }  // namespace
