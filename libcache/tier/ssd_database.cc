@@ -57,6 +57,20 @@ std::pair<std::string, std::string> KeyRange(std::uint32_t segment) {
           std::string(last.data(), last.size()) + "\xFF\xFF"};
 }
 
+/// While it lives no file of the database is deleted; they go when it ends.
+class FilesStay {
+ public:
+  explicit FilesStay(rocksdb::DB& db) : db_(db) {
+    db_.DisableFileDeletions().PermitUncheckedError();
+  }
+  ~FilesStay() { db_.EnableFileDeletions(false).PermitUncheckedError(); }
+  FilesStay(const FilesStay&) = delete;
+  FilesStay& operator=(const FilesStay&) = delete;
+
+ private:
+  rocksdb::DB& db_;
+};
+
 }  // namespace
 
 class SsdDatabase::Impl {
@@ -103,8 +117,11 @@ class SsdDatabase::Impl {
     return paths;
   }
 
-  static Status VerifyTables(const std::vector<std::string>& paths) {
-    for (const std::string& path : paths) {
+  /// Reads the tables that may hold keys of the segment, or says which is damaged.
+  Status VerifyTables(SsdFamily family, const std::string& first, const std::string& last) {
+    // A table that a compaction deletes after it was listed would be taken for damage.
+    const FilesStay stay(*db);
+    for (const std::string& path : TablesOf(family, first, last)) {
       rocksdb::SstFileReader reader{rocksdb::Options()};
       rocksdb::Status status = reader.Open(path);
       if (status.ok()) {
@@ -133,8 +150,7 @@ class SsdDatabase::Impl {
 
   Status EraseFamily(SsdFamily family, std::uint32_t segment) {
     const auto [first, last] = KeyRange(segment);
-    const auto tables = TablesOf(family, first, last);
-    if (auto verified = VerifyTables(tables); !verified) {
+    if (auto verified = VerifyTables(family, first, last); !verified) {
       if (family == kObjectsFamily || verified.error().code != ErrorCode::kCorrupt) {
         return verified;
       }
@@ -143,8 +159,9 @@ class SsdDatabase::Impl {
       return FromRocks(rocksdb::DeleteFilesInRange(db.get(), handles[family], &begin, &end),
                        "dropping damaged tables");
     }
-    return tables.empty() ? Status()
-                          : Compact(family, segment, rocksdb::BottommostLevelCompaction::kForce);
+    return TablesOf(family, first, last).empty()
+               ? Status()
+               : Compact(family, segment, rocksdb::BottommostLevelCompaction::kForce);
   }
 };
 
@@ -294,12 +311,11 @@ Status SsdDatabase::FlushAll() {
 Status SsdDatabase::CompactSegment(std::uint32_t segment) {
   const auto [first, last] = KeyRange(segment);
   for (const SsdFamily family : {kKvFamily, kCheckpointFamily}) {
-    const auto tables = impl_->TablesOf(family, first, last);
-    if (tables.size() < 2) {
+    if (impl_->TablesOf(family, first, last).size() < 2) {
       continue;
     }
     // A damaged table met by compaction would stop all writes until a restart, so look first.
-    if (auto verified = Impl::VerifyTables(tables); !verified) {
+    if (auto verified = impl_->VerifyTables(family, first, last); !verified) {
       return verified;
     }
     auto compacted = impl_->Compact(family, segment, rocksdb::BottommostLevelCompaction::kSkip);
@@ -349,7 +365,7 @@ std::set<std::uint32_t> SsdDatabase::StoredSegments() const {
 Status SsdDatabase::VerifySmallTables() {
   for (const SsdFamily family : {kMetaFamily, kObjectsFamily}) {
     // Every key is between these: none is longer than the second.
-    auto verified = Impl::VerifyTables(impl_->TablesOf(family, "", std::string(64, '\xFF')));
+    auto verified = impl_->VerifyTables(family, "", std::string(64, '\xFF'));
     if (!verified) {
       return verified;
     }
