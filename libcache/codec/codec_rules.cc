@@ -17,6 +17,13 @@ tl::unexpected<Error> Bad(std::string message) {
   return Fail(ErrorCode::kInvalidArgument, std::move(message));
 }
 
+std::string_view Trimmed(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(" \t");
+  return first == std::string_view::npos
+             ? std::string_view()
+             : text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
 std::string Quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
 
 /// The only kind of object that a codec is made for; nullopt: any.
@@ -42,7 +49,10 @@ Result<const Codec*> CodecNamed(std::string_view name) {
   if (codec == nullptr) {
     std::string message = "there is no codec " + Quoted(name) + "; write none, lossless";
     for (const Codec* known : Codecs()) {
-      message += known == &ExponentSplitCodec() ? "" : ", " + std::string(known->name());
+      const auto only = KindOf(known->id());
+      const std::string kind =
+          only ? std::string(kKinds[static_cast<std::size_t>(*only)]) + ":" : std::string();
+      message += known == &ExponentSplitCodec() ? "" : ", " + kind + std::string(known->name());
     }
     return Bad(std::move(message));
   }
@@ -99,22 +109,30 @@ Result<CodecRules::Choice> ParseByKind(std::string_view text, CodecRules::Choice
 Result<CodecRules> CodecRules::Parse(std::string_view text) {
   CodecRules rules;
   for (std::size_t entry = 0; !text.empty(); ++entry) {
-    const std::string_view part = text.substr(0, text.find(','));
-    text.remove_prefix(std::min(text.size(), part.size() + 1));
+    const std::size_t comma = text.find(',');
+    const std::string_view part = Trimmed(text.substr(0, comma));
+    text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
+    if (part.empty() || (comma != std::string_view::npos && text.empty())) {
+      return Bad("there is a comma with nothing behind or before it");
+    }
     const std::size_t equals = part.find('=');
     const bool for_all = equals == std::string_view::npos;
-    const std::string_view what = for_all ? part : part.substr(equals + 1);
+    if (for_all && entry != 0) {
+      return Bad(Quoted(part) + " has no '='; write it as the first, or MODEL=CODEC");
+    }
+    const std::string_view model = Trimmed(part.substr(0, for_all ? 0 : equals));
+    const std::string_view what = for_all ? part : Trimmed(part.substr(equals + 1));
     const auto choice = what.find(':') == std::string_view::npos ? ParseForAll(what)
                                                                  : ParseByKind(what, rules.all_);
     if (!choice) {
       return Fail(choice.error());
     }
-    if (for_all && entry == 0) {
+    if (for_all) {
       rules.all_ = *choice;
-    } else if (for_all || equals == 0) {
-      return Bad(Quoted(part) + " says not which model; write model=codec");
-    } else if (!rules.by_model_.emplace(part.substr(0, equals), *choice).second) {
-      return Bad("the model " + std::string(part.substr(0, equals)) + " is there twice");
+    } else if (model.empty()) {
+      return Bad(Quoted(part) + " says not which model; write MODEL=CODEC");
+    } else if (!rules.by_model_.emplace(model, *choice).second) {
+      return Bad("the model " + std::string(model) + " is there twice");
     }
   }
   return rules;

@@ -5,7 +5,9 @@
 namespace cairn {
 
 Result<std::unique_ptr<DevicePort>> OpenCudaPort(const CudaPortOptions&) {
-  return Fail(ErrorCode::kUnsupported, "this libcairn was built without CUDA's headers");
+  return Fail(ErrorCode::kUnsupported,
+              "this libcairn was built without CUDA's headers; ./dev setup --cuda installs "
+              "them, then build again");
 }
 
 }  // namespace cairn

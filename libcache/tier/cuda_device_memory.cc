@@ -5,7 +5,9 @@
 namespace cairn {
 
 Result<std::unique_ptr<DeviceMemory>> OpenCudaDevice(CudaDeviceOptions) {
-  return Fail(ErrorCode::kUnsupported, "this cairnd was built without CUDA's headers");
+  return Fail(ErrorCode::kUnsupported,
+              "this cairnd was built without CUDA's headers; ./dev setup --cuda installs "
+              "them, then build again");
 }
 
 }  // namespace cairn

@@ -158,7 +158,8 @@ asio::awaitable<Status> Session::HandleOpen(const v1::OpenNamespace& open, v1::R
   reply.set_planner(std::string(context_.cache->planner_name()));
   reply.set_fidelity(open.fidelity());
   if (!(*opened)->notice.empty()) {
-    spdlog::warn("--ssd-codec: {}", Printable((*opened)->notice));
+    spdlog::warn("ssd_codec_refused reason=\"{}\" effect=\"stored without loss\"",
+                 Printable((*opened)->notice));
   }
   co_return Status{};
 }

@@ -34,6 +34,13 @@ TEST(CodecRulesTest, OneForAllAndExceptionsByModel) {
   EXPECT_EQ(ChoiceOf("llama=lossless"), none);
 }
 
+// A blank in front of a model would make it another model, and its exception no exception.
+TEST(CodecRulesTest, BlanksDoNotMatter) {
+  const Codec* const lossless = &ExponentSplitCodec();
+  EXPECT_EQ(ChoiceOf(" none, llama = lossless ", "llama"), (Choice{lossless, lossless}));
+  EXPECT_EQ(ChoiceOf("kv:kivi2, llama=none", "llama"), Choice{});
+}
+
 TEST(CodecRulesTest, ByKindOfObject) {
   const Codec* const lossless = &ExponentSplitCodec();
   constexpr std::string_view kRules =
@@ -51,10 +58,27 @@ TEST(CodecRulesTest, ByKindOfObject) {
 }
 
 TEST(CodecRulesTest, MistakesAreToldWithWhatToWrite) {
-  for (const auto* text :
-       {"zip", "none,lossless", "none,=lossless", "none,a=zip", "a=none,a=none", "none,,a=none",
-        "a=", "kv:", ":none", "kv:zip", "state:none", "kv:none+kv:none", "kv:none+", "+kv:none",
-        "kv:none+lossless", "none,kv:none"}) {
+  for (const auto* text : {"zip",
+                           "none,lossless",
+                           "none,=lossless",
+                           "none,a=zip",
+                           "a=none,a=none",
+                           "none,,a=none",
+                           "a=",
+                           "kv:",
+                           ":none",
+                           "kv:zip",
+                           "state:none",
+                           "kv:none+kv:none",
+                           "kv:none+",
+                           "+kv:none",
+                           "kv:none+lossless",
+                           "none,kv:none",
+                           "lossless,",
+                           ",",
+                           " ",
+                           "none, ,a=none",
+                           "none, =none"}) {
     const auto rules = CodecRules::Parse(text);
     ASSERT_FALSE(rules) << text;
     EXPECT_EQ(rules.error().code, ErrorCode::kInvalidArgument);
@@ -64,7 +88,9 @@ TEST(CodecRulesTest, MistakesAreToldWithWhatToWrite) {
     ASSERT_FALSE(rules) << text;
     EXPECT_NE(rules.error().message.find(what), std::string::npos) << rules.error().message;
   };
-  says("zip", "write none, lossless, int8_column");
+  says("zip", "write none, lossless, checkpoint:int8_column, kv:fp8_kv");
+  says("lossless,test", "'test' has no '='");
+  says("lossless,", "comma");
   says("kivi4", "write kv:kivi4");
   says("none,m=int8_column", "write checkpoint:int8_column");
   says("checkpoint:fp8_kv", "write kv:fp8_kv");
