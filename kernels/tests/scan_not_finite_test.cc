@@ -82,7 +82,8 @@ bool AllNan(const std::vector<float>& values) {
          std::all_of(values.begin(), values.end(), [](float x) { return std::isnan(x); });
 }
 bool Same(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+  return a.size() == b.size() &&
+         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
 }
 std::vector<float> Tokens(const std::vector<float>& outputs, int first, int last) {
   const auto each = static_cast<std::ptrdiff_t>(outputs.size()) / kLength;
