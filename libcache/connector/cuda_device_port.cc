@@ -23,6 +23,7 @@ Result<std::unique_ptr<DevicePort>> OpenCudaPort(const CudaPortOptions&) {
 
 #include "libcache/base/bytes.h"
 #include "libcache/cuda/driver.h"
+#include "libcache/cuda/mapping.h"
 
 namespace cairn {
 namespace {
@@ -58,16 +59,6 @@ class CudaDevicePort final : public DevicePort {
   }
 
  private:
-  struct Mapped {
-    CUmemGenericAllocationHandle handle = 0;
-    CUdeviceptr address = 0;
-    std::uint64_t bytes = 0;
-    // How far it has come: what failed half-way is undone by the same function.
-    bool imported = false;
-    bool reserved = false;
-    bool mapped = false;
-  };
-
   /// Makes the context current for a scope. The engine's own is put back. What is called meanwhile
   /// leaves a capture alone (of a CUDA graph) that another thread of the engine's has under way.
   class InContext {
@@ -114,8 +105,7 @@ class CudaDevicePort final : public DevicePort {
   Status CheckNotCaptured();
   /// Gives back all but the context; what it reads must be free of copies.
   void Free();
-  Status MapNow(int fd, Mapped& region);
-  void UnmapNow(const Mapped& region);
+  Status MapNow(int fd, CudaMapping& region);
   /// The number of the daemon's device in this process, if it is visible here.
   Result<int> Find(const DeviceIdentity& device);
   /// Waits for what was queued so far. Past the deadline it stays pending.
@@ -125,6 +115,9 @@ class CudaDevicePort final : public DevicePort {
   Status Run(const char* call, const Queue& queue, TimePoint deadline);
 
   const CudaDriver d_;
+  const CudaCheck check_ = [this](const char* call, CUresult result) {
+    return Check(call, result);
+  };
   CUdevice device_ = 0;
   std::string id_;
   std::string name_;
@@ -135,10 +128,10 @@ class CudaDevicePort final : public DevicePort {
   bool pending_ = false;   // A copy may be under way; ...
   bool recorded_ = false;  // ... event_ says, or, without that, the whole stream.
   std::string lost_;
-  std::map<std::uint64_t, Mapped> mappings_;
+  std::map<std::uint64_t, CudaMapping> mappings_;
   // A copy that is pending may read them; and to end them may take the driver a while, so that only
   // calls with a deadline do.
-  std::vector<Mapped> unmap_later_;
+  std::vector<CudaMapping> unmap_later_;
   std::vector<void*> free_later_;
   std::uint64_t next_ = 1;
   std::span<std::byte> staging_;
@@ -254,10 +247,10 @@ void CudaDevicePort::Free() {
     return;
   }
   for (const auto& [number, mapped] : mappings_) {
-    UnmapNow(mapped);
+    mapped.Undo(d_, check_);
   }
-  for (const Mapped& region : unmap_later_) {
-    UnmapNow(region);
+  for (const CudaMapping& region : unmap_later_) {
+    region.Undo(d_, check_);
   }
   if (!staging_.empty()) {
     free_later_.push_back(staging_.data());
@@ -322,19 +315,13 @@ Status CudaDevicePort::Accepts(const DeviceIdentity& device) {
   return asked;
 }
 
-Status CudaDevicePort::MapNow(int fd, Mapped& region) {
+Status CudaDevicePort::MapNow(int fd, CudaMapping& region) {
   Status good = Check("cuMemImportFromShareableHandle",
                       d_.cuMemImportFromShareableHandle_(
                           &region.handle, reinterpret_cast<void*>(static_cast<std::intptr_t>(fd)),
                           CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
-  region.imported = good.has_value();
-  good = good ? Check("cuMemAddressReserve",
-                      d_.cuMemAddressReserve_(&region.address, region.bytes, 0, 0, 0))
-              : good;
-  region.reserved = good.has_value();
-  good = good ? Check("cuMemMap", d_.cuMemMap_(region.address, region.bytes, 0, region.handle, 0))
-              : good;
-  region.mapped = good.has_value();
+  region.held = good.has_value();
+  good = good ? region.Place(d_, check_) : good;
   CUmemAccessDesc access{};
   access.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
   access.location.id = device_;
@@ -350,29 +337,16 @@ Status CudaDevicePort::MapNow(int fd, Mapped& region) {
   return Check("cuMemSetAccess", set);
 }
 
-void CudaDevicePort::UnmapNow(const Mapped& region) {
-  if (region.mapped) {
-    static_cast<void>(Check("cuMemUnmap", d_.cuMemUnmap_(region.address, region.bytes)));
-  }
-  if (region.reserved) {
-    static_cast<void>(
-        Check("cuMemAddressFree", d_.cuMemAddressFree_(region.address, region.bytes)));
-  }
-  if (region.imported) {
-    static_cast<void>(Check("cuMemRelease", d_.cuMemRelease_(region.handle)));
-  }
-}
-
 Result<std::uint64_t> CudaDevicePort::Map(int fd, std::uint64_t bytes) {
   if (Status well = Health(); !well) {
     return Fail(well.error());
   }
   const InContext context(*this);
-  Mapped region;
+  CudaMapping region;
   region.bytes = bytes;
   const Status good = context.entered() ? MapNow(fd, region) : context.entered();
   if (!good) {
-    UnmapNow(region);
+    region.Undo(d_, check_);
     return Fail(good.error());
   }
   mappings_.emplace(next_, region);
@@ -418,9 +392,9 @@ Status CudaDevicePort::Settle(TimePoint deadline) {
   good = good && pending_ ? Finish(deadline) : good;
   while (good && lost_.empty() && !(unmap_later_.empty() && free_later_.empty())) {
     if (!unmap_later_.empty()) {
-      const Mapped region = unmap_later_.back();
+      const CudaMapping region = unmap_later_.back();
       unmap_later_.pop_back();
-      UnmapNow(region);
+      region.Undo(d_, check_);
     } else {
       void* const memory = free_later_.back();
       free_later_.pop_back();

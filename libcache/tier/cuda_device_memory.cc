@@ -27,6 +27,7 @@ Result<std::unique_ptr<DeviceMemory>> OpenCudaDevice(CudaDeviceOptions) {
 
 #include "libcache/base/mutex.h"
 #include "libcache/cuda/driver.h"
+#include "libcache/cuda/mapping.h"
 
 namespace cairn {
 namespace {
@@ -77,15 +78,9 @@ class CudaDeviceMemory final : public DeviceMemory {
   [[nodiscard]] Status Health() override CAIRN_EXCLUDES(mu_);
 
  private:
-  struct Mapped {
-    CUmemGenericAllocationHandle handle = 0;
-    CUdeviceptr address = 0;
-    std::uint64_t bytes = 0;
+  struct Extent {
+    CudaMapping mapping;
     int fd = -1;
-    // How far it has come: an allocation that failed half-way is undone by the same function.
-    bool created = false;
-    bool reserved = false;
-    bool mapped = false;
   };
   struct Event {
     std::uint64_t number = 0;
@@ -112,8 +107,8 @@ class CudaDeviceMemory final : public DeviceMemory {
   Status CopySmall(Stream& on, const std::vector<SmallCopier::Move>& moves, bool to_device)
       CAIRN_REQUIRES(mu_);
   Status AllocateLists() CAIRN_REQUIRES(mu_);
-  Status Map(Mapped& region) CAIRN_REQUIRES(mu_);
-  void Unmap(const Mapped& region) CAIRN_REQUIRES(mu_);
+  Status Map(Extent& region) CAIRN_REQUIRES(mu_);
+  void Unmap(const Extent& region) CAIRN_REQUIRES(mu_);
   /// Waits until nothing is under way, without the lock; past the deadline the device is lost.
   Status Drain(TimePoint deadline) CAIRN_EXCLUDES(mu_);
   [[nodiscard]] CUmemAllocationProp Properties() const;
@@ -123,6 +118,8 @@ class CudaDeviceMemory final : public DeviceMemory {
   Status Check(const char* call, CUresult result) const CAIRN_REQUIRES(mu_);
 
   const CudaDriver d_;
+  const CudaCheck check_ = [this](const char* call, CUresult result)
+                               CAIRN_REQUIRES(mu_) { return Check(call, result); };
   const std::chrono::milliseconds limit_;
   std::string name_;
   std::string id_;
@@ -135,7 +132,7 @@ class CudaDeviceMemory final : public DeviceMemory {
   CUcontext context_ CAIRN_GUARDED_BY(mu_) = nullptr;
   mutable std::string lost_ CAIRN_GUARDED_BY(mu_);
   std::vector<Stream> streams_ CAIRN_GUARDED_BY(mu_);
-  std::map<std::uint32_t, Mapped> regions_ CAIRN_GUARDED_BY(mu_);
+  std::map<std::uint32_t, Extent> regions_ CAIRN_GUARDED_BY(mu_);
   std::vector<void*> staging_ CAIRN_GUARDED_BY(mu_);
   std::uint32_t next_region_ CAIRN_GUARDED_BY(mu_) = 1;
 };
@@ -242,31 +239,27 @@ Result<DeviceMemory::Space> CudaDeviceMemory::SpaceNow() const {
   return Space{.total_bytes = total_bytes, .free_bytes = free_bytes};
 }
 
-Status CudaDeviceMemory::Map(Mapped& region) {
+Status CudaDeviceMemory::Map(Extent& region) {
   const CUmemAllocationProp properties = Properties();
-  Status good = Check("cuMemCreate", d_.cuMemCreate_(&region.handle, region.bytes, &properties, 0));
-  region.created = good.has_value();
-  good = good ? Check("cuMemAddressReserve",
-                      d_.cuMemAddressReserve_(&region.address, region.bytes, 0, 0, 0))
-              : good;
-  region.reserved = good.has_value();
-  good = good ? Check("cuMemMap", d_.cuMemMap_(region.address, region.bytes, 0, region.handle, 0))
-              : good;
-  region.mapped = good.has_value();
+  CudaMapping& mapping = region.mapping;
+  Status good =
+      Check("cuMemCreate", d_.cuMemCreate_(&mapping.handle, mapping.bytes, &properties, 0));
+  mapping.held = good.has_value();
+  good = good ? mapping.Place(d_, check_) : good;
   CUmemAccessDesc access{};
   access.location = properties.location;
   access.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
-  good = good
-             ? Check("cuMemSetAccess", d_.cuMemSetAccess_(region.address, region.bytes, &access, 1))
-             : good;
+  good =
+      good ? Check("cuMemSetAccess", d_.cuMemSetAccess_(mapping.address, mapping.bytes, &access, 1))
+           : good;
   good = good ? Check("cuMemExportToShareableHandle",
-                      d_.cuMemExportToShareableHandle_(&region.fd, region.handle,
+                      d_.cuMemExportToShareableHandle_(&region.fd, mapping.handle,
                                                        CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0))
               : good;
   // What it held before may be another tenant's.
   CUstream const stream = streams_[0].stream;
   return good ? Check("cuMemsetD8Async",
-                      d_.cuMemsetD8Async_(region.address, 0, region.bytes, stream))
+                      d_.cuMemsetD8Async_(mapping.address, 0, mapping.bytes, stream))
               : good;
 }
 
@@ -293,25 +286,16 @@ Status CudaDeviceMemory::Drain(TimePoint deadline) {
   }
 }
 
-void CudaDeviceMemory::Unmap(const Mapped& region) {
+void CudaDeviceMemory::Unmap(const Extent& region) {
   if (region.fd >= 0) {
     close(region.fd);
   }
-  if (region.mapped) {
-    static_cast<void>(Check("cuMemUnmap", d_.cuMemUnmap_(region.address, region.bytes)));
-  }
-  if (region.reserved) {
-    static_cast<void>(
-        Check("cuMemAddressFree", d_.cuMemAddressFree_(region.address, region.bytes)));
-  }
-  if (region.created) {
-    static_cast<void>(Check("cuMemRelease", d_.cuMemRelease_(region.handle)));
-  }
+  region.mapping.Undo(d_, check_);
 }
 
 Result<DeviceMemory::Region> CudaDeviceMemory::Allocate(std::uint64_t bytes) {
-  Mapped region;
-  region.bytes = bytes;
+  Extent region;
+  region.mapping.bytes = bytes;
   {
     const MutexLock lock(mu_);
     Status good = Enter();
@@ -436,7 +420,7 @@ Status CudaDeviceMemory::Copy(int stream, std::uint32_t region, std::span<const 
   if (!good) {
     return good;
   }
-  const CUdeviceptr base = regions_.at(region).address;
+  const CUdeviceptr base = regions_.at(region).mapping.address;
   Stream& on = streams_[static_cast<std::size_t>(stream)];
   const auto small = static_cast<std::size_t>(
       std::count_if(pieces.begin(), pieces.end(), [this](const Piece& piece) CAIRN_REQUIRES(mu_) {
