@@ -9,6 +9,7 @@
 #include <map>
 #include <utility>
 
+#include "libcache/base/mutex.h"
 #include "libcache/codec/exponent_split.h"
 #include "libcache/tier/memory_cold_tier.h"
 #include "libcache/tier/ssd_tier.h"
@@ -18,17 +19,30 @@
 namespace cairn {
 namespace {
 
-/// A tier that hands out what it has as coded, as SSD does, and drops it when told.
-struct Coding final : MemoryColdTier {
+/// A tier that hands out what it has as coded, as SSD does, and drops it when told. The cache's
+/// writer calls it while a test looks at what was written.
+class Coding final : public MemoryColdTier {
+ public:
   using MemoryColdTier::MemoryColdTier;
   Result<ColdLocation> Write(const ObjectRecord& record, std::span<const std::byte> bytes,
                              std::uint32_t cookie) override {
-    written.push_back(record.coded);
+    {
+      const MutexLock lock(mu_);
+      written_.push_back(record.coded);
+    }
     ObjectRecord coded = record;
     coded.coded = true;
     return MemoryColdTier::Write(coded, bytes, cookie);
   }
-  std::vector<bool> written;
+  /// Which of those written since the last call came as coded.
+  std::vector<bool> TakeWritten() {
+    const MutexLock lock(mu_);
+    return std::exchange(written_, {});
+  }
+
+ private:
+  Mutex mu_;
+  std::vector<bool> written_ CAIRN_GUARDED_BY(mu_);
 };
 
 TimePoint Soon() { return SteadyClock::Instance().Now() + std::chrono::seconds(20); }
@@ -301,15 +315,18 @@ TEST_F(ColdCodecTest, WhatComesBackFromALossyCodecSaysSoWhenItIsWrittenAgain) {
   Open(SmallConfig(), std::move(tier));
   const auto tokens = Tokens(40);
   StoreAll(tokens);
-  EXPECT_EQ(coding.written, std::vector<bool>(4, false));
+  EXPECT_EQ(coding.TakeWritten(), std::vector<bool>(4, false));
   DropFromHost(tokens);
   ASSERT_EQ(ReadAll(tokens).size(), 3U);
   ASSERT_EQ(ReadAll(tokens).size(), 3U);  // A hit: worth a place in a newer segment.
-  coding.written.clear();
-  for (std::uint32_t i = 1; coding.written.size() < 200 && i < 100; ++i) {
+  coding.TakeWritten();
+  std::vector<bool> written;
+  for (std::uint32_t i = 1; written.size() < 200 && i < 100; ++i) {
     StoreAll(Tokens(40, 1000 * i));
+    const std::vector<bool> more = coding.TakeWritten();
+    written.insert(written.end(), more.begin(), more.end());
   }
-  EXPECT_GE(std::count(coding.written.begin(), coding.written.end(), true), 1)
+  EXPECT_GE(std::count(written.begin(), written.end(), true), 1)
       << "those that were read went again, and as coded";
 }
 
