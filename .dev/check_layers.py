@@ -10,7 +10,7 @@ from sources import CXX, files, finish, line_of, root_argument
 # Folder of libcache -> the folders it may include, besides itself. A new folder needs a row.
 LAYERS = {
     "base": (),
-    "model": ("base",),
+    "model": ("base", "codec"),
     "trace": ("base",),
     "cuda": ("base",),
     "tier": ("base", "codec", "cuda", "kernels"),

@@ -6,7 +6,7 @@ source .dev/lib.sh
 what=${1:-test}
 [[ $# -eq 0 ]] || shift
 [[ $what == @(test|bench) ]] || die "gpu knows no '$what'" "./dev test --gpu or ./dev bench --gpu"
-[[ $# -eq 0 ]] || die "--gpu takes no further options, '$1' neither"
+[[ $# -eq 0 ]] || die "--gpu takes no further options, '$1' neither" "./dev $what --gpu"
 command -v cmake >/dev/null || die "cmake is not there" "install cmake 3.25 or newer and a C++ compiler"
 
 # Only for the GPU that is here: a quarter of the compile time.

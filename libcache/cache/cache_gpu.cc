@@ -18,7 +18,6 @@ constexpr std::size_t kMaxObjects = 4'096;
 void Cache::OpenGpu(Gpu gpu) {
   const MutexLock lock(mu_);
   stats_.gpu.state = gpu.without;
-  stats_.gpu.capacity_bytes = gpu.capacity_bytes;
   if (gpu.device == nullptr) {
     return;
   }
@@ -27,6 +26,7 @@ void Cache::OpenGpu(Gpu gpu) {
     stats_.gpu.state = "absent: " + uploader.error().message;
     return;
   }
+  stats_.gpu.capacity_bytes = gpu.capacity_bytes;
   stats_.gpu.device = {.name = gpu.device->Name(),
                        .kind = std::string(gpu.device->Kind()),
                        .id = gpu.device->Id(),

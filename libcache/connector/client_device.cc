@@ -15,9 +15,10 @@ Error LoadTooLate() { return {ErrorCode::kDeadlineExceeded, "loading took too lo
 void Client::NoteDevice() {
   DeviceInfo info{.attached = port_ != nullptr, .reads_gpu_tier = {}};
   if (port_ == nullptr) {
-    info.reads_gpu_tier = Fail(ErrorCode::kUnsupported, "no device is attached");
+    info.reads_gpu_tier = Fail(ErrorCode::kUnsupported, "no device is attached; attach one first");
   } else if (backend_ == nullptr || !backend_->Alive()) {
-    info.reads_gpu_tier = Fail(ErrorCode::kUnavailable, "not connected");
+    info.reads_gpu_tier =
+        Fail(ErrorCode::kUnavailable, "not connected yet; the next match connects");
   } else {
     info.reads_gpu_tier = backend_->DeviceState();
   }

@@ -68,7 +68,7 @@ class Remote final : public Backend {
 
   [[nodiscard]] Status DeviceState() const override {
     if (port_ == nullptr) {
-      return Fail(ErrorCode::kUnsupported, "no device is attached");
+      return Fail(ErrorCode::kUnsupported, "no device is attached; attach one first");
     }
     return device_ != nullptr ? port_->Health() : Fail(no_device_);
   }

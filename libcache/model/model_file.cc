@@ -9,6 +9,7 @@
 #include <set>
 
 #include "libcache/base/errno_text.h"
+#include "libcache/codec/object_shape.h"
 #include "libcache/model/model_spec.h"
 
 namespace cairn {
@@ -322,6 +323,19 @@ AttentionLayers ReadAttention(const Json& value, const std::string& path,
   return layers;
 }
 
+/// As the cache will when a namespace is opened, but where the mistake is.
+void CheckShape(ObjectReader& reader, std::string_view name, const std::string& text,
+                ObjectKind kind, std::uint64_t bytes) {
+  if (text == kPackedShape) {
+    return;
+  }
+  const auto shape = ObjectShape::Parse(text);
+  const Status fits = shape ? shape->CheckFor(kind, bytes) : Fail(shape.error());
+  if (!fits) {
+    reader.FailField(name, fits.error().message);
+  }
+}
+
 ModelSpec ReadModel(const Json& document, std::optional<Error>& error) {
   static constexpr std::array<std::string_view, 12> kFields = {"id",
                                                                "name",
@@ -371,9 +385,13 @@ ModelSpec ReadModel(const Json& document, std::optional<Error>& error) {
   } else {
     reader.FailField("fidelity", parsed.error().message);
   }
-  // Whether a shape is one is for the cache to say, when the namespace is opened.
   spec.checkpoint_shape = reader.TextOr("checkpoint_shape", "", kMaxShapeBytes);
   spec.kv_shape = reader.TextOr("kv_shape", "", kMaxShapeBytes);
+  if (!error) {
+    CheckShape(reader, "checkpoint_shape", spec.checkpoint_shape, ObjectKind::kCheckpoint,
+               spec.CheckpointBytes());
+    CheckShape(reader, "kv_shape", spec.kv_shape, ObjectKind::kKv, spec.KvBytesPerToken());
+  }
   return spec;
 }
 

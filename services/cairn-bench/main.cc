@@ -12,6 +12,7 @@
 #include "services/cairn-bench/replay.h"
 #include "services/cairn-bench/report.h"
 #include "services/cairn-bench/trace_jobs.h"
+#include "services/terminal/usage.h"
 
 namespace cairn::bench {
 namespace {
@@ -189,7 +190,12 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+    if (error.get_exit_code() == 0) {
+      return app.exit(error);
+    }
+    const std::string page = known.empty() ? "" : command + " ";
+    Complain(terminal::UsageProblem(app, error) + "; see cairn-bench " + page + "--help");
+    return kExitUsage;
   }
   return job();
 }

@@ -19,6 +19,7 @@
 #include "services/cairn-llama/random_model.h"
 #include "services/cairn-llama/report.h"
 #include "services/cairn-llama/runner.h"
+#include "services/terminal/usage.h"
 
 namespace cairn::llama {
 namespace {
@@ -421,7 +422,14 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kWrongUsage;
+    if (error.get_exit_code() == 0) {
+      return app.exit(error);
+    }
+    const auto used = app.get_subcommands();
+    const std::string page = used.empty() ? "" : used.front()->get_name() + " ";
+    return Report({ErrorCode::kInvalidArgument,
+                   terminal::UsageProblem(app, error) + "; see cairn-llama " + page + "--help"},
+                  false);
   }
   if (make.parsed()) {
     const auto library = llamacpp::Library::Open(folder, TakeLog);

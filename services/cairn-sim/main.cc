@@ -15,6 +15,7 @@
 #include "services/cairn-sim/solve.h"
 #include "services/cairn-sim/strategies.h"
 #include "services/cairn-sim/sweep.h"
+#include "services/terminal/usage.h"
 
 namespace cairn::sim {
 namespace {
@@ -213,7 +214,8 @@ int Parse(CLI::App& app, int argc, char** argv, const Job& job) {
       return app.exit(error);
     }
     const std::string page = known.empty() ? "" : command + " ";
-    Complain("usage", std::string(error.what()) + "; see cairn-sim " + page + "--help", json);
+    Complain("usage", terminal::UsageProblem(app, error) + "; see cairn-sim " + page + "--help",
+             json);
     return kExitUsage;
   }
   return job();

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "services/cairnctl/format.h"
+#include "services/terminal/usage.h"
 
 namespace cairn::ctl {
 namespace {
@@ -181,7 +182,7 @@ ParsedLine ParseLine(const std::vector<std::string>& args,
     }
     const auto used = app.get_subcommands();
     const bool no_command = used.empty() && dynamic_cast<const CLI::RequiredError*>(&error);
-    return WrongUsage(no_command ? "which command?" : Printable(error.what()),
+    return WrongUsage(no_command ? "which command?" : Printable(terminal::UsageProblem(app, error)),
                       used.empty() ? "" : used.front()->get_name());
   }
   invocation.timeout = std::chrono::milliseconds(std::stoul(invocation.Value("--timeout", "5000")));

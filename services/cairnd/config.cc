@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "libcache/base/bytes.h"
+#include "services/terminal/usage.h"
 
 namespace cairn::server {
 namespace {
@@ -303,6 +304,20 @@ Status DaemonConfig::FinishSizes() {
   return {};
 }
 
+std::vector<std::string> DaemonConfig::WithoutEffect() const {
+  std::vector<std::string> names;
+  const bool ssd = !ssd_path.empty() || ssd_bytes != 0;  // One of them alone is an error.
+  const bool gpu_tier = gpu != "off" && gpu_memory_bytes != 0;
+  const std::map<std::string, std::string> defaults = DaemonConfig().Shown();
+  for (const auto& [name, value] : Shown()) {
+    const bool idle = (!ssd && name.starts_with("ssd-")) || (!gpu_tier && name.starts_with("gpu-"));
+    if (idle && value != defaults.at(name)) {
+      names.push_back(name);
+    }
+  }
+  return names;
+}
+
 Status DaemonConfig::Finish() {
   Status good = CheckSizes();
   good = good ? CheckGpu() : good;
@@ -427,11 +442,15 @@ ParsedConfig ParseConfig(const std::vector<std::string>& args,
   try {
     app.parse(all);
   } catch (const CLI::ParseError& error) {
-    std::ostringstream out;
-    std::ostringstream err;
-    const int code = app.exit(error, out, err);
-    parsed.exit_code = code == 0 ? 0 : 2;
-    parsed.message = out.str() + err.str();
+    if (error.get_exit_code() == 0) {
+      std::ostringstream out;
+      app.exit(error, out, out);
+      parsed.exit_code = 0;
+      parsed.message = out.str();
+      return parsed;
+    }
+    parsed.exit_code = 2;
+    parsed.message = "cairnd: " + terminal::UsageProblem(app, error) + "; see cairnd --help\n";
     if (const auto* unknown = dynamic_cast<const CLI::ConfigError*>(&error)) {
       // CLI11 calls the opening of a table "name.++".
       const bool table = std::string_view(unknown->what()).find(".++") != std::string_view::npos;
@@ -441,6 +460,7 @@ ParsedConfig ParseConfig(const std::vector<std::string>& args,
     }
     return parsed;
   }
+  parsed.without_effect = parsed.config.WithoutEffect();
   if (const Status finished = parsed.config.Finish(); !finished) {
     parsed.exit_code = 2;
     parsed.message = "cairnd: " + finished.error().message + "\n";

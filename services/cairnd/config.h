@@ -72,6 +72,9 @@ struct DaemonConfig {
   /// Name -> value, as cairnctl config shows it.
   [[nodiscard]] std::map<std::string, std::string> Shown() const;
 
+  /// Of what was set, the names that do nothing because the tier they belong to is off. To be asked
+  /// before Finish().
+  [[nodiscard]] std::vector<std::string> WithoutEffect() const;
   /// Fills in defaults that depend on others and checks all. Errors: kInvalidArgument naming the
   /// flag and what to write instead.
   Status Finish();
@@ -92,6 +95,7 @@ struct ParsedConfig {
   /// CAIRN_* variables that are neither options nor known to our other programs: misspelt, most
   /// likely, and without effect.
   std::vector<std::string> unknown_variables;
+  std::vector<std::string> without_effect;  ///< DaemonConfig::WithoutEffect.
 };
 
 /// Reads flags, environment and the file named by --config.

@@ -50,6 +50,12 @@ int main(int argc, char** argv) {
     spdlog::warn("unknown_variable name={} effect=\"ignored; cairnd --help lists the options\"",
                  name);
   }
+  for (const std::string& name : parsed.without_effect) {
+    spdlog::warn("setting_without_effect name={} reason=\"{}\"", name,
+                 name.starts_with("ssd-")     ? "no SSD tier: --ssd-path and --ssd are not given"
+                 : parsed.config.gpu == "off" ? "no GPU tier: --gpu is off"
+                                              : "no GPU tier: --gpu-memory is not given");
+  }
   if (parsed.exit_code) {
     std::fputs(parsed.message.c_str(), stderr);
     return *parsed.exit_code;

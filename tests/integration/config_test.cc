@@ -170,6 +170,49 @@ TEST_F(ConfigTest, MisspeltVariablesAreNamed) {
   EXPECT_NE(failed->Output().find("--memory"), std::string::npos) << failed->Output();
 }
 
+TEST_F(ConfigTest, SettingsOfATierThatIsOffAreNamed) {
+  DaemonProcess::Options options;
+  options.flags = {"--ssd-codec=lossless", "--ssd-readers=2", "--gpu-device=1", "--gpu=auto"};
+  ASSERT_TRUE(StartDaemon(options));
+  const std::string log = daemon().Log();
+  EXPECT_NE(log.find("warning setting_without_effect name=ssd-codec reason=\"no SSD tier: "
+                     "--ssd-path and --ssd are not given\""),
+            std::string::npos)
+      << log;
+  EXPECT_NE(log.find("warning setting_without_effect name=gpu-device reason=\"no GPU tier: "
+                     "--gpu-memory is not given\""),
+            std::string::npos)
+      << log;
+  EXPECT_EQ(log.find("name=ssd-readers"), std::string::npos) << "the default, which asks nothing";
+}
+
+TEST_F(ConfigTest, SettingsOfATierThatIsOnAreNot) {
+  DaemonProcess::Options options;
+  options.flags = {"--ssd-path=" + (dir_ / "ssd"),
+                   "--ssd=128MiB",
+                   "--ssd-codec=lossless",
+                   "--ssd-readers=3",
+                   "--gpu=fake",
+                   "--gpu-memory=16MiB"};
+  ASSERT_TRUE(StartDaemon(options));
+  EXPECT_EQ(daemon().Log().find("setting_without_effect"), std::string::npos) << daemon().Log();
+}
+
+TEST_F(ConfigTest, ValuesOfAnotherKindAreToldWithWhatToWrite) {
+  for (const auto& [flag, message] :
+       {std::pair{"--threads=abc", "cairnd: --threads: 'abc' is not a whole number"},
+        std::pair{"--lease-ms=-1", "cairnd: --lease-ms: '-1' is not a whole number"},
+        std::pair{"--prefault=maybe", "cairnd: --prefault: 'maybe' is not true or false"},
+        std::pair{"--memory=much", "cairnd: --memory: 'much' is not a size"},
+        std::pair{"--nothing", "cairnd: The following argument was not expected: --nothing"}}) {
+    const auto failed = DaemonProcess::Raw(dir_, {flag});
+    EXPECT_EQ(failed->WaitExit(std::chrono::seconds(20)).value_or(-1), 2);
+    EXPECT_NE(failed->Output().find(message), std::string::npos) << failed->Output();
+    EXPECT_NE(failed->Output().find("; see cairnd --help\n"), std::string::npos)
+        << failed->Output();
+  }
+}
+
 TEST_F(ConfigTest, HelpAndVersionSayWhatTheyShould) {
   auto help = DaemonProcess::Raw(dir_, {"--help"});
   EXPECT_EQ(help->WaitExit(std::chrono::seconds(20)).value_or(-1), 0);

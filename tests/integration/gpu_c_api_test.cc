@@ -146,7 +146,7 @@ TEST_F(GpuCApiTest, OneCallEndsWithTheBytesInPlace) {
   {
     CEngine engine(daemon().UnixEndpoint());
     EXPECT_EQ(engine.Device().attached, 0U);
-    EXPECT_STREQ(engine.Device().why_not, "no device is attached");
+    EXPECT_STREQ(engine.Device().why_not, "no device is attached; attach one first");
     ASSERT_EQ(copier.Attach(engine), CAIRN_OK) << cairn_last_error();
     EXPECT_EQ(copier.id, "fake");
     EXPECT_NE(copier.name.find("fake device"), std::string::npos);
@@ -358,7 +358,7 @@ TEST_F(GpuCApiTest, ALostConnectionIsTold) {
   cairn_prompt_free(prompt);
   EXPECT_EQ(engine.Device().attached, 1U);
   EXPECT_EQ(engine.Device().reads_gpu_tier, 0U);
-  EXPECT_STREQ(engine.Device().why_not, "not connected");
+  EXPECT_STREQ(engine.Device().why_not, "not connected yet; the next match connects");
 }
 
 TEST_F(GpuCApiTest, ALeaseThatIsOverIsAMiss) {

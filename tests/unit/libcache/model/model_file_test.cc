@@ -312,6 +312,14 @@ TEST(ModelFileTest, FidelityAndShapes) {
   EXPECT_EQ(ErrorWith("/fidelity", "lossy"),
             "fidelity: 'lossy' is not one of exact, near, compact");
   EXPECT_EQ(ErrorWith("/fidelity", 1), "fidelity: must be a string, not 1");
+  // What a cache would refuse is refused where it was written.
+  EXPECT_EQ(ErrorWith("/kv_shape", "bf16[4x8x64]"),
+            "kv_shape: rows of KV are tokens: write t for them");
+  EXPECT_EQ(ErrorWith("/checkpoint_shape", "f32[4xtx64]"),
+            "checkpoint_shape: a checkpoint has no rows that are tokens");
+  EXPECT_NE(ErrorWith("/checkpoint_shape", "f32[4096x128x128]").find("checkpoint_shape: covers "),
+            std::string::npos);
+  EXPECT_EQ(ErrorWith("/kv_shape", "rows").find("kv_shape: "), 0U);
   EXPECT_NE(ErrorWith("/kv_shape", std::string(512, 'x')).find("kv_shape: must be 1 to 511"),
             std::string::npos);
 }
