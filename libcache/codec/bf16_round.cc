@@ -50,6 +50,7 @@ class Bf16Round final : public Codec {
     const std::size_t bytes = raw.size() / 2;
     CAIRN_CHECK(out.size() >= bytes);
     const auto rounded = out.last(bytes);
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): read as far as it was filled.
     std::array<float, 1024> values;
     for (std::size_t at = 0; at < bytes / 2; at += values.size()) {
       const auto some = std::span(values).first(std::min(values.size(), bytes / 2 - at));

@@ -67,6 +67,7 @@ struct ChunkGuess {
 ChunkGuess Guess(PlaneKind kind, std::span<const std::byte> chunk) {
   const std::size_t planes = PlanesOf(kind);
   const std::size_t elements = chunk.size() / planes;
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): read as far as it was filled.
   std::array<std::uint8_t, kSamples * kMaxPlanes> sample;
   std::size_t taken = 0;
   const auto take = [&](std::size_t at, std::size_t count) {

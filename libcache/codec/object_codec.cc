@@ -119,7 +119,7 @@ ObjectCodec ChooseCodec(const Codec* wanted, const CodecTerms& terms) {
   if (!chosen.lossy()) {
     return chosen;
   }
-  const ObjectCodec lossless{.codec = &ExponentSplitCodec(), .sections = {}};
+  ObjectCodec lossless{.codec = &ExponentSplitCodec(), .sections = {}};
   if (terms.coded) {
     return lossless;
   }

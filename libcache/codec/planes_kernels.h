@@ -18,22 +18,22 @@ Word LoadElement(const std::byte* elements, std::size_t i) {
   return word;
 }
 
-template <int kRotate>
+template <int Rotate>
 void Split16(const std::byte* elements, std::size_t count, std::uint8_t* __restrict high,
              std::uint8_t* __restrict low) {
   for (std::size_t i = 0; i < count; ++i) {
-    const auto word = std::rotl(LoadElement<std::uint16_t>(elements, i), kRotate);
+    const auto word = std::rotl(LoadElement<std::uint16_t>(elements, i), Rotate);
     high[i] = static_cast<std::uint8_t>(word >> 8U);
     low[i] = static_cast<std::uint8_t>(word);
   }
 }
 
-template <int kRotate>
+template <int Rotate>
 void Merge16(const std::uint8_t* __restrict high, const std::uint8_t* __restrict low,
              std::size_t count, std::byte* __restrict elements) {
   for (std::size_t i = 0; i < count; ++i) {
     const auto word = static_cast<std::uint16_t>(high[i] << 8U | low[i]);
-    const auto element = std::rotr(word, kRotate);
+    const auto element = std::rotr(word, Rotate);
     std::memcpy(elements + i * 2, &element, 2);
   }
 }

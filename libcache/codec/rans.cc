@@ -56,7 +56,7 @@ const RansKernels& PlainRansKernels() { return kPlain; }
 
 std::size_t RansEncodeWith(const RansKernels& kernels, const RansEncoder::Table& table,
                            const std::uint8_t* symbols, std::size_t count, std::byte* out) {
-  std::array<std::uint32_t, kRansLanes> states;
+  std::array<std::uint32_t, kRansLanes> states{};
   states.fill(kRansLow);
   // Words are made from the last to the first, so they grow down from the end of the room.
   std::byte* const room_end = out + RansMaxBytes(count);
@@ -76,7 +76,7 @@ std::size_t RansEncodeWith(const RansKernels& kernels, const RansEncoder::Table&
 bool RansDecodeWith(const RansKernels& kernels, const RansDecoder::Table& table,
                     const std::byte* stream, std::size_t bytes, std::uint8_t* symbols,
                     std::size_t count) {
-  std::array<std::uint32_t, kRansLanes> states;
+  std::array<std::uint32_t, kRansLanes> states{};
   if (bytes < sizeof(states) || bytes > RansMaxBytes(count) || bytes % 2 != 0) {
     return false;
   }
@@ -140,6 +140,7 @@ RansModel RansModel::Of(const RansCounts& counts) {
   std::uint32_t kinds = 0;
   for (std::size_t s = 0; s < 256; ++s) {
     if (counts[s] != 0) {
+      // NOLINTNEXTLINE(clang-analyzer-core.DivideZero): this count is part of the total.
       const std::uint64_t share = (std::uint64_t{counts[s]} * kRansTotal + total / 2) / total;
       frequency[s] =
           static_cast<std::uint16_t>(std::clamp<std::uint64_t>(share, 1, kRansTotal - 1));

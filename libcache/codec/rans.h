@@ -47,7 +47,7 @@ struct RansModel {
 
 /// Most bytes that Encode writes for `symbols` symbols: 32 states, and a word for each symbol.
 inline constexpr std::size_t RansMaxBytes(std::size_t symbols) {
-  return kRansLanes * 4 + symbols * 2;
+  return std::size_t{kRansLanes} * 4 + symbols * 2;
 }
 
 /// 2 KiB. Make one per model.
@@ -84,7 +84,7 @@ class RansDecoder {
   using Table = std::array<std::uint32_t, kRansTotal>;
 
  private:
-  alignas(64) Table table_;
+  alignas(64) Table table_{};
 };
 
 }  // namespace cairn

@@ -85,7 +85,7 @@ struct Entries {
   const __m128i packed_words =
       _mm_packus_epi32(_mm256_castsi256_si128(given), _mm256_extracti128_si256(given, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(*words - 16), packed_words);
-  *words -= 2 * std::popcount(gives);
+  *words -= std::ptrdiff_t{2} * std::popcount(gives);
   state = _mm256_blendv_epi8(_mm256_srli_epi32(state, 16), state, keeps);
   // state / frequency, even and odd lanes apart.
   const __m256i shift =
@@ -136,7 +136,7 @@ std::byte* EncodeAvx2(const RansEncoder::Table& table, const std::uint8_t* symbo
   const __m256i next = _mm256_permutevar8x32_epi32(
       _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(*words))),
       LoadVector(kSpread[takes].data()));
-  *words += 2 * std::popcount(takes);
+  *words += std::ptrdiff_t{2} * std::popcount(takes);
   return _mm256_blendv_epi8(state, _mm256_or_si256(_mm256_slli_epi32(state, 16), next), low);
 }
 

@@ -8,7 +8,7 @@ namespace cairn::internal {
 
 void PutRans(const RansModel& model, std::span<const std::byte> stream, SectionWriter& writer) {
   const auto bytes = static_cast<std::uint32_t>(stream.size());
-  std::array<std::byte, kMaxModelBytes> stored;
+  std::array<std::byte, kMaxModelBytes> stored{};
   model.Store(stored);
   writer.Put(&bytes, 4);
   writer.Put(stored.data(), model.StoredBytes());

@@ -49,7 +49,7 @@ class Backend {
                       TimePoint deadline) = 0;
   /// Matches from now on tell of device memory that `port` can read; null: of none. What was there
   /// before is unmapped.
-  virtual void AttachDevice(std::shared_ptr<DevicePort> /*port*/) {}
+  virtual void AttachDevice(const std::shared_ptr<DevicePort>& /*port*/) {}
   /// Why objects in device memory are not read there; no error if they are. Asks nobody.
   [[nodiscard]] virtual Status DeviceState() const {
     return Fail(ErrorCode::kUnsupported, "a cache in this process has no GPU memory");

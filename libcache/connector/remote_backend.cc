@@ -52,9 +52,9 @@ class Remote final : public Backend {
   explicit Remote(Channel channel) : channel_(std::move(channel)) {}
 
   /// Device memory comes beside the other plane, where both sides can.
-  void AttachDevice(std::shared_ptr<DevicePort> port) override {
+  void AttachDevice(const std::shared_ptr<DevicePort>& port) override {
     device_.reset();
-    port_ = std::move(port);
+    port_ = port;
     if (port_ == nullptr) {
       return;
     }

@@ -231,7 +231,8 @@ Result<std::string> ReadFile(const std::string& path) {
   }
   std::string text;
   std::array<char, 65536> piece{};
-  while (const std::size_t bytes = std::fread(piece.data(), 1, piece.size(), file.get())) {
+  for (std::size_t bytes = piece.size(); bytes == piece.size();) {
+    bytes = std::fread(piece.data(), 1, piece.size(), file.get());
     text.append(piece.data(), bytes);
   }
   if (std::ferror(file.get()) != 0) {

@@ -206,6 +206,7 @@ class TrieSimulator final : public Simulator {
       }
     }
     std::vector<Tiers::Object> loaded;
+    loaded.reserve(path.resumed + std::size_t{1});
     for (std::size_t i = 0; i < path.resumed; ++i) {
       loaded.push_back(Tiers::KvOf(path.nodes[i]));
     }

@@ -123,6 +123,7 @@ constexpr std::uint32_t kMaxTwoSided = 1024;
 
 std::vector<std::string> StrategyNames() {
   std::vector<std::string> names;
+  names.reserve(std::size(kEntries));
   for (const Entry& entry : kEntries) {
     names.emplace_back(entry.name);
   }

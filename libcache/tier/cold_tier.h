@@ -89,7 +89,8 @@ class ColdTier {
   /// held. Objects stored before are read as they are.
   using CodecOf = std::function<ObjectCodec(const ObjectRecord& record)>;
   /// Set before the first Write. A tier may ignore it.
-  virtual void SetCodecs(CodecOf codec_of) { static_cast<void>(codec_of); }
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): those that do not ignore it keep it.
+  virtual void SetCodecs(CodecOf /*codec_of*/) {}
 
   /// Stores a copy. `cookie` names the object to the listener. Not durable until Flush. Where a
   /// lossy codec is at work the object's record changes: what is read from now on is what decoding

@@ -64,6 +64,7 @@ class DeviceTrial final : public CopyTrial {
                                         TimePoint deadline) override {
     device_.SetSwitch(way == CopyWay::kKernel ? CopyChoice::kEngineFrom : CopyChoice::kKernelBelow);
     std::vector<DeviceMemory::Piece> pieces;
+    pieces.reserve(kPieces);
     for (std::uint64_t i = 0; i < kPieces; ++i) {
       pieces.push_back(
           {.host = staging_.subspan(i * piece_bytes, piece_bytes), .offset = i * piece_bytes});

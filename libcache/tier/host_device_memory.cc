@@ -144,9 +144,10 @@ Status HostDeviceMemory::Push(int stream, std::uint32_t region, std::span<const 
     return healthy;
   }
   const MutexLock lock(mu_);
-  if (lose_after_ >= 0 && lose_after_-- == 0) {
+  if (lose_after_ == 0) {
     LoseLocked("the fake device was told to fail after some copies");
   }
+  lose_after_ -= lose_after_ >= 0 ? 1 : 0;
   if (const Status alive = Alive(); !alive) {
     return alive;
   }

@@ -373,6 +373,24 @@ void AddEngineOptions(CLI::App& app, Options& o) {
   app.add_flag("--verbose", o.verbose, "Show llama.cpp's log")->group(group);
 }
 
+CLI::App& AddBench(CLI::App& app, BenchOptions& bench) {
+  CLI::App& measure = *app.add_subcommand(
+      "bench",
+      "Measure what the cache costs and saves with this model; the daemon should be empty");
+  measure.add_option("--tokens", bench.prompt_tokens, "Tokens of a prompt")
+      ->check(CLI::Range(256, 1 << 20))
+      ->capture_default_str();
+  measure.add_option("--shared", bench.shared, "Part of a prompt that was seen before")
+      ->check(CLI::Range(0.1, 0.99))
+      ->capture_default_str();
+  measure.add_option("--rounds", bench.rounds, "Repetitions; medians are shown")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  measure.add_option("--seed", bench.seed, "Other seeds give other prompts")->capture_default_str();
+  measure.fallthrough();
+  return measure;
+}
+
 int Main(int argc, char** argv) {
   CLI::App app(
       "Runs prompts through llama.cpp with Cairn's cache: the state of what prompts share is "
@@ -403,20 +421,7 @@ int Main(int argc, char** argv) {
   make.add_option("--engine", folder, "Folder of llama.cpp's shared libraries")
       ->capture_default_str();
   BenchOptions bench;
-  CLI::App& measure = *app.add_subcommand(
-      "bench",
-      "Measure what the cache costs and saves with this model; the daemon should be empty");
-  measure.add_option("--tokens", bench.prompt_tokens, "Tokens of a prompt")
-      ->check(CLI::Range(256, 1 << 20))
-      ->capture_default_str();
-  measure.add_option("--shared", bench.shared, "Part of a prompt that was seen before")
-      ->check(CLI::Range(0.1, 0.99))
-      ->capture_default_str();
-  measure.add_option("--rounds", bench.rounds, "Repetitions; medians are shown")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
-  measure.add_option("--seed", bench.seed, "Other seeds give other prompts")->capture_default_str();
-  measure.fallthrough();
+  const CLI::App& measure = AddBench(app, bench);
   app.require_subcommand(0, 1);
 
   try {

@@ -31,7 +31,7 @@ const CLI::Option* FindOption(const CLI::App& app, const std::string& name) {
 std::string UsageProblem(const CLI::App& app, const CLI::ParseError& error) {
   constexpr std::string_view kBefore = "Could not convert: ";
   constexpr std::string_view kBetween = " = ";
-  const std::string text = error.what();
+  std::string text = error.what();
   const std::size_t between = text.find(kBetween);
   if (!text.starts_with(kBefore) || between == std::string::npos) {
     return text;
