@@ -30,6 +30,7 @@
 #include "services/cairnd/metrics.h"
 #include "services/cairnd/placement_keeper.h"
 #include "services/cairnd/session.h"
+#include "services/cairnd/tls_gate.h"
 
 namespace cairn::server {
 namespace {
@@ -38,6 +39,7 @@ using asio::ip::tcp;
 
 constexpr std::chrono::milliseconds kSweepEvery{200};
 constexpr std::chrono::seconds kFlushLimit{60};
+constexpr std::chrono::seconds kLookAtCertificatesEvery{1};
 constexpr std::chrono::milliseconds kLastAnswers{50};
 // After a failed accept; it would fail again at once.
 constexpr std::chrono::milliseconds kAcceptPause{100};
@@ -106,6 +108,7 @@ class DaemonImpl final : public Daemon {
   asio::awaitable<void> ServePages(tcp::socket socket);
   asio::awaitable<void> Serve(std::shared_ptr<Session> session);
   asio::awaitable<void> Sweep();
+  asio::awaitable<void> KeepCertificates();
   void LoadPlacement();
   asio::awaitable<void> KeepPlacement();
   asio::awaitable<void> WaitForSignal();
@@ -124,6 +127,7 @@ class DaemonImpl final : public Daemon {
   PlacementKeeper placement_;
   StagingPool staging_;
   TokenRegistry tokens_;
+  std::unique_ptr<TlsGate> tls_;  // Null: TCP is plain text.
   AdminContext admin_;
   SessionContext context_;
   HttpPages pages_;
@@ -267,6 +271,13 @@ Status DaemonImpl::Start() {
   for (int i = 0; i < config_.threads; ++i) {
     ios_.push_back(std::make_unique<IoThread>());
   }
+  if (config_.tls.on()) {
+    auto tls = TlsGate::Open(config_.tls);
+    if (!tls) {
+      return Fail(tls.error());
+    }
+    tls_ = std::move(*tls);
+  }
   // Ports first: a second daemon must not touch the data directory of the first.
   if (const Status bound = Bind(); !bound) {
     return bound;
@@ -286,6 +297,7 @@ Status DaemonImpl::Start() {
   context_.workers = workers_.get();
   context_.staging = &staging_;
   context_.tokens = &tokens_;
+  context_.tls = tls_.get();
   context_.lease_ms = config_.lease_ms;
   const GpuStats gpu = cache_->Stats().gpu;
   context_.has_device = gpu.state == "ok";
@@ -311,6 +323,7 @@ std::string DaemonImpl::Metrics() {
   process.ssd_configured = !config_.ssd_path.empty();
   process.ssd_quarantined = ssd_quarantined_;
   process.failed_placement_saves = placement_.failed_saves();
+  process.tls = tls_ == nullptr ? TlsStats() : tls_->Stats();
   return PrometheusText(cache_->Stats(), process);
 }
 
@@ -384,7 +397,7 @@ asio::awaitable<void> DaemonImpl::AcceptHttp() {
 }
 
 asio::awaitable<void> DaemonImpl::ServePages(tcp::socket socket) {
-  co_await ServeHttp(std::move(socket), pages_);
+  co_await ServeHttp(std::move(socket), pages_, tls_.get());
   http_connections_ -= 1;
 }
 
@@ -395,6 +408,17 @@ asio::awaitable<void> DaemonImpl::Sweep() {
     const auto waited = co_await timer.async_wait(kAwait);
     static_cast<void>(waited);
     cache_->SweepExpired();
+  }
+}
+
+asio::awaitable<void> DaemonImpl::KeepCertificates() {
+  asio::steady_timer timer(ios_[0]->io);
+  const std::function<void()> look = [this] { tls_->Refresh(); };
+  for (;;) {
+    timer.expires_after(kLookAtCertificatesEvery);
+    const auto waited = co_await timer.async_wait(kAwait);
+    static_cast<void>(waited);
+    co_await RunOn(*workers_, look);
   }
 }
 
@@ -534,6 +558,9 @@ int DaemonImpl::Run() {
     asio::co_spawn(first, AcceptHttp(), asio::detached);
   }
   asio::co_spawn(first, Sweep(), asio::detached);
+  if (tls_ != nullptr) {
+    asio::co_spawn(first, KeepCertificates(), asio::detached);
+  }
   if (placement_.keeps()) {
     asio::co_spawn(first, KeepPlacement(), asio::detached);
   }
@@ -547,10 +574,11 @@ int DaemonImpl::Run() {
   const auto port = [](const std::unique_ptr<tcp::acceptor>& a) {
     return a == nullptr ? 0 : a->local_endpoint().port();
   };
-  spdlog::info("serving version={} unix={} tcp_port={} http_port={} memory={} arena={} ssd={}",
-               CAIRN_VERSION, config_.listen_unix, port(tcp_), port(http_),
-               FormatBytes(config_.memory_bytes), FormatBytes(config_.arena_bytes()),
-               cache_->Stats().has_cold ? FormatBytes(config_.ssd_bytes) : "off");
+  spdlog::info(
+      "serving version={} unix={} tcp_port={} http_port={} tls={} memory={} arena={} ssd={}",
+      CAIRN_VERSION, config_.listen_unix, port(tcp_), port(http_), tls_ == nullptr ? "off" : "on",
+      FormatBytes(config_.memory_bytes), FormatBytes(config_.arena_bytes()),
+      cache_->Stats().has_cold ? FormatBytes(config_.ssd_bytes) : "off");
   first.run();
   StopThreads();
   const CacheStats stats = cache_->Stats();
