@@ -17,8 +17,9 @@ struct IssuedCertificate {
 /// What to put into a certificate that we make ourselves: for development and tests, where there is
 /// no CA of the house.
 struct CertificateRequest {
-  std::string common_name;
-  std::vector<std::string> names;  ///< Host names, IP addresses and URIs; each becomes what it is.
+  std::string common_name = {};
+  std::vector<std::string> names =
+      {};  ///< Host names, IP addresses and URIs; each becomes what it is.
   bool is_ca = false;
   std::int64_t not_before = 0;  ///< Unix time, seconds.
   std::int64_t not_after = 0;
@@ -35,8 +36,8 @@ Result<IssuedCertificate> IssueCertificate(const CertificateRequest& request,
 /// before there is a CA of the house. Whoever has its ca.key can be anybody.
 struct DevCertificates {
   struct Options {
-    std::string directory;           ///< Made, with mode 0700, if it is not there.
-    std::vector<std::string> names;  ///< Of the daemon: host names and IP addresses.
+    std::string directory = {};           ///< Made, with mode 0700, if it is not there.
+    std::vector<std::string> names = {};  ///< Of the daemon: host names and IP addresses.
     std::string tenant = "default";
     std::uint32_t days = 365;
     bool overwrite = false;

@@ -11,11 +11,11 @@ namespace cairn {
 
 /// What a client needs to reach daemons by TLS. All empty: it speaks plain text.
 struct TlsClientOptions {
-  std::string ca;           ///< PEM file of the CA that signed the daemons' certificates.
-  std::string certificate;  ///< Ours, PEM.
-  std::string key;          ///< Its key, PEM.
+  std::string ca = {};           ///< PEM file of the CA that signed the daemons' certificates.
+  std::string certificate = {};  ///< Ours, PEM.
+  std::string key = {};          ///< Its key, PEM.
   /// Whom the daemon's certificate must be for, be it a name or a URI; empty: the endpoint's host.
-  std::string server;
+  std::string server = {};
 
   [[nodiscard]] bool Any() const {
     return !ca.empty() || !certificate.empty() || !key.empty() || !server.empty();

@@ -16,14 +16,12 @@
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <cstring>
-#include <filesystem>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "libcache/cluster/membership.h"
 #include "libcache/tier/prefault.h"
-#include "libcache/transport/socket.h"
 #include "services/cairnd/admin.h"
 #include "services/cairnd/gpu.h"
 #include "services/cairnd/http.h"
@@ -31,6 +29,7 @@
 #include "services/cairnd/placement_keeper.h"
 #include "services/cairnd/session.h"
 #include "services/cairnd/tls_gate.h"
+#include "services/cairnd/unix_socket.h"
 
 namespace cairn::server {
 namespace {
@@ -53,39 +52,6 @@ struct IoThread {
   asio::executor_work_guard<asio::io_context::executor_type> work{io.get_executor()};
   std::thread thread;
 };
-
-unsigned PeerUid(int fd) {
-  ucred credentials{};
-  socklen_t size = sizeof(credentials);
-  const bool known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0;
-  return known ? credentials.uid : UINT32_MAX;
-}
-
-/// Removes a socket that a daemon left behind when it was killed. Errors: kUnavailable when one
-/// listens there, kPermissionDenied.
-Status PrepareSocketPath(const std::string& path) {
-  std::error_code error;
-  const auto parent = std::filesystem::path(path).parent_path();
-  if (!parent.empty() && !std::filesystem::exists(parent, error)) {
-    std::filesystem::create_directories(parent, error);
-  }
-  struct stat info {};
-  if (lstat(path.c_str(), &info) != 0) {
-    return {};
-  }
-  if (!S_ISSOCK(info.st_mode)) {
-    return Fail(ErrorCode::kPermissionDenied,
-                "--listen-unix: " + path + " exists and is no socket; choose another path");
-  }
-  const auto alive = Socket::Connect({.kind = Endpoint::Kind::kUnix, .path = path, .host = {}},
-                                     SteadyClock::Instance().Now() + std::chrono::seconds(1));
-  if (alive || alive.error().code == ErrorCode::kDeadlineExceeded) {
-    return Fail(ErrorCode::kUnavailable, "--listen-unix: a daemon listens on " + path +
-                                             " already; stop it or choose another path");
-  }
-  unlink(path.c_str());
-  return {};
-}
 
 class DaemonImpl final : public Daemon {
  public:

@@ -227,7 +227,9 @@ TEST_F(TlsTest, NewCertificatesCountAndBadOnesDoNot) {
   std::this_thread::sleep_for(std::chrono::milliseconds(1200));
   EXPECT_TRUE(Connect(Acme())) << "with the one there was";
   auto metrics = Metrics();
-  EXPECT_EQ(metrics["cairn_tls_reloads_total{result=\"failed\"}"], 1) << "told once";
+  // A renewal seen between its two files may be one more.
+  EXPECT_GE(metrics["cairn_tls_reloads_total{result=\"failed\"}"], 1);
+  EXPECT_LE(metrics["cairn_tls_reloads_total{result=\"failed\"}"], 2) << "told once";
   EXPECT_GE(metrics["cairn_tls_reloads_total{result=\"ok\"}"], 1);
   EXPECT_NEAR(metrics["cairn_tls_certificate_expiry_timestamp_seconds"],
               static_cast<double>(UnixNow() + 86'400), 120);

@@ -236,7 +236,7 @@ TEST_F(TlsConnectionTest, WithoutACertificateNobodyIsLetIn) {
 
 TEST_F(TlsConnectionTest, GarbageAndSilence) {
   for (const std::string& bytes : {std::string("GET / HTTP/1.1\r\n\r\n"), std::string(300, '\xee'),
-                                  std::string("\x16\x03\x01\xff\xff") + std::string(400, 'x')}) {
+                                   std::string("\x16\x03\x01\xff\xff") + std::string(400, 'x')}) {
     SetUp();
     const Credentials server = Server();
     server_ = TlsConnection::Server(*server, server_fd_.get());
