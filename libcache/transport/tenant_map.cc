@@ -22,7 +22,9 @@ std::vector<std::string_view> Entries(std::string_view text) {
   std::vector<std::string_view> entries;
   while (!Trimmed(text).empty()) {
     const std::size_t comma = text.find(',');
-    entries.push_back(Trimmed(text.substr(0, comma)));
+    if (const std::string_view entry = Trimmed(text.substr(0, comma)); !entry.empty()) {
+      entries.push_back(entry);
+    }
     text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
   }
   return entries;

@@ -36,7 +36,8 @@ TEST_F(TlsTest, TenantsOfCertificatesShareNothing) {
     EXPECT_EQ(hit->wrong, 0U);
   }
   std::set<std::string> tenants;
-  for (const auto& space : daemon().Status().namespaces()) {
+  const v1::StatusReply status = daemon().Status();
+  for (const auto& space : status.namespaces()) {
     tenants.insert(space.tenant());
   }
   EXPECT_EQ(tenants, (std::set<std::string>{"acme", "globex"}));
