@@ -35,7 +35,7 @@ THIRD_PARTY = {
     "prometheus/": ("services/cairnd/",),
     "google/protobuf/": ("libcache/transport/", "libcache/connector/", "services/"),
     "nlohmann/": ("libcache/model/", "libcache/published/", "libcache/trace/", "services/"),
-    "openssl/": ("libcache/model/",),
+    "openssl/": ("libcache/model/", "libcache/transport/", "services/cairn-bench/"),
     "spdlog/": ("services/",),
     "fmt/": ("services/",),
     "CLI/": ("services/",),

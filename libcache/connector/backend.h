@@ -10,6 +10,7 @@
 #include "libcache/cache/types.h"
 #include "libcache/model/prefix_key.h"
 #include "libcache/transport/endpoint.h"
+#include "libcache/transport/tls_client.h"
 
 namespace cairn {
 
@@ -86,6 +87,7 @@ struct Connecting {
   PlaneChoice plane = PlaneChoice::kAuto;  ///< kAuto: shared memory where there is a Unix socket.
   std::string client;                      ///< Shown by the daemon.
   std::shared_ptr<DevicePort> device;      ///< Null: nothing is read in device memory.
+  std::shared_ptr<TlsClient> tls = {};     ///< For TCP; null: plain text.
 };
 Result<std::unique_ptr<Backend>> ConnectBackend(const Endpoint& endpoint,
                                                 const Connecting& connecting, TimePoint deadline);

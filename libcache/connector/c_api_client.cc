@@ -45,6 +45,10 @@ Status OpenClient(const cairn_client_options* given, cairn_client** client) {
   if (options->probe_every_ms != 0) {
     made.probe_every = std::chrono::milliseconds(options->probe_every_ms);
   }
+  made.tls = {.ca = TextOr(options->tls_ca, ""),
+              .certificate = TextOr(options->tls_cert, ""),
+              .key = TextOr(options->tls_key, ""),
+              .server = TextOr(options->tls_server, "")};
   *client = new cairn_client{.client = std::make_shared<Client>(std::move(made))};
   return {};
 }

@@ -219,6 +219,14 @@ typedef struct cairn_client_options {
                               ///< breaker; 0: 3. Open, every call is UNAVAILABLE at once, ...
   uint32_t probe_every_ms;    ///< ... but one call each so many ms, which tries; 0: 1,000.
   uint32_t reserved;          ///< Must be 0.
+  /// TLS, for endpoints by TCP: the first three are PEM files and all needed, since daemons want to
+  /// see a certificate too. They are read when a connection is made, so that renewed ones count
+  /// without a restart. All NULL: plain text.
+  const char* tls_ca;      ///< Of the CA that signed the daemon's certificate.
+  const char* tls_cert;    ///< Ours; those between it and its CA may follow.
+  const char* tls_key;     ///< Its key, without a passphrase.
+  const char* tls_server;  ///< Whom the daemon's certificate must be for: a name, an address, or a
+                           ///< URI ("spiffe://..."); the endpoint's host if NULL.
 } cairn_client_options;
 
 /// Makes a client, to be ended with cairn_client_close. Does not connect: each call with a deadline
@@ -227,8 +235,9 @@ typedef struct cairn_client_options {
 CAIRN_API cairn_code cairn_client_open(const cairn_client_options* options, cairn_client** client);
 
 /// Connects now, to tell a wrong endpoint early.
-/// Errors: INVALID_ARGUMENT, DEADLINE_EXCEEDED, UNAVAILABLE, UNSUPPORTED (another protocol
-/// version).
+/// Errors: INVALID_ARGUMENT, DEADLINE_EXCEEDED, UNAVAILABLE (also where TLS does not come about),
+/// UNSUPPORTED (another protocol version), PERMISSION_DENIED (the daemon knows no tenant for our
+/// certificate, or a file cannot be read), NOT_FOUND (a file of TLS is not there).
 CAIRN_API cairn_code cairn_client_connect(cairn_client* client, uint32_t deadline_ms);
 
 /// How bytes travel: "shm", "stream", "embedded", or "none" while not connected. Static.
@@ -330,7 +339,8 @@ CAIRN_API cairn_code cairn_client_get_device(const cairn_client* client, cairn_d
 /// All that must agree before one request may use another's state. A string that is NULL is empty.
 typedef struct cairn_namespace_spec {
   size_t struct_size;
-  const char* tenant;            ///< "default" if NULL.
+  const char* tenant;            ///< "default" if NULL. By TLS the daemon takes the tenant of the
+                                 ///< certificate; NULL, or that one, is what it accepts then.
   const char* model;             ///< Not empty.
   const char* revision;          ///< Of the weights.
   const char* dtype;             ///< Of KV, state and convolution window.

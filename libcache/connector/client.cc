@@ -5,7 +5,8 @@
 
 namespace cairn {
 
-Client::Client(ClientOptions options) : options_(std::move(options)), port_(options_.device) {
+Client::Client(ClientOptions options)
+    : options_(std::move(options)), tls_(TlsClient::Make(options_.tls)), port_(options_.device) {
   NoteDevice();
 }
 Client::~Client() = default;
@@ -32,9 +33,12 @@ Result<Backend*> Client::Ready(TimePoint deadline) {
       return Fail(endpoint.error());
     }
     auto connected = ConnectBackend(
-        *endpoint, {.plane = options_.plane, .client = options_.name, .device = port_}, deadline);
+        *endpoint, {.plane = options_.plane, .client = options_.name, .device = port_, .tls = tls_},
+        deadline);
     if (!connected) {
-      Note(connected.error().code);
+      // A daemon that does not let us in is none, and asking again costs a handshake each time.
+      const ErrorCode code = connected.error().code;
+      Note(code == ErrorCode::kPermissionDenied ? ErrorCode::kUnavailable : code);
       const MutexLock names(names_mu_);
       plane_ = "none";
       return Fail(connected.error());

@@ -29,6 +29,8 @@ struct ClientOptions {
   /// once with kUnavailable, and one call each `probe_every` tries again.
   int breaker_failures = 3;
   std::chrono::milliseconds probe_every{1'000};
+  /// For endpoints by TCP. Without: plain text.
+  TlsClientOptions tls = {};
 };
 
 /// The engine's end of the cache: keys are made here, bytes are copied and verified here, and
@@ -201,7 +203,8 @@ class Client {
       CAIRN_REQUIRES(turn_);
 
   const ClientOptions options_;
-  mutable Mutex names_mu_;  // A leaf; may be taken during a turn.
+  const std::shared_ptr<TlsClient> tls_;  // Null: plain text.
+  mutable Mutex names_mu_;                // A leaf; may be taken during a turn.
   std::vector<std::shared_ptr<const Space>> spaces_ CAIRN_GUARDED_BY(names_mu_);
   std::string plane_ CAIRN_GUARDED_BY(names_mu_) = "none";
   DeviceInfo device_info_ CAIRN_GUARDED_BY(names_mu_);

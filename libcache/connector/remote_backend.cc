@@ -403,6 +403,7 @@ Result<std::unique_ptr<Backend>> ConnectBackend(const Endpoint& endpoint,
                                                 const Connecting& connecting, TimePoint deadline) {
   Channel::Greeting greeting;
   greeting.client = connecting.client;
+  greeting.tls = connecting.tls;
   auto channel = Channel::Open(endpoint, greeting, deadline);
   if (!channel) {
     return Fail(channel.error());

@@ -12,6 +12,7 @@
 #include "services/cairn-bench/replay.h"
 #include "services/cairn-bench/report.h"
 #include "services/cairn-bench/trace_jobs.h"
+#include "services/terminal/tls_options.h"
 #include "services/terminal/usage.h"
 
 namespace cairn::bench {
@@ -44,6 +45,7 @@ void AddReplay(CLI::App& app, ReplayOptions& o, Job& job) {
       ->required();
   c.add_option("--connect", o.connect, "unix:/path or host:port; without it: an embedded cache");
   c.add_option("--admin", o.admin, "unix:/path for the daemon's status, when --connect is TCP");
+  terminal::AddTlsOptions(c, o.tls);
   c.add_option("--plane", o.plane, "How bytes travel")
       ->check(CLI::IsMember({"auto", "shm", "stream"}))
       ->capture_default_str();
@@ -150,6 +152,7 @@ void AddMicro(CLI::App& app, const std::string& name, const std::string& text, M
     c.add_option("--plane", o.plane, "shm, or stream over loopback TCP")
         ->check(CLI::IsMember({"shm", "stream"}))
         ->capture_default_str();
+    c.add_flag("--tls", o.tls, "With TLS (with --plane stream), against OpenSSL alone");
   }
   if (name == "ssd") {
     c.add_option("--dir", o.dir, "Where its files go (default $TMPDIR); they are removed")
@@ -158,7 +161,12 @@ void AddMicro(CLI::App& app, const std::string& name, const std::string& text, M
   c.add_flag("--json", o.json, "One JSON object on stdout");
   c.add_option("--save", o.save, "Write the JSON object to this file, too");
   c.add_flag("--quiet", o.quiet, "No progress on stderr");
-  c.callback([&o, &job, run] { job = [&o, run] { return run(o); }; });
+  c.callback([&o, &job, run] {
+    if (o.tls && o.plane != "stream") {
+      throw CLI::ValidationError("--tls", "is for --plane stream");
+    }
+    job = [&o, run] { return run(o); };
+  });
 }
 
 int Main(int argc, char** argv) {

@@ -4,6 +4,7 @@
 
 #include "libcache/base/bytes.h"
 #include "services/cairn-bench/baseline_stream.h"
+#include "services/cairn-bench/baseline_tls.h"
 #include "services/cairn-bench/daemon_process.h"
 #include "services/cairn-bench/latency.h"
 #include "services/cairn-bench/micro.h"
@@ -87,8 +88,8 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
     return Fail(cleared.error());
   }
   const bool stream = options.plane == "stream";
-  const auto store =
-      ObjectStore::Open(stream ? daemon.tcp_endpoint() : daemon.endpoint(), options.plane, size);
+  const auto store = ObjectStore::Open(stream ? daemon.tcp_endpoint() : daemon.endpoint(),
+                                       options.plane, size, daemon.Tls());
   if (!store) {
     return Fail(store.error());
   }
@@ -107,13 +108,13 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
   if (const Status right = CheckAndWarm(**store, count, target->bytes()); !right) {
     return Fail(right.error());
   }
-  std::unique_ptr<PlainStream> plain;
+  std::unique_ptr<StreamBaseline> plain;
   Baseline baseline = [&](std::uint32_t i, std::span<std::byte> to) {
     std::memcpy(to.data(), source.Part(i, size).data(), size);
     return Status();
   };
   if (stream) {
-    auto opened = PlainStream::Open(source.bytes().first(count * size), size);
+    auto opened = OpenBaseline(daemon, source.bytes().first(count * size), size);
     if (!opened) {
       return Fail(opened.error());
     }
@@ -128,23 +129,26 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
   return status ? Result<Figures>(std::move(figures)) : Result<Figures>(Fail(status.error()));
 }
 
-MicroReport NewReport(bool stream) {
+MicroReport NewReport(bool stream, bool tls) {
   using enum MicroReport::Unit;
-  const std::string other = stream ? "plain socket" : "memcpy";
-  return MicroReport(stream ? "get --plane stream" : "get",
-                     stream
-                         ? "GET over loopback TCP against a plain socket that sends the same chunks"
-                         : "GET through shared memory against memcpy from memory of the same size",
-                     {{"object_bytes", "object", kBytes},
-                      {"get_bytes_per_second", "GET", kBytesPerSecond},
-                      {"load_bytes_per_second", "load alone", kBytesPerSecond},
-                      {"base_bytes_per_second", other, kBytesPerSecond},
-                      {"ratio", "GET/" + other, kRatio},
-                      {"load_ratio", "load/" + other, kRatio},
-                      {"best_ratio", "best GET/best", kRatio},
-                      {"get_us", "GET", kMicroseconds},
-                      {"daemon_cpu_us", "daemon CPU/GET", kMicroseconds},
-                      {"gets", "GETs", kCount}});
+  const std::string other = tls ? "raw TLS" : stream ? "plain socket" : "memcpy";
+  return MicroReport(
+      tls      ? "get --plane stream --tls"
+      : stream ? "get --plane stream"
+               : "get",
+      tls      ? "GET over loopback TCP with TLS against OpenSSL that sends the same chunks"
+      : stream ? "GET over loopback TCP against a plain socket that sends the same chunks"
+               : "GET through shared memory against memcpy from memory of the same size",
+      {{"object_bytes", "object", kBytes},
+       {"get_bytes_per_second", "GET", kBytesPerSecond},
+       {"load_bytes_per_second", "load alone", kBytesPerSecond},
+       {"base_bytes_per_second", other, kBytesPerSecond},
+       {"ratio", "GET/" + other, kRatio},
+       {"load_ratio", "load/" + other, kRatio},
+       {"best_ratio", "best GET/best", kRatio},
+       {"get_us", "GET", kMicroseconds},
+       {"daemon_cpu_us", "daemon CPU/GET", kMicroseconds},
+       {"gets", "GETs", kCount}});
 }
 
 }  // namespace
@@ -152,8 +156,8 @@ MicroReport NewReport(bool stream) {
 int RunGet(const MicroOptions& options) {
   const bool stream = options.plane == "stream";
   const std::vector<std::uint64_t> sizes = SizesOf(options, kUsualSizes);
-  const auto daemon =
-      DaemonProcess::Start({.memory_bytes = MemoryFor(options, sizes), .below = "", .tcp = stream});
+  const auto daemon = DaemonProcess::Start(
+      {.memory_bytes = MemoryFor(options, sizes), .below = "", .tcp = stream, .tls = options.tls});
   if (!daemon) {
     return MicroFailed("get", daemon.error());
   }
@@ -162,7 +166,7 @@ int RunGet(const MicroOptions& options) {
   if (!source) {
     return MicroFailed("get", source.error());
   }
-  MicroReport report = NewReport(stream);
+  MicroReport report = NewReport(stream, options.tls);
   terminal::Progress progress(terminal::Progress::Unless(options.quiet));
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     progress.Update(static_cast<double>(i) / static_cast<double>(sizes.size()),

@@ -47,7 +47,8 @@ class ObjectStore {
   /// Errors: those of Client.
   static Result<std::unique_ptr<ObjectStore>> Open(const std::string& endpoint,
                                                    const std::string& plane,
-                                                   std::uint64_t object_bytes);
+                                                   std::uint64_t object_bytes,
+                                                   const TlsClientOptions& tls = {});
 
   /// Makes the prompts of objects 0 to `count` - 1, so that hashing is not measured.
   void Prepare(std::uint32_t count);

@@ -4,6 +4,7 @@
 
 #include "libcache/base/bytes.h"
 #include "services/cairn-bench/baseline_stream.h"
+#include "services/cairn-bench/baseline_tls.h"
 #include "services/cairn-bench/daemon_process.h"
 #include "services/cairn-bench/latency.h"
 #include "services/cairn-bench/micro.h"
@@ -52,8 +53,8 @@ Status Round(const DaemonProcess& daemon, ObjectStore& store, const Area& source
 Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon,
                         const Area& source, const Area& sink, std::uint64_t size) {
   const bool stream = options.plane == "stream";
-  const auto store =
-      ObjectStore::Open(stream ? daemon.tcp_endpoint() : daemon.endpoint(), options.plane, size);
+  const auto store = ObjectStore::Open(stream ? daemon.tcp_endpoint() : daemon.endpoint(),
+                                       options.plane, size, daemon.Tls());
   if (!store) {
     return Fail(store.error());
   }
@@ -62,13 +63,13 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
   for (std::uint32_t i = 0; i < count; ++i) {
     (*store)->Fill(i, source.Part(i, size));
   }
-  std::unique_ptr<PlainStream> plain;
+  std::unique_ptr<StreamBaseline> plain;
   Baseline baseline = [&](std::uint32_t i, std::span<std::byte> from) {
     std::memcpy(sink.Part(i, size).data(), from.data(), size);
     return Status();
   };
   if (stream) {
-    auto opened = PlainStream::Open(source.bytes().first(count * size), size);
+    auto opened = OpenBaseline(daemon, source.bytes().first(count * size), size);
     if (!opened) {
       return Fail(opened.error());
     }
@@ -96,21 +97,24 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
   return figures;
 }
 
-MicroReport NewReport(bool stream) {
+MicroReport NewReport(bool stream, bool tls) {
   using enum MicroReport::Unit;
-  const std::string other = stream ? "plain socket" : "memcpy";
-  return MicroReport(stream ? "put --plane stream" : "put",
-                     stream
-                         ? "PUT over loopback TCP against a plain socket that sends the same chunks"
-                         : "PUT through shared memory against memcpy to memory of the same size",
-                     {{"object_bytes", "object", kBytes},
-                      {"put_bytes_per_second", "PUT", kBytesPerSecond},
-                      {"base_bytes_per_second", other, kBytesPerSecond},
-                      {"ratio", "PUT/" + other, kRatio},
-                      {"best_ratio", "best PUT/best", kRatio},
-                      {"put_us", "PUT", kMicroseconds},
-                      {"daemon_cpu_us", "daemon CPU/PUT", kMicroseconds},
-                      {"puts", "PUTs", kCount}});
+  const std::string other = tls ? "raw TLS" : stream ? "plain socket" : "memcpy";
+  return MicroReport(
+      tls      ? "put --plane stream --tls"
+      : stream ? "put --plane stream"
+               : "put",
+      tls      ? "PUT over loopback TCP with TLS against OpenSSL that sends the same chunks"
+      : stream ? "PUT over loopback TCP against a plain socket that sends the same chunks"
+               : "PUT through shared memory against memcpy to memory of the same size",
+      {{"object_bytes", "object", kBytes},
+       {"put_bytes_per_second", "PUT", kBytesPerSecond},
+       {"base_bytes_per_second", other, kBytesPerSecond},
+       {"ratio", "PUT/" + other, kRatio},
+       {"best_ratio", "best PUT/best", kRatio},
+       {"put_us", "PUT", kMicroseconds},
+       {"daemon_cpu_us", "daemon CPU/PUT", kMicroseconds},
+       {"puts", "PUTs", kCount}});
 }
 
 }  // namespace
@@ -118,8 +122,8 @@ MicroReport NewReport(bool stream) {
 int RunPut(const MicroOptions& options) {
   const bool stream = options.plane == "stream";
   const std::vector<std::uint64_t> sizes = SizesOf(options, kUsualSizes);
-  const auto daemon =
-      DaemonProcess::Start({.memory_bytes = MemoryFor(options, sizes), .below = "", .tcp = stream});
+  const auto daemon = DaemonProcess::Start(
+      {.memory_bytes = MemoryFor(options, sizes), .below = "", .tcp = stream, .tls = options.tls});
   if (!daemon) {
     return MicroFailed("put", daemon.error());
   }
@@ -129,7 +133,7 @@ int RunPut(const MicroOptions& options) {
   if (!source || !sink) {
     return MicroFailed("put", source ? sink.error() : source.error());
   }
-  MicroReport report = NewReport(stream);
+  MicroReport report = NewReport(stream, options.tls);
   terminal::Progress progress(terminal::Progress::Unless(options.quiet));
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     progress.Update(static_cast<double>(i) / static_cast<double>(sizes.size()),

@@ -71,6 +71,7 @@ Result<std::unique_ptr<ReplayTarget>> ReplayTarget::Open(const ReplayOptions& op
     return Fail(plane.error());
   }
   target->plane_ = *plane;
+  target->tls_ = options.tls;
   if (options.connect.empty()) {
     target->name_ = "embedded";
     if (const Status opened = target->OpenCache(options); !opened) {
@@ -140,7 +141,7 @@ void ReplayTarget::AdvanceTo(double trace_s) {
 
 void ReplayTarget::OpenAdmin(const ReplayOptions& options) {
   const std::string endpoint = options.admin.empty() ? options.connect : options.admin;
-  auto admin = AdminClient::Connect(endpoint, In(kConnectLimit));
+  auto admin = AdminClient::Connect(endpoint, In(kConnectLimit), options.tls);
   if (!admin) {
     status_problem_ = admin.error().message;
     return;
@@ -161,6 +162,7 @@ std::unique_ptr<Client> ReplayTarget::MakeClient(int number) const {
   options.endpoint = name_;
   options.cache = cache_;
   options.plane = plane_;
+  options.tls = tls_;
   options.name = "cairn-bench/" + std::to_string(number);
   options.breaker_failures = 0;  // Every request is to be tried; ReplayClient knows when to end.
   return std::make_unique<Client>(std::move(options));

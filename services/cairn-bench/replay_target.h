@@ -63,6 +63,7 @@ class ReplayTarget {
   double trace_s_ = 0;
   std::string name_;
   PlaneChoice plane_ = PlaneChoice::kAuto;
+  TlsClientOptions tls_;
   std::shared_ptr<Cache> cache_;
   std::optional<AdminClient> admin_;
   std::string status_problem_;

@@ -19,6 +19,7 @@
 #include "services/cairn-llama/random_model.h"
 #include "services/cairn-llama/report.h"
 #include "services/cairn-llama/runner.h"
+#include "services/terminal/tls_options.h"
 #include "services/terminal/usage.h"
 
 namespace cairn::llama {
@@ -305,6 +306,7 @@ void AddRunOptions(CLI::App& app, Options& o) {
   app.add_option("--cairn", o.connect, "The daemon: unix:/path or host:port")
       ->capture_default_str()
       ->group("Cache");
+  terminal::AddTlsOptions(app, o.cache.client.tls);
   app.add_flag("--cold", o.cold, "Without the cache, to compare")->group("Cache");
   app.add_option("--fidelity", o.fidelity,
                  "exact: bit for bit as without the cache; near: states anywhere, also of "

@@ -9,6 +9,7 @@
 
 #include "libcache/base/result.h"
 #include "libcache/transport/endpoint.h"
+#include "libcache/transport/tls_client.h"
 
 namespace cairn::ctl {
 
@@ -37,6 +38,7 @@ struct Invocation {
   std::map<std::string, std::string, std::less<>> values;  ///< By option name, dashes included.
   std::set<std::string, std::less<>> switches;
   Endpoint endpoint;
+  TlsClientOptions tls;
   std::chrono::milliseconds timeout{5'000};
   bool json = false;
 

@@ -23,6 +23,10 @@ Result<std::string> RunPlacementExport(const Invocation& invocation);
 /// Errors: those of ReadPlacementFile.
 Result<std::string> RunPlacementImport(const Invocation& invocation);
 
+/// These two ask no daemon. Errors: those of DevCertificates::Write; of DescribeCertificates, kIo.
+Result<std::string> RunCertDev(const Invocation& invocation);
+Result<std::string> RunCertShow(const Invocation& invocation);
+
 Result<std::string> RunPin(const Invocation& invocation);
 Result<std::string> RunUnpin(const Invocation& invocation);
 Result<std::string> RunEvict(const Invocation& invocation);

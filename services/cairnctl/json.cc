@@ -12,9 +12,10 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // Settings that are text even when they look like a number or a switch.
-constexpr std::array<std::string_view, 10> kTextSettings = {
-    "ssd-codec", "ssd-path", "listen-unix", "listen-tcp", "listen-http",
-    "planner",   "eviction", "members",     "log-level",  "placement-file"};
+constexpr std::array<std::string_view, 15> kTextSettings = {
+    "ssd-codec", "ssd-path", "listen-unix", "listen-tcp",  "listen-http",
+    "planner",   "eviction", "members",     "log-level",   "placement-file",
+    "tls-cert",  "tls-key",  "tls-ca",      "tls-tenants", "tls-admins"};
 
 std::string Dump(const Json& json, int indent = 2) {
   // Names come from engines: one bad byte must not cost the answer.
@@ -243,6 +244,31 @@ std::string PlacementImportJson(std::string_view path, std::uint64_t places, std
                {"places", places},
                {"of", of},
                {"left_out", left_out.empty() ? Json(nullptr) : Json(left_out)}});
+}
+
+std::string CertDevJson(std::string_view directory, const DevCertificates& made) {
+  return Dump({{"directory", directory},
+               {"files", made.files},
+               {"daemon_identity", made.daemon_identity},
+               {"engine_identity", made.engine_identity},
+               {"admin_identity", made.admin_identity}});
+}
+
+std::string CertShowJson(const std::vector<CertificateInfo>& certificates) {
+  Json all = Json::array();
+  for (const CertificateInfo& from : certificates) {
+    all.push_back({{"subject", from.subject},
+                   {"issuer", from.issuer},
+                   {"identity", from.identity},
+                   {"dns", from.dns},
+                   {"addresses", from.addresses},
+                   {"uris", from.uris},
+                   {"not_before", from.not_before},
+                   {"not_after", from.not_after},
+                   {"key", from.key},
+                   {"is_ca", from.is_ca}});
+  }
+  return Dump({{"certificates", all}});
 }
 
 std::string PinJson(const v1::LookupReply& found, bool pinned) {

@@ -2,9 +2,12 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cairn/v1/admin.pb.h"
 #include "libcache/base/result.h"
+#include "libcache/transport/certificates.h"
+#include "libcache/transport/dev_certificates.h"
 
 namespace cairn::ctl {
 
@@ -26,6 +29,11 @@ std::string PlacementFileJson(std::string_view path, std::uint64_t places, std::
 /// The same of an import. `left_out` in words; empty: nothing.
 std::string PlacementImportJson(std::string_view path, std::uint64_t places, std::uint64_t of,
                                 std::string_view left_out);
+
+/// Of cert dev.
+std::string CertDevJson(std::string_view directory, const DevCertificates& made);
+/// Of cert show.
+std::string CertShowJson(const std::vector<CertificateInfo>& certificates);
 
 /// Of pin and unpin.
 std::string PinJson(const v1::LookupReply& found, bool pinned);

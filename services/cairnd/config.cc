@@ -75,6 +75,20 @@ void AddSsdOptions(CLI::App& app, DaemonConfig& c) {
   AddValue(app, "ssd-flush-ms", c.ssd_flush_ms, "Make SSD writes durable at least this often");
 }
 
+void AddTlsOptions(CLI::App& app, TlsConfig& c) {
+  AddValue(app, "tls-cert", c.certificate,
+           "PEM file of the daemon's certificate: TLS 1.3 on every TCP port; with --tls-key and "
+           "--tls-ca. To try it: cairnctl cert dev");
+  AddValue(app, "tls-key", c.key, "PEM file of its key");
+  AddValue(app, "tls-ca", c.ca, "PEM file of the CA whose certificates are let in");
+  AddValue(app, "tls-tenants", c.tenants,
+           "Whose tenants they are: spiffe://cluster/ns/acme/*=acme,engine.acme.example=acme "
+           "(default: all are tenant default)");
+  AddValue(app, "tls-admins", c.admins, "Identities that may administer by TCP");
+  AddValue(app, "tls-handshakes", c.handshakes, "Most handshakes at once");
+  AddSwitch(app, "tls-kernel", c.kernel, "Have the kernel encrypt what is sent, where it can");
+}
+
 void AddOptions(CLI::App& app, DaemonConfig& c) {
   app.set_config("--config", "", "TOML file with these options as keys", false);
   app.allow_config_extras(CLI::config_extras_mode::error);
@@ -98,6 +112,7 @@ void AddOptions(CLI::App& app, DaemonConfig& c) {
   AddValue(app, "listen-http", c.listen_http, "host:port for health and metrics; empty: off");
   AddSwitch(app, "allow-insecure-tcp", c.allow_insecure_tcp,
             "Allow addresses that other hosts reach, in plain text");
+  AddTlsOptions(app, c.tls);
   AddValue(app, "planner", c.planner,
            "Where checkpoints go: trie (learned), none, turn_end, turn_end_demand, branch_end, "
            "branch_backoff:POSITIONS, block:TOKENS or dense");
@@ -130,8 +145,8 @@ std::string VariableName(const std::string& option) {
 std::vector<std::string> UnknownVariables(const CLI::App& app,
                                           const std::map<std::string, std::string>& environment) {
   // Those of cairnctl and of the scripts in this repository.
-  std::set<std::string> known = {"CAIRN_CONNECT", "CAIRN_DEV_START", "CAIRN_SKIP_SETUP",
-                                 "CAIRN_TRACES", "CAIRN_BINARY_DIR"};
+  std::set<std::string> known = {"CAIRN_CONNECT", "CAIRN_DEV_START",  "CAIRN_SKIP_SETUP",
+                                 "CAIRN_TRACES",  "CAIRN_BINARY_DIR", "CAIRN_TLS_SERVER"};
   for (const CLI::Option* option : app.get_options()) {
     known.insert(VariableName(option->get_single_name()));
   }
@@ -263,13 +278,14 @@ Status DaemonConfig::FinishListening() {
     if (!parsed || parsed->kind != Endpoint::Kind::kTcp) {
       return Bad(std::string(flag) + ": '" + *text + "' is not host:port");
     }
-    if (!IsLoopback(parsed->host) && !allow_insecure_tcp) {
+    if (!IsLoopback(parsed->host) && !tls.on() && !allow_insecure_tcp) {
       return Bad(std::string(flag) + ": " + *text +
-                 " can be reached by other hosts, and this port has no encryption; use 127.0.0.1, "
-                 "or set --allow-insecure-tcp true on a closed network");
+                 " can be reached by other hosts, and would be in plain text; give --tls-cert, "
+                 "--tls-key and --tls-ca (to try it, cairnctl cert dev makes all three), use "
+                 "127.0.0.1, or set --allow-insecure-tcp true on a closed network");
     }
   }
-  return {};
+  return tls.Check();
 }
 
 Status DaemonConfig::FinishThreads() {
@@ -393,41 +409,44 @@ Result<std::unique_ptr<Membership>> DaemonConfig::MakeMembership() const {
 
 std::map<std::string, std::string> DaemonConfig::Shown() const {
   const auto yes = [](bool b) { return std::string(b ? "true" : "false"); };
-  return {{"memory", std::to_string(memory_bytes)},
-          {"arena", std::to_string(arena_bytes())},
-          {"staging-pool", std::to_string(staging_pool_bytes())},
-          {"index", std::to_string(index_bytes)},
-          {"staging", std::to_string(staging_bytes)},
-          {"huge-pages", yes(huge_pages)},
-          {"prefault", yes(prefault)},
-          {"ssd-path", ssd_path},
-          {"ssd", std::to_string(ssd_bytes)},
-          {"ssd-write-buffer", std::to_string(ssd_write_buffer_bytes)},
-          {"ssd-min-free", std::to_string(ssd_min_free_bytes)},
-          {"ssd-queue", std::to_string(ssd_queue_bytes)},
-          {"ssd-codec", ssd_codec},
-          {"ssd-direct-io", yes(ssd_direct_io)},
-          {"ssd-readers", std::to_string(ssd_readers)},
-          {"ssd-flush-ms", std::to_string(ssd_flush_ms)},
-          {"gpu", gpu},
-          {"gpu-memory", std::to_string(gpu_memory_bytes)},
-          {"gpu-device", std::to_string(gpu_device)},
-          {"listen-unix", listen_unix},
-          {"listen-tcp", listen_tcp},
-          {"listen-http", listen_http},
-          {"allow-insecure-tcp", yes(allow_insecure_tcp)},
-          {"planner", planner},
-          {"eviction", eviction},
-          {"placement-memory", std::to_string(placement_bytes)},
-          {"placement-file", placement_file},
-          {"placement-save-ms", std::to_string(placement_save_ms)},
-          {"members", members},
-          {"threads", std::to_string(threads)},
-          {"workers", std::to_string(workers)},
-          {"max-connections", std::to_string(max_connections)},
-          {"lease-ms", std::to_string(lease_ms)},
-          {"drain-ms", std::to_string(drain_ms)},
-          {"log-level", log_level}};
+  std::map<std::string, std::string> shown = {
+      {"memory", std::to_string(memory_bytes)},
+      {"arena", std::to_string(arena_bytes())},
+      {"staging-pool", std::to_string(staging_pool_bytes())},
+      {"index", std::to_string(index_bytes)},
+      {"staging", std::to_string(staging_bytes)},
+      {"huge-pages", yes(huge_pages)},
+      {"prefault", yes(prefault)},
+      {"ssd-path", ssd_path},
+      {"ssd", std::to_string(ssd_bytes)},
+      {"ssd-write-buffer", std::to_string(ssd_write_buffer_bytes)},
+      {"ssd-min-free", std::to_string(ssd_min_free_bytes)},
+      {"ssd-queue", std::to_string(ssd_queue_bytes)},
+      {"ssd-codec", ssd_codec},
+      {"ssd-direct-io", yes(ssd_direct_io)},
+      {"ssd-readers", std::to_string(ssd_readers)},
+      {"ssd-flush-ms", std::to_string(ssd_flush_ms)},
+      {"gpu", gpu},
+      {"gpu-memory", std::to_string(gpu_memory_bytes)},
+      {"gpu-device", std::to_string(gpu_device)},
+      {"listen-unix", listen_unix},
+      {"listen-tcp", listen_tcp},
+      {"listen-http", listen_http},
+      {"allow-insecure-tcp", yes(allow_insecure_tcp)},
+      {"planner", planner},
+      {"eviction", eviction},
+      {"placement-memory", std::to_string(placement_bytes)},
+      {"placement-file", placement_file},
+      {"placement-save-ms", std::to_string(placement_save_ms)},
+      {"members", members},
+      {"threads", std::to_string(threads)},
+      {"workers", std::to_string(workers)},
+      {"max-connections", std::to_string(max_connections)},
+      {"lease-ms", std::to_string(lease_ms)},
+      {"drain-ms", std::to_string(drain_ms)},
+      {"log-level", log_level}};
+  tls.AddShown(shown);
+  return shown;
 }
 
 ParsedConfig ParseConfig(const std::vector<std::string>& args,

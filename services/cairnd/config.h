@@ -13,6 +13,7 @@
 #include "libcache/cluster/membership.h"
 #include "libcache/tier/ssd_tier.h"
 #include "libcache/transport/endpoint.h"
+#include "services/cairnd/tls_config.h"
 
 namespace cairn::server {
 
@@ -45,6 +46,7 @@ struct DaemonConfig {
   std::string listen_tcp = "127.0.0.1:7411";
   std::string listen_http = "127.0.0.1:7412";
   bool allow_insecure_tcp = false;
+  TlsConfig tls;
 
   std::string planner = "turn_end_demand";
   std::string eviction = "value";

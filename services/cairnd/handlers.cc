@@ -123,7 +123,11 @@ asio::awaitable<Status> Session::HandleOpen(const v1::OpenNamespace& open, v1::R
   if (!fidelity) {
     co_return Fail(fidelity.error().code, "fidelity: " + fidelity.error().message);
   }
-  const NamespaceSpec spec{.tenant = open.tenant(),
+  const auto tenant = TenantFor(open.tenant());
+  if (!tenant) {
+    co_return Fail(tenant.error());
+  }
+  const NamespaceSpec spec{.tenant = *tenant,
                            .model = open.model(),
                            .revision = open.revision(),
                            .dtype = open.dtype(),
@@ -357,7 +361,8 @@ asio::awaitable<Status> Session::HandleCommit(const v1::Request& request, v1::Re
 asio::awaitable<Status> Session::HandleAdmin(const v1::Request& request, v1::Response& response) {
   if (!admin_allowed_) {
     co_return Fail(ErrorCode::kPermissionDenied,
-                   "administration needs the Unix socket and the daemon's user or root");
+                   "administration needs the Unix socket and the daemon's user or root, or TLS and "
+                   "a certificate of --tls-admins");
   }
   // Trees and lists can be long: not on the I/O thread.
   const auto reply = std::make_shared<Result<v1::AdminReply>>(v1::AdminReply());

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "libcache/cache/types.h"
+#include "services/cairnd/tls_gate.h"
 
 namespace cairn::server {
 
@@ -16,6 +17,7 @@ struct ProcessStats {
   bool ssd_configured = false;
   bool ssd_quarantined = false;  ///< The store was damaged and moved aside at this start.
   std::uint64_t failed_placement_saves = 0;
+  TlsStats tls;
 };
 
 /// Resident memory of this process, from /proc/self/statm; 0 if unreadable.

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -10,20 +11,27 @@
 #include "libcache/cache/cache.h"
 #include "services/cairnd/connection.h"
 #include "services/cairnd/staging.h"
+#include "services/cairnd/tls_gate.h"
 
 namespace cairn::server {
 
 /// Which control connection a data connection belongs to. Thread-safe.
 class TokenRegistry {
  public:
-  /// A fresh random token for `session`.
-  std::string Issue(SessionId session) CAIRN_EXCLUDES(mu_);
+  /// A fresh random token for `session`, good for peers of the same identity ("" without TLS).
+  std::string Issue(SessionId session, const std::string& identity) CAIRN_EXCLUDES(mu_);
   void Revoke(const std::string& token) CAIRN_EXCLUDES(mu_);
-  [[nodiscard]] std::optional<SessionId> Find(const std::string& token) const CAIRN_EXCLUDES(mu_);
+  [[nodiscard]] std::optional<SessionId> Find(const std::string& token,
+                                              const std::string& identity) const
+      CAIRN_EXCLUDES(mu_);
 
  private:
+  struct Owner {
+    SessionId session = 0;
+    std::string identity;
+  };
   mutable Mutex mu_;
-  std::unordered_map<std::string, SessionId> sessions_ CAIRN_GUARDED_BY(mu_);
+  std::unordered_map<std::string, Owner> sessions_ CAIRN_GUARDED_BY(mu_);
 };
 
 /// What all sessions of a daemon share. Outlives them.
@@ -32,6 +40,7 @@ struct SessionContext {
   ThreadPool* workers = nullptr;
   StagingPool* staging = nullptr;
   TokenRegistry* tokens = nullptr;
+  TlsGate* tls = nullptr;  ///< Null: TCP is plain text.
   std::uint32_t lease_ms = 0;
   bool has_device = false;  ///< There is, or was, a GPU tier: ...
   v1::Device device;        ///< ... this one.
@@ -54,6 +63,11 @@ class Session : public std::enable_shared_from_this<Session> {
   void Close() { connection_.Close(); }
 
  private:
+  /// TLS, where this connection must have it. False: it is over.
+  asio::awaitable<bool> Secure();
+  /// In whose name a namespace is opened that the peer asks for as `asked`'s. Errors:
+  /// kPermissionDenied.
+  [[nodiscard]] Result<std::string> TenantFor(const std::string& asked) const;
   asio::awaitable<bool> Greet();
   asio::awaitable<void> ServeControl();
   asio::awaitable<void> ServeData();
@@ -78,7 +92,9 @@ class Session : public std::enable_shared_from_this<Session> {
   SessionContext& context_;
   Connection connection_;
   const bool local_;
-  const bool admin_allowed_;
+  bool admin_allowed_;
+  std::optional<TlsPeer> peer_;    // By TLS: who it is.
+  std::optional<Error> stranger_;  // Why nobody is let in with that certificate.
   SessionId session_ = 0;
   bool data_ = false;
   std::string token_;
