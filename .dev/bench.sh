@@ -8,7 +8,7 @@ source .dev/lib.sh
 BIN=${BIN:-build/release/bin}
 OUT=${OUT:-build/bench}
 TRACES=${CAIRN_TRACES:-../shared/traces}
-NAMES=(get put match ssd redis stream replay rss llama placement ablation union sim kernels micro instructions)
+NAMES=(get put match ssd redis stream ucx replay rss llama placement ablation union sim kernels micro instructions)
 
 list() {
   cat <<'TEXT'
@@ -20,6 +20,7 @@ Usage: ./dev bench NAME
   ssd      reading objects from SSD, against a plain file (writes 2.5 GiB below $TMPDIR)
   redis    reading objects, against redis-server
   stream   reading and writing objects over loopback TCP, against plain sockets and iperf3
+  ucx      reading and writing objects by UCX, against ucx_perftest; the idle daemon
   replay   traces through a daemon with SSD: share of prefill saved, latencies, write amplification
   rss      peak memory of a daemon at ten times its cap
   llama    llama.cpp with and without the cache, for each kind of model (ROUNDS=2, MODELS=...)
@@ -278,6 +279,11 @@ bench_one() {
       "$BIN/cairn-bench" get --plane stream --save "$OUT/stream-get.json"
       echo
       "$BIN/cairn-bench" put --plane stream --save "$OUT/stream-put.json"
+      ;;
+    ucx)
+      "$BIN/cairn-bench" get --plane ucx --save "$OUT/ucx-get.json"
+      echo
+      "$BIN/cairn-bench" put --plane ucx --save "$OUT/ucx-put.json"
       ;;
     replay | rss | llama | placement | ablation | union | sim | kernels | micro | instructions) "bench_$1" ;;
   esac

@@ -49,6 +49,8 @@ class Channel {
   [[nodiscard]] const v1::HelloReply& hello() const { return hello_; }
   [[nodiscard]] bool broken() const { return broken_; }
   [[nodiscard]] const Endpoint& endpoint() const { return endpoint_; }
+  /// To wait for an answer beside other things; readable when Receive has something to do.
+  [[nodiscard]] int fd() const { return socket_.fd(); }
 
  private:
   Channel(Socket socket, Endpoint endpoint)
