@@ -39,7 +39,8 @@ class UcxTest : public DaemonTest {
   }
   /// What the status says of the plane.
   v1::PlaneStatus PlaneOf(const std::string& name) {
-    for (const v1::PlaneStatus& plane : daemon().Status().planes()) {
+    const v1::StatusReply status = daemon().Status();
+    for (const v1::PlaneStatus& plane : status.planes()) {
       if (plane.name() == name) {
         return plane;
       }
