@@ -32,6 +32,10 @@ double OverallMegabytes(const std::string& path) {
     const char* at = line.data();
     const char* const end = line.data() + line.size();
     while (at < end) {
+      if (*at == ' ') {  // Short numbers are aligned.
+        ++at;
+        continue;
+      }
       double value = 0;
       const auto [stop, error] = std::from_chars(at, end, value);
       if (error != std::errc{}) {
