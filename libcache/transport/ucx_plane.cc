@@ -21,20 +21,25 @@
 namespace cairn {
 namespace {
 
-// The staging memory is a page of words, one per slot, and the slots. While the daemon fills one,
-// another is verified and emptied.
+// The staging memory is a page of words and two halves. A GET fills one half while the other is
+// emptied, and a piece of it is verified as soon as its word is there; a PUT uses it in slots.
+constexpr std::uint64_t kHalves = 2;
+constexpr std::uint64_t kHalfBytes = 2 * kMiB;
+constexpr std::uint64_t kPieceBytes = 64 * kKiB;
+constexpr std::uint64_t kWordStride = 64;  // As the daemon puts them.
+constexpr std::uint64_t kHalfWordsBytes = kHalfBytes / kPieceBytes * kWordStride;
+constexpr std::uint64_t kWordsBytes = kHalves * kHalfWordsBytes;
 constexpr std::uint64_t kSlots = 4;
 constexpr std::uint64_t kSlotBytes = 512 * kKiB;
-constexpr std::uint64_t kLeastPieceBytes = 64 * kKiB;
-constexpr std::uint64_t kWordsBytes = 4096;
-constexpr std::uint64_t kWordStride = 64;
-// A piece takes the daemon a fraction of a millisecond, so that each answer is a sign of life. One
-// that does not come for so long will not come.
+// A stretch takes the daemon a fraction of a millisecond, so that each answer is a sign of life.
+// One that does not come for so long will not come.
 constexpr std::chrono::milliseconds kSilence{1000};
 // How long to look for an answer before sleeping; and then between looks, should UCX forget to wake
 // us up, which it does now and then.
 constexpr std::chrono::microseconds kBusyPoll{100};
 constexpr std::chrono::milliseconds kNap{5};
+// Looks at a word between two looks at the connection.
+constexpr int kWordTurns = 50;
 
 TimePoint Now() { return SteadyClock::Instance().Now(); }
 
@@ -157,7 +162,6 @@ class UcxPlane final : public DataPlane {
     if (TotalBytes(target) != object.bytes) {
       return Fail(ErrorCode::kInvalidArgument, "the target has another size than the object");
     }
-    const std::uint64_t piece = PieceOf(object.bytes);
     Scatter scatter(target);
     Digester digester;
     std::uint64_t asked = 0;
@@ -165,20 +169,17 @@ class UcxPlane final : public DataPlane {
     std::uint64_t in_flight = 0;
     Status status;
     while (taken < object.bytes && status) {
-      for (; asked < object.bytes && in_flight < kSlots && status; ++in_flight) {
-        const std::uint64_t bytes = std::min(piece, object.bytes - asked);
-        status = Ask(object, asked, bytes, asked / piece % kSlots, deadline);
-        asked += status ? bytes : 0;
-        in_flight -= status ? 0 : 1;
+      while (asked < object.bytes && in_flight < kHalves && status) {
+        const std::uint64_t bytes = std::min(kHalfBytes, object.bytes - asked);
+        status = Ask(object, asked, bytes, deadline);
+        in_flight += status ? 1 : 0;
+        asked += bytes;
       }
-      if (!status) {
-        break;
-      }
-      status = TakeReply(deadline);
-      --in_flight;
       if (status) {
-        const std::uint64_t bytes = std::min(piece, object.bytes - taken);
-        status = TakePiece(taken / piece % kSlots, bytes, scatter, digester);
+        bool answered = false;
+        const std::uint64_t bytes = std::min(kHalfBytes, object.bytes - taken);
+        status = TakeStretch(taken, bytes, scatter, digester, deadline, answered);
+        in_flight -= answered ? 1 : 0;
         taken += bytes;
       }
     }
@@ -191,7 +192,7 @@ class UcxPlane final : public DataPlane {
 
   Result<Digest> Put(std::uint64_t token, std::span<const std::byte> bytes,
                      TimePoint deadline) override {
-    const std::uint64_t piece = PieceOf(bytes.size());
+    const std::uint64_t piece = SlotBytesFor(bytes.size());
     Digester digester;
     std::uint64_t in_flight = 0;
     Status status;
@@ -228,44 +229,84 @@ class UcxPlane final : public DataPlane {
 
  private:
   static std::uint64_t SlotOffset(std::uint64_t slot) { return kWordsBytes + slot * kSlotBytes; }
+  static std::uint64_t HalfOf(std::uint64_t offset) { return offset / kHalfBytes % kHalves; }
+  static std::uint64_t WordOffset(std::uint64_t half) { return half * kHalfWordsBytes; }
   /// So that the two ends overlap even over one object.
-  static std::uint64_t PieceOf(std::uint64_t bytes) {
-    return std::clamp(RoundUp(bytes / kSlots, 4096), kLeastPieceBytes, kSlotBytes);
-  }
-  [[nodiscard]] std::atomic_ref<std::uint64_t> Word(std::uint64_t slot) const {
-    return std::atomic_ref(
-        *reinterpret_cast<std::uint64_t*>(staging_->memory().data() + slot * kWordStride));
+  static std::uint64_t SlotBytesFor(std::uint64_t bytes) {
+    return std::clamp(RoundUp(bytes / kSlots, 4096), kPieceBytes, kSlotBytes);
   }
 
+  /// Asks for a stretch, which goes to the half that its offset says.
   Status Ask(const PlaneObject& object, std::uint64_t offset, std::uint64_t bytes,
-             std::uint64_t slot, TimePoint deadline) {
+             TimePoint deadline) {
+    const std::uint64_t half = HalfOf(offset);
     // No value twice in the life of this memory, which ends with the connection.
-    words_[slot] = ++last_word_;
+    words_[half] = next_word_;
+    next_word_ += kHalfBytes / kPieceBytes;
     v1::Request request;
     v1::UcxGet& get = *request.mutable_ucx_get();
     get.set_lease_id(object.lease);
     get.set_index(object.index);
     get.set_object_offset(offset);
-    get.set_staging_offset(SlotOffset(slot));
+    get.set_staging_offset(kWordsBytes + half * kHalfBytes);
     get.set_bytes(bytes);
-    get.set_word_offset(slot * kWordStride);
-    get.set_word(words_[slot]);
+    get.set_word_offset(WordOffset(half));
+    get.set_word(words_[half]);
+    get.set_piece_bytes(kPieceBytes);
     return channel_.Send(request, {}, deadline);
   }
 
-  /// Copies a piece out, if it is the one that was asked for and stays it meanwhile.
-  Status TakePiece(std::uint64_t slot, std::uint64_t bytes, Scatter& scatter, Digester& digester) {
-    const auto word = Word(slot);
-    const bool before = word.load(std::memory_order_acquire) == words_[slot];
-    if (before) {
-      scatter.Take(staging_->memory().subspan(SlotOffset(slot), bytes), digester);
+  /// Copies the stretch at `offset` out, each piece once it is there, and takes the answer to it,
+  /// which `answered` says.
+  Status TakeStretch(std::uint64_t offset, std::uint64_t bytes, Scatter& scatter,
+                     Digester& digester, TimePoint deadline, bool& answered) {
+    const std::uint64_t half = HalfOf(offset);
+    for (std::uint64_t done = 0; done < bytes; done += kPieceBytes) {
+      const std::uint64_t k = done / kPieceBytes;
+      const std::atomic_ref word(*reinterpret_cast<std::uint64_t*>(
+          staging_->memory().data() + WordOffset(half) + k * kWordStride));
+      const std::uint64_t wanted = words_[half] + k;
+      const auto there = [&] { return word.load(std::memory_order_acquire) == wanted; };
+      if (!there() && !answered && !AwaitWord(there, deadline)) {
+        // The answer is there, or time is over.
+        answered = true;
+        if (Status reply = TakeReply(deadline); !reply) {
+          return reply;
+        }
+      }
+      const bool before = there();
+      if (before) {
+        const std::uint64_t at = kWordsBytes + half * kHalfBytes + done;
+        scatter.Take(staging_->memory().subspan(at, std::min(kPieceBytes, bytes - done)), digester);
+      }
+      std::atomic_thread_fence(std::memory_order_acquire);
+      if (!before || !there()) {
+        channel_.Abandon();
+        return Fail(ErrorCode::kUnavailable, "other bytes arrived than were asked for");
+      }
     }
-    std::atomic_thread_fence(std::memory_order_acquire);
-    if (!before || word.load(std::memory_order_relaxed) != words_[slot]) {
-      channel_.Abandon();
-      return Fail(ErrorCode::kUnavailable, "other bytes arrived than were asked for");
+    const bool owed = !answered;
+    answered = true;
+    return owed ? TakeReply(deadline) : Status();
+  }
+
+  /// False when an answer came first, or nothing did for a while.
+  template <class There>
+  bool AwaitWord(const There& there, TimePoint deadline) {
+    const TimePoint until = std::min(deadline, Now() + kBusyPoll);
+    pollfd answer{.fd = channel_.fd(), .events = POLLIN, .revents = 0};
+    for (;;) {
+      for (int turn = 0; turn < kWordTurns; ++turn) {
+        if (there()) {
+          return true;
+        }
+        worker_->Progress();
+      }
+      if (poll(&answer, 1, 0) > 0 || Now() >= until) {
+        return there();
+      }
+      sched_yield();
     }
-    return {};
   }
 
   Status TakeReply(TimePoint deadline) { return TakeReply(deadline, Now() + kSilence); }
@@ -324,8 +365,8 @@ class UcxPlane final : public DataPlane {
   // The memory goes first: nothing of a daemon that is late may reach what comes after it.
   const std::unique_ptr<ucx::Worker> worker_;
   const std::unique_ptr<ucx::Region> staging_;
-  std::array<std::uint64_t, kSlots> words_{};
-  std::uint64_t last_word_ = 0;
+  std::array<std::uint64_t, kHalves> words_{};  // The first of each half.
+  std::uint64_t next_word_ = 1;
 };
 
 /// UCX with tcp opens a port in this process as well; a daemon cannot decide that for an engine.
@@ -353,7 +394,7 @@ Result<std::unique_ptr<DataPlane>> OpenUcxPlane(Channel& channel, TimePoint dead
     return Fail(context.error());
   }
   auto worker = (*context)->OpenWorker();
-  auto staging = (*context)->Allocate(kWordsBytes + kSlots * kSlotBytes);
+  auto staging = (*context)->Allocate(kWordsBytes + kHalves * kHalfBytes);
   if (!worker || !staging) {
     return Fail(worker ? staging.error() : worker.error());
   }

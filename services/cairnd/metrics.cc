@@ -223,9 +223,9 @@ void AddUcx(Families& f, const ProcessStats& p) {
   if (!p.has_ucx) {
     return;
   }
-  f.Count("ucx_gets", "Pieces of objects put into engines' memory by UCX.", p.ucx.gets);
+  f.Count("ucx_gets", "Stretches of objects put into engines' memory by UCX.", p.ucx.gets);
   f.Count("ucx_get_bytes", "Their bytes.", p.ucx.get_bytes);
-  f.Count("ucx_puts", "Pieces of objects got from engines' memory by UCX.", p.ucx.puts);
+  f.Count("ucx_puts", "Stretches of objects got from engines' memory by UCX.", p.ucx.puts);
   f.Count("ucx_put_bytes", "Their bytes.", p.ucx.put_bytes);
   f.Count("ucx_peers_lost", "Engines that died or froze in the middle of a transfer.",
           p.ucx.peers_lost);

@@ -67,8 +67,7 @@ Status Session::AttachUcx(const v1::AttachUcx& attach, const asio::any_io_execut
 }
 
 asio::awaitable<Status> Session::HandleUcxGet(const v1::UcxGet& get) {
-  Status fits = ucx_->CheckPiece(get.staging_offset(), get.bytes());
-  fits = fits ? ucx_->CheckWord(get.word_offset()) : fits;
+  const Status fits = ucx_->CheckGet(get);
   if (!fits) {
     co_return fits;
   }
@@ -85,12 +84,18 @@ asio::awaitable<Status> Session::HandleUcxGet(const v1::UcxGet& get) {
                    "object_offset: the object has " + std::to_string(object.size()) + " bytes");
   }
   const auto source = object.subspan(get.object_offset(), get.bytes());
-  const auto transfer = ucx_->Put(source, get, reading);
-  co_return co_await ucx_->Finish(transfer, connection_);
+  const auto transfers = ucx_->Put(source, get, reading);
+  for (const auto& transfer : transfers) {
+    const auto moved = co_await ucx_->Finish(transfer, connection_);
+    if (!moved) {
+      co_return moved;
+    }
+  }
+  co_return Status{};
 }
 
 asio::awaitable<Status> Session::HandleUcxPut(const v1::UcxPut& put) {
-  const Status fits = ucx_->CheckPiece(put.staging_offset(), put.bytes());
+  const Status fits = ucx_->CheckStretch(put.staging_offset(), put.bytes());
   if (!fits) {
     co_return fits;
   }

@@ -25,7 +25,9 @@ namespace {
 
 // One transfer takes milliseconds at the worst, so that one that is not over after kSilence says
 // that its peer is dead.
-constexpr std::uint64_t kMostPieceBytes = 4 * kMiB;
+constexpr std::uint64_t kMostStretchBytes = 4 * kMiB;
+constexpr std::uint64_t kMostPieces = 64;
+constexpr std::uint64_t kWordStride = 64;
 constexpr std::chrono::milliseconds kSilence{1000};
 // Looks at UCX while a transfer is under way, and when none is: should a wake-up be lost.
 constexpr std::chrono::milliseconds kBusyTick{1};
@@ -65,6 +67,14 @@ Status CheckAttach(const v1::AttachUcx& attach) {
     return Bad("checksum: not that of worker_address and remote_key");
   }
   return {};
+}
+
+std::uint64_t PieceBytesOf(const v1::UcxGet& get) {
+  return get.piece_bytes() == 0 ? get.bytes() : std::min(get.piece_bytes(), get.bytes());
+}
+
+std::uint64_t PiecesOf(const v1::UcxGet& get) {
+  return (get.bytes() + PieceBytesOf(get) - 1) / PieceBytesOf(get);
 }
 
 /// As UCX may read it: it learns the length from the bytes, so zeros follow them.
@@ -178,10 +188,10 @@ UcxPeer::UcxPeer(UcxService& service, UcxLoop& loop, std::unique_ptr<ucx::Endpoi
 
 UcxPeer::~UcxPeer() { service_.Count(shown_, -1); }
 
-Status UcxPeer::CheckPiece(std::uint64_t offset, std::uint64_t bytes) const {
-  if (bytes == 0 || bytes > kMostPieceBytes) {
-    return Bad("bytes: a piece of " + FormatBytes(bytes) + "; at most " +
-               FormatBytes(kMostPieceBytes) + " go at a time");
+Status UcxPeer::CheckStretch(std::uint64_t offset, std::uint64_t bytes) const {
+  if (bytes == 0 || bytes > kMostStretchBytes) {
+    return Bad("bytes: a stretch of " + FormatBytes(bytes) + "; at most " +
+               FormatBytes(kMostStretchBytes) + " go at a time");
   }
   if (bytes > bytes_ || offset > bytes_ - bytes) {
     return Bad("staging_offset: outside of the staging memory of " + FormatBytes(bytes_));
@@ -189,21 +199,42 @@ Status UcxPeer::CheckPiece(std::uint64_t offset, std::uint64_t bytes) const {
   return {};
 }
 
-Status UcxPeer::CheckWord(std::uint64_t offset) const {
-  if (offset % 8 != 0 || offset > bytes_ - 8) {
-    return Bad("word_offset: not a multiple of 8 inside the staging memory");
+Status UcxPeer::CheckGet(const v1::UcxGet& where) const {
+  Status fits = CheckStretch(where.staging_offset(), where.bytes());
+  if (!fits) {
+    return fits;
+  }
+  const std::uint64_t pieces = PiecesOf(where);
+  if (pieces > kMostPieces) {
+    return Bad("piece_bytes: that makes " + std::to_string(pieces) + " pieces; " +
+               std::to_string(kMostPieces) + " are possible");
+  }
+  const std::uint64_t words_bytes = (pieces - 1) * kWordStride + sizeof(where.word());
+  if (where.word_offset() % 8 != 0 || words_bytes > bytes_ ||
+      where.word_offset() > bytes_ - words_bytes) {
+    return Bad("word_offset: not a multiple of 8 with its words inside the staging memory");
   }
   return {};
 }
 
-std::shared_ptr<ucx::Transfer> UcxPeer::Put(std::span<const std::byte> source,
-                                            const v1::UcxGet& where, std::shared_ptr<void> held) {
-  auto transfer = endpoint_->Put(source, *service_.arena_, address_ + where.staging_offset(),
-                                 where.word(), address_ + where.word_offset());
-  transfer->Hold(std::move(held));
+std::vector<std::shared_ptr<ucx::Transfer>> UcxPeer::Put(std::span<const std::byte> source,
+                                                         const v1::UcxGet& where,
+                                                         const std::shared_ptr<void>& held) {
+  const std::uint64_t pieces = PiecesOf(where);
+  std::vector<std::shared_ptr<ucx::Transfer>> transfers;
+  transfers.reserve(pieces);
+  std::uint64_t done = 0;
+  for (std::uint64_t k = 0; k < pieces; ++k) {
+    const std::uint64_t bytes = std::min(PieceBytesOf(where), source.size() - done);
+    transfers.push_back(endpoint_->Put(source.subspan(done, bytes), *service_.arena_,
+                                       address_ + where.staging_offset() + done, where.word() + k,
+                                       address_ + where.word_offset() + k * kWordStride));
+    transfers.back()->Hold(held);
+    done += bytes;
+  }
   service_.gets_ += 1;
   service_.get_bytes_ += source.size();
-  return transfer;
+  return transfers;
 }
 
 std::shared_ptr<ucx::Transfer> UcxPeer::Get(std::span<std::byte> target, const v1::UcxPut& where,

@@ -61,12 +61,15 @@ class UcxPeer {
   [[nodiscard]] const std::vector<std::string>& lanes() const { return endpoint_->lanes(); }
   /// Errors: kInvalidArgument, if [offset, offset + bytes) is not inside the staging memory, or
   /// too long for one transfer.
-  [[nodiscard]] Status CheckPiece(std::uint64_t offset, std::uint64_t bytes) const;
-  [[nodiscard]] Status CheckWord(std::uint64_t offset) const;
+  [[nodiscard]] Status CheckStretch(std::uint64_t offset, std::uint64_t bytes) const;
+  /// Of where a stretch goes, with its words.
+  [[nodiscard]] Status CheckGet(const v1::UcxGet& where) const;
 
-  /// Begins to put `source`, which lies in the arena, and `word` after it. `held` keeps source.
-  std::shared_ptr<ucx::Transfer> Put(std::span<const std::byte> source, const v1::UcxGet& where,
-                                     std::shared_ptr<void> held);
+  /// Begins to put `source`, a stretch of an object in the arena that `where` was for, in pieces
+  /// with a word after each. `held` keeps source.
+  std::vector<std::shared_ptr<ucx::Transfer>> Put(std::span<const std::byte> source,
+                                                  const v1::UcxGet& where,
+                                                  const std::shared_ptr<void>& held);
   /// Begins to get what `where` names into `target`, which lies in the arena.
   std::shared_ptr<ucx::Transfer> Get(std::span<std::byte> target, const v1::UcxPut& where,
                                      std::shared_ptr<void> held);
@@ -90,7 +93,7 @@ class UcxPeer {
 };
 
 struct UcxStats {
-  std::uint64_t gets = 0;  ///< Pieces put to engines.
+  std::uint64_t gets = 0;  ///< Stretches of objects put to engines.
   std::uint64_t get_bytes = 0;
   std::uint64_t puts = 0;
   std::uint64_t put_bytes = 0;

@@ -248,12 +248,16 @@ TEST_F(UcxWireTest, WhatDoesNotFitIsRefusedAndTheDaemonLives) {
       {&v1::UcxGet::set_bytes, {0, 60 * kKiB + 1, 4 * kMiB + 1, kObjectBytes + 1, UINT64_MAX}},
       {&v1::UcxGet::set_staging_offset, {64 * kKiB - 99, 64 * kKiB, UINT64_MAX, UINT64_MAX - 99}},
       {&v1::UcxGet::set_object_offset, {kObjectBytes - 99, kObjectBytes, UINT64_MAX}},
+      {&v1::UcxGet::set_piece_bytes, {1}},
       {&v1::UcxGet::set_word_offset, {1, 4, 64 * kKiB - 7, 64 * kKiB, UINT64_MAX - 7}},
       {&v1::UcxGet::set_lease_id, {0, matched.object.lease + 1000}}};
   for (const auto& [change, values] : changes) {
     for (const std::uint64_t value : values) {
       v1::Request request = good;
       (request.mutable_ucx_get()->*change)(value);
+      if (request.ucx_get().piece_bytes() == 1) {
+        request.mutable_ucx_get()->set_bytes(65);  // A piece too many.
+      }
       EXPECT_FALSE(matched.opened.Call(request)) << request.ucx_get().ShortDebugString();
     }
   }
