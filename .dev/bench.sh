@@ -8,7 +8,7 @@ source .dev/lib.sh
 BIN=${BIN:-build/release/bin}
 OUT=${OUT:-build/bench}
 TRACES=${CAIRN_TRACES:-../shared/traces}
-NAMES=(get put match ssd redis stream tls replay rss llama placement ablation union sim kernels micro instructions)
+NAMES=(get put match ssd redis stream tls ucx replay rss llama placement ablation union sim kernels micro instructions)
 
 list() {
   cat <<'TEXT'
@@ -21,6 +21,7 @@ Usage: ./dev bench NAME
   redis    reading objects, against redis-server
   stream   reading and writing objects over loopback TCP, against plain sockets and iperf3
   tls      the same with TLS, against OpenSSL alone
+  ucx      reading and writing objects by UCX, against ucx_perftest; the idle daemon
   replay   traces through a daemon with SSD: share of prefill saved, latencies, write amplification
   rss      peak memory of a daemon at ten times its cap
   llama    llama.cpp with and without the cache, for each kind of model (ROUNDS=2, MODELS=...)
@@ -288,6 +289,11 @@ bench_one() {
         --save "$OUT/tls-put.json"
       echo
       "$BIN/cairn-bench" get --plane stream --sizes 4KiB,1MiB --save "$OUT/tls-plain-get.json"
+      ;;
+    ucx)
+      "$BIN/cairn-bench" get --plane ucx --save "$OUT/ucx-get.json"
+      echo
+      "$BIN/cairn-bench" put --plane ucx --save "$OUT/ucx-put.json"
       ;;
     replay | rss | llama | placement | ablation | union | sim | kernels | micro | instructions) "bench_$1" ;;
   esac

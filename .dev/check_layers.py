@@ -23,13 +23,16 @@ LAYERS = {
     "index": ("base", "tier"),
     "cache": ("base", "codec", "model", "index", "placement", "policy", "tier"),
     "sim": ("base", "model", "placement", "policy", "published", "trace"),
-    "transport": ("base", "proto"),
+    "ucx": ("base",),
+    "transport": ("base", "proto", "ucx"),
     "connector": ("base", "model", "cache", "cuda", "transport", "cluster", "proto"),
 }
 
 # Start of the header's name -> where it may be included. Tests may include anything.
 THIRD_PARTY = {
     "rocksdb/": ("libcache/tier/",),
+    "ucp/": ("libcache/ucx/",),
+    "ucs/": ("libcache/ucx/",),
     "cuda.h": ("libcache/cuda/", "kernels/"),
     "boost/": ("services/cairnd/",),
     "prometheus/": ("services/cairnd/",),

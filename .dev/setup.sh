@@ -10,7 +10,7 @@ packages() {
       echo g++ cmake ninja-build ccache git pkg-config libboost1.81-dev librocksdb-dev \
         libprotobuf-dev protobuf-compiler libssl-dev libspdlog-dev libcli11-dev libexpected-dev \
         prometheus-cpp-dev libxxhash-dev nlohmann-json3-dev zlib1g-dev libgtest-dev \
-        librapidcheck-dev libbenchmark-dev libzstd-dev
+        librapidcheck-dev libbenchmark-dev libzstd-dev libucx-dev
       ;;
     # llvm-14 has the symbolizer: without it a sanitizer's report has no line numbers. The browser
     # is the one without windows, which is a quarter smaller.
@@ -18,7 +18,7 @@ packages() {
       echo python3 clang-14 libclang-rt-14-dev llvm-14 clang-format-14 codespell \
         chromium-headless-shell
       ;;
-    bench) echo iperf3 redis-server libhiredis-dev python3 time valgrind ;;
+    bench) echo iperf3 ucx-utils redis-server libhiredis-dev python3 time valgrind ;;
     fmt) echo clang-format-14 ;;
     lint) echo python3-minimal clang-format-14 clang-tidy-19 codespell shellcheck ;;
     # Not where there is another npm: Debian's excludes it.

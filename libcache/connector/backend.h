@@ -80,13 +80,15 @@ class Backend {
                          const Observation& observation, TimePoint deadline) = 0;
 };
 
-enum class PlaneChoice { kAuto, kShm, kStream };
+enum class PlaneChoice { kAuto, kShm, kStream, kUcx };
 
 /// How to speak to a daemon.
 struct Connecting {
-  PlaneChoice plane = PlaneChoice::kAuto;  ///< kAuto: shared memory where there is a Unix socket.
-  std::string client;                      ///< Shown by the daemon.
-  std::shared_ptr<DevicePort> device;      ///< Null: nothing is read in device memory.
+  /// kAuto: shared memory where there is a Unix socket, else UCX where the daemon offers it and it
+  /// reaches, else a stream.
+  PlaneChoice plane = PlaneChoice::kAuto;
+  std::string client;                  ///< Shown by the daemon.
+  std::shared_ptr<DevicePort> device;  ///< Null: nothing is read in device memory.
   std::shared_ptr<TlsClient> tls = {};     ///< For TCP; null: plain text.
 };
 Result<std::unique_ptr<Backend>> ConnectBackend(const Endpoint& endpoint,

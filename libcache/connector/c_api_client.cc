@@ -19,7 +19,7 @@ Status OpenClient(const cairn_client_options* given, cairn_client** client) {
   if ((options->endpoint == nullptr) == (options->cache == nullptr)) {
     return Invalid("endpoint, cache: give one of the two");
   }
-  if (options->plane < CAIRN_PLANE_AUTO || options->plane > CAIRN_PLANE_STREAM) {
+  if (options->plane < CAIRN_PLANE_AUTO || options->plane > CAIRN_PLANE_UCX) {
     return Invalid("plane: " + std::to_string(options->plane) + " is none of CAIRN_PLANE_*");
   }
   if (options->breaker_failures > INT32_MAX) {

@@ -90,7 +90,7 @@ enum { CAIRN_KIND_KV = 0, CAIRN_KIND_CHECKPOINT = 1 };
 /// How near to what was stored objects must be when they come back: the very bytes; fp32 as the
 /// nearest bf16 at worst; or values within the stated bound of any codec (docs/formats/codecs.md).
 enum { CAIRN_FIDELITY_EXACT = 0, CAIRN_FIDELITY_NEAR = 1, CAIRN_FIDELITY_COMPACT = 2 };
-enum { CAIRN_PLANE_AUTO = 0, CAIRN_PLANE_SHM = 1, CAIRN_PLANE_STREAM = 2 };
+enum { CAIRN_PLANE_AUTO = 0, CAIRN_PLANE_SHM = 1, CAIRN_PLANE_STREAM = 2, CAIRN_PLANE_UCX = 3 };
 
 typedef struct cairn_cache cairn_cache;    ///< A cache in this process.
 typedef struct cairn_client cairn_client;  ///< The way to a daemon or to a cairn_cache.
@@ -214,7 +214,7 @@ typedef struct cairn_client_options {
   const char* endpoint;       ///< "unix:/run/cairn/cairn.sock" or "host:port"; or NULL, and:
   cairn_cache* cache;         ///< A cache in this process, shared by as many clients as like.
   const char* name;           ///< Shown by the daemon; "libcairn" if NULL.
-  int32_t plane;              ///< CAIRN_PLANE_*. AUTO: shared memory over a Unix socket.
+  int32_t plane;              ///< CAIRN_PLANE_*. AUTO: shared memory, else UCX, else a stream.
   uint32_t breaker_failures;  ///< Timeouts or lost connections in a row that open the circuit
                               ///< breaker; 0: 3. Open, every call is UNAVAILABLE at once, ...
   uint32_t probe_every_ms;    ///< ... but one call each so many ms, which tries; 0: 1,000.

@@ -54,7 +54,7 @@ class Client {
 
   /// Connects if need be. To tell a wrong endpoint early; every other call connects too.
   Status Connect(TimePoint deadline) CAIRN_EXCLUDES(turn_);
-  /// "shm", "stream", "embedded", or "none" while not connected.
+  /// "shm", "ucx", "stream", "embedded", or "none" while not connected.
   [[nodiscard]] std::string PlaneName() const CAIRN_EXCLUDES(names_mu_);
 
   /// The engine's device from now on; null: none, and the one before is not used any more. Errors:

@@ -74,7 +74,7 @@ class Remote final : public Backend {
   }
 
   Status OpenPlane(PlaneChoice choice, TimePoint deadline) {
-    if (choice != PlaneChoice::kStream) {
+    if (choice == PlaneChoice::kAuto || choice == PlaneChoice::kShm) {
       auto shm = OpenShmPlane(channel_, deadline);
       if (shm) {
         plane_ = std::move(*shm);
@@ -82,6 +82,16 @@ class Remote final : public Backend {
       }
       if (choice == PlaneChoice::kShm || channel_.broken()) {
         return Fail(shm.error());
+      }
+    }
+    if (choice == PlaneChoice::kUcx || (choice == PlaneChoice::kAuto && OffersUcx())) {
+      auto ucx = OpenUcxPlane(channel_, deadline);
+      if (ucx) {
+        plane_ = std::move(*ucx);
+        return {};
+      }
+      if (choice == PlaneChoice::kUcx || channel_.broken()) {
+        return Fail(ucx.error());
       }
     }
     auto stream = OpenStreamPlane(channel_, deadline);
@@ -366,6 +376,11 @@ class Remote final : public Backend {
   }
 
  private:
+  [[nodiscard]] bool OffersUcx() const {
+    const auto& planes = channel_.hello().planes();
+    return std::find(planes.begin(), planes.end(), v1::PLANE_UCX) != planes.end();
+  }
+
   Status CallForStatus(v1::Request& request, TimePoint deadline) {
     const auto response = channel_.Call(request, deadline);
     if (!response) {

@@ -53,6 +53,8 @@ class Channel {
   [[nodiscard]] bool broken() const { return broken_; }
   [[nodiscard]] const Endpoint& endpoint() const { return endpoint_; }
   [[nodiscard]] const std::shared_ptr<TlsClient>& tls() const { return tls_; }
+  /// To wait for an answer beside other things; readable when Receive has something to do.
+  [[nodiscard]] int fd() const { return socket_.fd(); }
 
  private:
   Channel(Socket socket, Endpoint endpoint)

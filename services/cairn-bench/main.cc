@@ -47,7 +47,7 @@ void AddReplay(CLI::App& app, ReplayOptions& o, Job& job) {
   c.add_option("--admin", o.admin, "unix:/path for the daemon's status, when --connect is TCP");
   terminal::AddTlsOptions(c, o.tls);
   c.add_option("--plane", o.plane, "How bytes travel")
-      ->check(CLI::IsMember({"auto", "shm", "stream"}))
+      ->check(CLI::IsMember({"auto", "shm", "ucx", "stream"}))
       ->capture_default_str();
   c.add_option("--model", o.model, "Preset id, or a .json file")->capture_default_str();
   c.add_option("--bytes-scale", o.bytes_scale, "Factor on all sizes, in (0, 1]")
@@ -149,8 +149,8 @@ void AddMicro(CLI::App& app, const std::string& name, const std::string& text, M
         "Bytes of objects of one size (default " + std::to_string(o.working_set / kMiB) + "MiB)");
   }
   if (name == "get" || name == "put") {
-    c.add_option("--plane", o.plane, "shm, or stream over loopback TCP")
-        ->check(CLI::IsMember({"shm", "stream"}))
+    c.add_option("--plane", o.plane, "shm, ucx, or stream over loopback TCP")
+        ->check(CLI::IsMember({"shm", "ucx", "stream"}))
         ->capture_default_str();
     c.add_flag("--tls", o.tls, "With TLS (with --plane stream), against OpenSSL alone");
   }

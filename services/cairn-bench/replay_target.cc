@@ -53,7 +53,11 @@ Result<PlaneChoice> ParsePlane(const std::string& name) {
   if (name == "stream") {
     return PlaneChoice::kStream;
   }
-  return Fail(ErrorCode::kInvalidArgument, "--plane: '" + name + "' is not auto, shm or stream");
+  if (name == "ucx") {
+    return PlaneChoice::kUcx;
+  }
+  return Fail(ErrorCode::kInvalidArgument,
+              "--plane: '" + name + "' is not auto, shm, ucx or stream");
 }
 
 std::uint64_t OwnPeakRssBytes() {

@@ -81,6 +81,7 @@ Result<std::unique_ptr<llamacpp::Connector>> OpenConnector(const Engine& engine,
   cache.client.endpoint = options.connect;
   cache.client.name = "cairn-llama";
   cache.client.plane = options.plane == "shm"      ? PlaneChoice::kShm
+                       : options.plane == "ucx"    ? PlaneChoice::kUcx
                        : options.plane == "stream" ? PlaneChoice::kStream
                                                    : PlaneChoice::kAuto;
   cache.weights_path = options.engine.model;
@@ -331,7 +332,7 @@ void AddRunOptions(CLI::App& app, Options& o) {
   app.add_option("--salt", o.cache.salt, "Requests of different salts share nothing")
       ->group("Cache");
   app.add_option("--plane", o.plane, "How bytes travel")
-      ->check(CLI::IsMember({"auto", "shm", "stream"}))
+      ->check(CLI::IsMember({"auto", "shm", "ucx", "stream"}))
       ->capture_default_str()
       ->group("Cache");
 }

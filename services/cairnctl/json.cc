@@ -90,6 +90,21 @@ Json SettingJson(const std::string& name, const std::string& value) {
   return error == std::errc{} && stop == end ? Json(number) : Json(value);
 }
 
+Json Planes(const v1::StatusReply& status) {
+  Json planes = Json::array();
+  for (const v1::PlaneStatus& plane : status.planes()) {
+    Json lanes = Json::array();
+    for (const std::string& way : plane.lanes()) {
+      lanes.push_back(way);
+    }
+    planes.push_back({{"name", plane.name()},
+                      {"state", plane.state()},
+                      {"connections", plane.connections()},
+                      {"lanes", lanes}});
+  }
+  return planes;
+}
+
 }  // namespace
 
 std::string StatusJson(const v1::StatusReply& status) {
@@ -105,6 +120,7 @@ std::string StatusJson(const v1::StatusReply& status) {
                {"planner", status.planner()},
                {"eviction", status.eviction()}};
   json["tiers"] = Tiers(status);
+  json["planes"] = Planes(status);
   json["namespaces"] = Namespaces(status);
   json["counters"] = Json::object();
   // A protobuf map has no order of its own.

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "libcache/base/bytes.h"
+#include "libcache/ucx/transports.h"
 #include "services/terminal/usage.h"
 
 namespace cairn::server {
@@ -89,6 +90,17 @@ void AddTlsOptions(CLI::App& app, TlsConfig& c) {
   AddSwitch(app, "tls-kernel", c.kernel, "Have the kernel encrypt what is sent, where it can");
 }
 
+void AddUcxOptions(CLI::App& app, DaemonConfig& c) {
+  AddValue(app, "ucx", c.ucx,
+           "The data plane by UCX, for engines that are trusted with this daemon's memory: off, "
+           "on, or auto (on where UCX is there)");
+  AddValue(app, "ucx-tls", c.ucx_tls,
+           "Transports for UCX, as UCX_TLS names them (default: UCX_TLS, else shared memory, RDMA "
+           "and CUDA, of what is there)");
+  AddSwitch(app, "ucx-allow-insecure-tcp", c.ucx_allow_insecure_tcp,
+            "Allow tcp there: whoever reaches its ports reads and writes this daemon's memory");
+}
+
 void AddOptions(CLI::App& app, DaemonConfig& c) {
   app.set_config("--config", "", "TOML file with these options as keys", false);
   app.allow_config_extras(CLI::config_extras_mode::error);
@@ -113,6 +125,7 @@ void AddOptions(CLI::App& app, DaemonConfig& c) {
   AddSwitch(app, "allow-insecure-tcp", c.allow_insecure_tcp,
             "Allow addresses that other hosts reach, in plain text");
   AddTlsOptions(app, c.tls);
+  AddUcxOptions(app, c);
   AddValue(app, "planner", c.planner,
            "Where checkpoints go: trie (learned), none, turn_end, turn_end_demand, branch_end, "
            "branch_backoff:POSITIONS, block:TOKENS or dense");
@@ -259,6 +272,19 @@ Status DaemonConfig::CheckGpu() const {
   return {};
 }
 
+Status DaemonConfig::CheckUcx() const {
+  if (ucx != "off" && ucx != "auto" && ucx != "on") {
+    return Bad("--ucx: '" + ucx + "' is neither off, auto nor on");
+  }
+  if (ucx_tls.empty()) {
+    return {};
+  }
+  if (const Status safe = ucx::CheckTransports(ucx_tls, ucx_allow_insecure_tcp); !safe) {
+    return Bad("--ucx-tls: " + safe.error().message);
+  }
+  return {};
+}
+
 Status DaemonConfig::FinishListening() {
   if (listen_unix.empty()) {
     listen_unix = DefaultSocket();
@@ -326,7 +352,9 @@ std::vector<std::string> DaemonConfig::WithoutEffect() const {
   const bool gpu_tier = gpu != "off" && gpu_memory_bytes != 0;
   const std::map<std::string, std::string> defaults = DaemonConfig().Shown();
   for (const auto& [name, value] : Shown()) {
-    const bool idle = (!ssd && name.starts_with("ssd-")) || (!gpu_tier && name.starts_with("gpu-"));
+    const bool idle = (!ssd && name.starts_with("ssd-")) ||
+                      (!gpu_tier && name.starts_with("gpu-")) ||
+                      (ucx == "off" && name.starts_with("ucx-"));
     if (idle && value != defaults.at(name)) {
       names.push_back(name);
     }
@@ -337,6 +365,7 @@ std::vector<std::string> DaemonConfig::WithoutEffect() const {
 Status DaemonConfig::Finish() {
   Status good = CheckSizes();
   good = good ? CheckGpu() : good;
+  good = good ? CheckUcx() : good;
   good = good ? FinishListening() : good;
   good = good ? FinishThreads() : good;
   good = good ? FinishSizes() : good;
@@ -433,6 +462,9 @@ std::map<std::string, std::string> DaemonConfig::Shown() const {
       {"listen-tcp", listen_tcp},
       {"listen-http", listen_http},
       {"allow-insecure-tcp", yes(allow_insecure_tcp)},
+      {"ucx", ucx},
+      {"ucx-tls", ucx_tls},
+      {"ucx-allow-insecure-tcp", yes(ucx_allow_insecure_tcp)},
       {"planner", planner},
       {"eviction", eviction},
       {"placement-memory", std::to_string(placement_bytes)},

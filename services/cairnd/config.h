@@ -48,6 +48,11 @@ struct DaemonConfig {
   bool allow_insecure_tcp = false;
   TlsConfig tls;
 
+  // UCX. Off, because engines of this host have shared memory, which is faster.
+  std::string ucx = "off";  ///< "off", "auto" or "on".
+  std::string ucx_tls;      ///< Transports; empty: see UcxService::Config.
+  bool ucx_allow_insecure_tcp = false;
+
   std::string planner = "turn_end_demand";
   std::string eviction = "value";
   std::uint64_t placement_bytes = 32 * kMiB;  ///< For what the planner trie learns.
@@ -84,6 +89,7 @@ struct DaemonConfig {
  private:
   [[nodiscard]] Status CheckSizes() const;
   [[nodiscard]] Status CheckGpu() const;
+  [[nodiscard]] Status CheckUcx() const;
   Status FinishListening();
   Status FinishThreads();
   Status FinishSizes();

@@ -1,5 +1,6 @@
 #include "services/cairnd/connection.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -69,6 +70,11 @@ void Connection::Arm(std::chrono::milliseconds limit) {
           Close();
         }
       });
+}
+
+bool Connection::PeerGone() {
+  pollfd peer{.fd = socket_.native_handle(), .events = POLLRDHUP, .revents = 0};
+  return poll(&peer, 1, 0) > 0;
 }
 
 void Connection::Close() {

@@ -46,6 +46,8 @@ class Connection {
   /// As Write, with descriptors on the first byte.
   asio::awaitable<Status> WriteWithFds(const v1::Response& response, std::span<const int> fds);
 
+  /// The peer has closed its end, or died, though what it sent before may not be read yet.
+  [[nodiscard]] bool PeerGone();
   /// Ends pending reads and writes. From its own thread only.
   void Close();
   StreamSocket& socket() { return socket_; }

@@ -29,6 +29,7 @@
 #include "services/cairnd/placement_keeper.h"
 #include "services/cairnd/session.h"
 #include "services/cairnd/tls_gate.h"
+#include "services/cairnd/ucx.h"
 #include "services/cairnd/unix_socket.h"
 
 namespace cairn::server {
@@ -64,6 +65,7 @@ class DaemonImpl final : public Daemon {
 
  private:
   Status OpenCache();
+  Status OpenUcx();
   std::unique_ptr<ColdTier> ReportedSsd(OpenedSsd opened);
   Status Bind();
   Status BindUnix();
@@ -98,6 +100,7 @@ class DaemonImpl final : public Daemon {
   SessionContext context_;
   HttpPages pages_;
   std::vector<std::unique_ptr<IoThread>> ios_;
+  std::unique_ptr<UcxService> ucx_;  // Works on the cache's memory and in the loops.
   std::unique_ptr<ThreadPool> workers_;
   std::unique_ptr<asio::local::stream_protocol::acceptor> unix_;
   std::unique_ptr<tcp::acceptor> tcp_;
@@ -156,6 +159,19 @@ Status DaemonImpl::OpenCache() {
   if (config_.prefault) {
     prefaulter_ = std::make_unique<Prefaulter>(cache_->arena().memory());
   }
+  return {};
+}
+
+Status DaemonImpl::OpenUcx() {
+  std::vector<asio::io_context*> ios;
+  for (const auto& io : ios_) {
+    ios.push_back(&io->io);
+  }
+  auto opened = OpenUcxService(config_, cache_->arena().memory(), ios, admin_.without_ucx);
+  if (!opened) {
+    return Fail(opened.error());
+  }
+  ucx_ = std::move(*opened);
   return {};
 }
 
@@ -248,7 +264,9 @@ Status DaemonImpl::Start() {
   if (const Status bound = Bind(); !bound) {
     return bound;
   }
-  if (const Status opened = OpenCache(); !opened) {
+  Status opened = OpenCache();
+  opened = opened ? OpenUcx() : opened;
+  if (!opened) {
     unlink(config_.listen_unix.c_str());
     return opened;
   }
@@ -258,10 +276,12 @@ Status DaemonImpl::Start() {
   admin_.config = &config_;
   admin_.membership = membership_.get();
   admin_.started = started_;
+  admin_.sessions = &context_;
   admin_.drain = [this] { RequestDrain(); };
   context_.cache = cache_.get();
   context_.workers = workers_.get();
   context_.staging = &staging_;
+  context_.ucx = ucx_.get();
   context_.tokens = &tokens_;
   context_.tls = tls_.get();
   context_.lease_ms = config_.lease_ms;
@@ -286,6 +306,10 @@ std::string DaemonImpl::Metrics() {
       std::chrono::duration<double>(SteadyClock::Instance().Now() - started_).count();
   process.connections = connections_;
   process.refused_frames = context_.refused_frames;
+  process.has_ucx = ucx_ != nullptr;
+  if (ucx_ != nullptr) {
+    process.ucx = ucx_->Stats();
+  }
   process.ssd_configured = !config_.ssd_path.empty();
   process.ssd_quarantined = ssd_quarantined_;
   process.failed_placement_saves = placement_.failed_saves();
@@ -511,6 +535,9 @@ void DaemonImpl::StopThreads() {
   unix_.reset();
   tcp_.reset();
   http_.reset();
+  if (ucx_ != nullptr) {
+    ucx_->Stop();
+  }
   ios_.clear();
 }
 

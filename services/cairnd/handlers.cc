@@ -79,6 +79,9 @@ asio::awaitable<Status> Session::Answer(const v1::Request& request, v1::Response
     response.mutable_empty();
     co_return co_await HandleWrite(request.write());
   }
+  if (request.has_attach_ucx() || request.has_ucx_get() || request.has_ucx_put()) {
+    co_return co_await HandleUcx(request, response);
+  }
   if (request.has_commit()) {
     co_return co_await HandleCommit(request, response);
   }

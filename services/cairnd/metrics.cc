@@ -240,6 +240,21 @@ void AddTls(Families& f, const TlsStats& tls) {
           tls.expires_at);
 }
 
+/// Only where UCX is in use.
+void AddUcx(Families& f, const ProcessStats& p) {
+  if (!p.has_ucx) {
+    return;
+  }
+  f.Count("ucx_gets", "Stretches of objects put into engines' memory by UCX.", p.ucx.gets);
+  f.Count("ucx_get_bytes", "Their bytes.", p.ucx.get_bytes);
+  f.Count("ucx_puts", "Stretches of objects got from engines' memory by UCX.", p.ucx.puts);
+  f.Count("ucx_put_bytes", "Their bytes.", p.ucx.put_bytes);
+  f.Count("ucx_peers_lost", "Engines that died or froze in the middle of a transfer.",
+          p.ucx.peers_lost);
+  f.Count("ucx_refused_attach", "Engines whose memory could not be reached, or that sent nonsense.",
+          p.ucx.refused_attach);
+}
+
 void AddState(Families& f, const CacheStats& s, const ProcessStats& p) {
   f.Gauges("leases", "Leases held now.",
            {{{{"kind", "read"}}, static_cast<double>(s.leases)},
@@ -286,6 +301,7 @@ std::string PrometheusText(const CacheStats& stats, const ProcessStats& process)
   AddSsdHealth(families, stats, process);
   AddGpu(families, stats);
   AddPlacement(families, stats, process);
+  AddUcx(families, process);
   AddState(families, stats, process);
   AddTls(families, process.tls);
   return prometheus::TextSerializer().Serialize(families.all());

@@ -67,9 +67,13 @@ asio::awaitable<void> Session::Run() {
     co_return;
   }
   if (data_) {
+    context_.stream_connections += 1;
     co_await ServeData();
+    context_.stream_connections -= 1;
   } else {
     co_await ServeControl();
+    context_.shm_connections -= staging_ != nullptr ? 1 : 0;
+    ucx_.reset();
     context_.tokens->Revoke(token_);
     context_.cache->EndSession(session_);
   }
@@ -132,6 +136,10 @@ asio::awaitable<bool> Session::Greet() {
       reply.add_planes(v1::PLANE_DEVICE);
       *reply.mutable_device() = context_.device;
     }
+  }
+  if (MayUseUcx()) {
+    reply.add_planes(v1::PLANE_UCX);
+    reply.set_ucx_transports(context_.ucx->transports());
   }
   reply.add_planes(v1::PLANE_STREAM);
   if (!data_) {
@@ -223,6 +231,7 @@ asio::awaitable<Status> Session::Attach(const v1::Request& request, v1::Response
     auto staging = context_.staging->Take();
     if (staging) {
       staging_ = std::move(*staging);
+      context_.shm_connections += 1;
     } else {
       error = staging.error();
     }

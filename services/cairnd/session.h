@@ -12,6 +12,7 @@
 #include "services/cairnd/connection.h"
 #include "services/cairnd/staging.h"
 #include "services/cairnd/tls_gate.h"
+#include "services/cairnd/ucx.h"
 
 namespace cairn::server {
 
@@ -46,7 +47,10 @@ struct SessionContext {
   v1::Device device;        ///< ... this one.
   /// Answers an admin request; called on the workers.
   std::function<Result<v1::AdminReply>(const v1::AdminRequest&)> admin;
+  UcxService* ucx = nullptr;  ///< Null: off.
   std::atomic<std::uint64_t> refused_frames{0};
+  std::atomic<std::uint32_t> shm_connections{0};     ///< That have the arena mapped.
+  std::atomic<std::uint32_t> stream_connections{0};  ///< For payload.
 };
 
 /// One connection of an engine: control messages, or the payload of the stream plane. A session
@@ -77,6 +81,15 @@ class Session : public std::enable_shared_from_this<Session> {
   Status AnswerAtOnce(const v1::Request& request, v1::Response& response);
   asio::awaitable<Status> Attach(const v1::Request& request, v1::Response& response);
   asio::awaitable<Status> AttachDevice(const v1::Request& request, v1::Response& response);
+  asio::awaitable<Status> HandleUcx(const v1::Request& request, v1::Response& response);
+  asio::awaitable<Status> HandleUcxGet(const v1::UcxGet& get);
+  asio::awaitable<Status> HandleUcxPut(const v1::UcxPut& put);
+  Status AttachUcx(const v1::AttachUcx& attach, const asio::any_io_executor& executor,
+                   v1::AttachUcxReply& reply);
+  /// The peer has shown who it is, and is as trusted as UCX asks for.
+  [[nodiscard]] bool MayUseUcx() const {
+    return context_.ucx != nullptr && (admin_allowed_ || peer_.has_value());
+  }
   asio::awaitable<Status> HandleFetch(const v1::Request& request, v1::Response& response);
   asio::awaitable<Status> HandleWrite(const v1::Write& write);
   asio::awaitable<Status> HandleCommit(const v1::Request& request, v1::Response& response);
@@ -99,6 +112,7 @@ class Session : public std::enable_shared_from_this<Session> {
   bool data_ = false;
   std::string token_;
   std::unique_ptr<Staging> staging_;
+  std::unique_ptr<UcxPeer> ucx_;
   std::unordered_map<NamespaceId, std::uint32_t> namespaces_;  // With the grid of this engine.
   std::vector<PrefixKey> keys_;                                // Reused between matches.
 };

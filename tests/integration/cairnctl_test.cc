@@ -89,7 +89,7 @@ TEST_F(CairnctlTest, StatusShowsTheDaemonInBothForms) {
   EXPECT_EQ(Names(status), (std::set<std::string>{"version", "state", "uptime_seconds", "rss_bytes",
                                                   "peak_rss_bytes", "index", "sessions", "leases",
                                                   "reservations", "planner", "eviction", "tiers",
-                                                  "namespaces", "counters", "members"}));
+                                                  "planes", "namespaces", "counters", "members"}));
   EXPECT_EQ(status["state"], "serving");
   EXPECT_TRUE(status["uptime_seconds"].is_number_float());
   EXPECT_GT(status["rss_bytes"].get<std::uint64_t>(), 1U << 20U);

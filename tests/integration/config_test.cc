@@ -53,6 +53,9 @@ class ConfigTest : public DaemonTest {
             {"tls-admins", "spiffe://c/admin,b.example"},
             {"tls-handshakes", "17"},
             {"tls-kernel", "true"},
+            {"ucx", kSanitized ? "off" : "auto"},  // UCX itself is not instrumented.
+            {"ucx-tls", "posix,self"},
+            {"ucx-allow-insecure-tcp", "true"},
             {"planner", "block:64"},
             {"eviction", "lru"},
             {"placement-memory", "8388608"},
