@@ -285,7 +285,8 @@ def notes_say_what_to_paste(arguments):
                          "secretName: cairn-engine", "CAIRN_TLS_CERT")),
             ("shared", ("cairn-0=cairn-0.cairn-daemons.serving.svc:7411,cairn-1=", "tenant lab: secret cairn-tenant-lab")),
             ("plain", ("WARNING: tls.mode is none",)),
-            ("node", ("supplementalGroups: [65532]",))):
+            ("node", ("supplementalGroups: [65532]", "CAIRN_TLS_SERVER",
+                      "spiffe://cluster.local/ns/serving/sa/cairn"))):
         text = check([tool("helm"), "template", "cairn", copy, "--namespace", "serving", "--kube-version", "1.36",
                       "--show-only", "templates/notes.yaml", "--values", HERE / "values" / f"{case}.yaml"], case)
         told = objects(text)[0]["data"]["text"]
