@@ -13,7 +13,7 @@ import tempfile
 import urllib.request
 
 sys.dont_write_bytecode = True
-from harness import CHART, HERE, Daemon, check, main, pod_of, rendered, run, tool  # noqa: E402
+from harness import CHART, HERE, Daemon, Skip, check, main, pod_of, rendered, run, tool  # noqa: E402
 
 RULES = CHART / "files" / "rules.yaml"
 # Options of daemons with TLS and UCX; a build may be without.
@@ -56,6 +56,30 @@ def daemon_takes_the_arguments(arguments):
             assert daemon.process.wait(timeout=90) == 0, daemon.log.read_text()
             done = run(arguments.bin / command[0], *command[1:], environment=ready)
             assert done.returncode == 1, "the probe succeeds without a daemon"
+    finally:
+        shutil.rmtree(folder)
+
+
+def daemon_takes_certificates_and_tenants(arguments):
+    """With certificates in the place of the chart's secret, and as many bytes as a test may take."""
+    folder = fresh()
+    try:
+        _, context = certificates(arguments, folder)
+        if context is None:
+            raise Skip("this build has no --tls-cert")
+        for ours, name in (("daemon.crt", "tls.crt"), ("daemon.key", "tls.key")):
+            (folder / "certificates" / ours).rename(folder / "certificates" / name)
+        flags = []
+        for flag in pod_of(rendered(HERE / "values" / "shared.yaml"))["containers"][0]["args"]:
+            for theirs, here in (("/run/cairn/", f"{folder}/"), ("/var/lib/cairn/", f"{folder}/"),
+                                 ("/etc/cairn/tls/", f"{folder}/certificates/")):
+                flag = flag.replace(theirs, here)
+            flag = re.sub(r"^(--memory|--ssd)=.*", r"\1=64MiB", flag)
+            flags.append(re.sub(r"(--listen-(tcp|http))=.*", r"\1=127.0.0.1:0", flag))
+        with Daemon(arguments.bin, folder, *flags) as daemon:
+            page = f"https://127.0.0.1:{daemon.http_port()}/readyz"
+            with urllib.request.urlopen(page, timeout=10, context=context) as answer:
+                assert answer.status == 200
     finally:
         shutil.rmtree(folder)
 
@@ -144,7 +168,8 @@ def dashboard_is_sound(arguments):
     check([tool("promtool"), "check", "rules", file], "the dashboard's queries")
 
 
-TESTS = [daemon_takes_the_arguments, exposition_is_sound, rules_are_sound, rules_fire, dashboard_is_sound]
+TESTS = [daemon_takes_the_arguments, daemon_takes_certificates_and_tenants, exposition_is_sound, rules_are_sound,
+         rules_fire, dashboard_is_sound]
 
 if __name__ == "__main__":
     sys.exit(main(__doc__, "ChartWithDaemon", TESTS))
