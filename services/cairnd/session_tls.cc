@@ -32,6 +32,9 @@ asio::awaitable<bool> Session::Secure() {
     outcome = TlsOutcome::kCrowded;
   }
   if (outcome == TlsOutcome::kOk) {
+    if (current.kernel_tls()) {
+      gate.NoteKernel(connection_.tls()->KernelSends());
+    }
     auto peer = gate.Admit(connection_.tls()->peer_identity());
     if (peer) {
       admin_allowed_ = peer->is_admin;

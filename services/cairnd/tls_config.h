@@ -14,10 +14,10 @@ struct TlsConfig {
   std::string certificate;
   std::string key;
   std::string ca;
-  std::string tenants;            ///< TenantMap; empty: all who are let in are tenant "default".
-  std::string admins;             ///< Identities that may administer by TCP.
-  std::uint32_t handshakes = 64;  ///< Under way at once.
-  bool kernel = false;            ///< Have the kernel encrypt what is sent.
+  std::string tenants;             ///< TenantMap; empty: all who are let in are tenant "default".
+  std::string admins;              ///< Identities that may administer by TCP.
+  std::uint32_t handshakes = 256;  ///< Under way at once.
+  bool kernel = false;             ///< Have the kernel encrypt what is sent.
 
   [[nodiscard]] bool on() const { return !certificate.empty(); }
   [[nodiscard]] TlsFiles Files() const {

@@ -135,6 +135,13 @@ void TlsGate::Count(TlsOutcome outcome, const std::string& why) {
                before);
 }
 
+void TlsGate::NoteKernel(bool kernel_sends) {
+  if (!kernel_noted_.exchange(true)) {
+    spdlog::info("tls_kernel state={}",
+                 kernel_sends ? "on" : "off: the kernel has no TLS (tls.ko)");
+  }
+}
+
 void TlsGate::Refresh() {
   const auto change = store_.Refresh();
   if (!change) {

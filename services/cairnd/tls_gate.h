@@ -91,6 +91,9 @@ class TlsGate {
   /// Counts, and tells the log of refusals, once a second at most. `why` may come from a peer.
   void Count(TlsOutcome outcome, const std::string& why) CAIRN_EXCLUDES(mu_);
 
+  /// The log is told, once, whether --tls-kernel has an effect.
+  void NoteKernel(bool kernel_sends);
+
   /// Looks for new certificates, and logs what came of it. Reads files.
   void Refresh();
   [[nodiscard]] TlsStats Stats() const CAIRN_EXCLUDES(mu_);
@@ -106,6 +109,7 @@ class TlsGate {
   std::array<std::atomic<std::uint64_t>, kTlsOutcomes> outcomes_{};
   std::atomic<std::uint64_t> reloads_{0};
   std::atomic<std::uint64_t> failed_reloads_{0};
+  std::atomic<bool> kernel_noted_{false};
   mutable Mutex mu_;
   std::list<std::function<void()>> under_way_ CAIRN_GUARDED_BY(mu_);  // Oldest first.
   TimePoint told_ CAIRN_GUARDED_BY(mu_);

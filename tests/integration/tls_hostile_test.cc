@@ -24,7 +24,13 @@ class TlsHostileTest : public TlsDaemonTest {
  protected:
   void ExpectServes() {
     Engine engine(OptionsFor(Acme()), SmallModel());
-    ASSERT_TRUE(engine.Open());
+    // Among hundreds of connections a moment it may be the one that is dropped; then again.
+    Status opened = engine.Open();
+    for (int i = 0; i < 50 && !opened; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      opened = engine.Open();
+    }
+    ASSERT_TRUE(opened.has_value()) << Why(opened);
     ASSERT_TRUE(engine.Store(Tokens(5, 40), {32}));
     const auto hit = engine.Load(Tokens(5, 40));
     EXPECT_TRUE(hit && hit->resume_at == 32 && hit->wrong == 0) << Why(hit);
@@ -112,33 +118,37 @@ TEST_F(TlsHostileTest, HalfOpenHandshakesTakeNoMemoryAndShutNobodyOut) {
 }
 
 TEST_F(TlsHostileTest, GarbageTakesNoMemory) {
-  ASSERT_TRUE(StartTls());
+  ASSERT_TRUE(StartTls({kTenants, "--tls-handshakes=16"}));
   ExpectServes();
   const std::string hello = ClientHello();
   std::mt19937 random(7);
-  std::uint64_t before = 0;
-  const int rounds = kSanitized ? 200 : 2000;
-  for (int i = 0; i < rounds; ++i) {
-    if (i == rounds / 4) {
-      before = daemon().Status().rss_bytes();  // Once what is allocated once is there.
+  const auto wave = [&] {
+    for (int i = 0; i < (kSanitized ? 100 : 1500); ++i) {
+      RawPeer peer(daemon().TcpEndpoint());
+      std::string bytes = hello;
+      switch (i % 4) {
+        case 0: bytes = "GET / HTTP/1.1\r\n\r\n"; break;
+        case 1: bytes = std::string(1 + random() % 500, static_cast<char>(random())); break;
+        case 2: bytes[random() % bytes.size()] ^= static_cast<char>(1 + random() % 255); break;
+        default: bytes.resize(random() % bytes.size()); break;
+      }
+      static_cast<void>(peer.Send(bytes));
     }
-    RawPeer peer(daemon().TcpEndpoint());
-    std::string bytes = hello;
-    switch (i % 4) {
-      case 0: bytes = "GET / HTTP/1.1\r\n\r\n"; break;
-      case 1: bytes = std::string(1 + random() % 500, static_cast<char>(random())); break;
-      case 2: bytes[random() % bytes.size()] ^= static_cast<char>(1 + random() % 255); break;
-      default: bytes.resize(random() % bytes.size()); break;
+    for (int i = 0; i < 100; ++i) {
+      RawPeer peer("127.0.0.1:" + std::to_string(daemon().http_port()));
+      static_cast<void>(peer.Send(i % 2 == 0 ? "GET /metrics HTTP/1.1\r\n\r\n" : hello));
     }
-    static_cast<void>(peer.Send(bytes));
+    ExpectServes();
+    return daemon().Status().rss_bytes();
+  };
+  // What is allocated once is there after a while; how many come at once varies by some MiB.
+  wave();
+  const std::uint64_t before = wave();
+  for (int i = 0; i < 3; ++i) {
+    wave();
   }
-  for (int i = 0; i < 100; ++i) {
-    RawPeer peer("127.0.0.1:" + std::to_string(daemon().http_port()));
-    static_cast<void>(peer.Send(i % 2 == 0 ? "GET /metrics HTTP/1.1\r\n\r\n" : hello));
-  }
-  ExpectServes();
-  const std::uint64_t after = daemon().Status().rss_bytes();
-  EXPECT_LT(after, before + 4 * kMiB);
+  const std::uint64_t after = wave();
+  EXPECT_LT(after, before + 4 * kMiB) << "a KiB of each would be more";
   Report("garbage: " + FormatBytes(after > before ? after - before : 0));
   EXPECT_GT(Handshakes("plain_text"), 0);
   EXPECT_GT(Handshakes("protocol"), 0);
