@@ -41,6 +41,16 @@ class Backend {
   virtual Result<MatchResult> Match(std::uint32_t name_space, std::uint64_t request,
                                     std::span<const PrefixKey> keys, std::uint32_t prompt_tokens,
                                     TimePoint deadline) = 0;
+  /// The two halves of a Match, to ask several daemons at once; nothing else may be called between
+  /// them. Only connections have them.
+  virtual Status SendMatch(std::uint32_t /*name_space*/, std::uint64_t /*request*/,
+                           std::span<const PrefixKey> /*keys*/, std::uint32_t /*prompt_tokens*/,
+                           TimePoint) {
+    return Fail(ErrorCode::kUnsupported, "a cache in this process is asked alone");
+  }
+  virtual Result<MatchResult> AwaitMatch(TimePoint) {
+    return Fail(ErrorCode::kUnsupported, "a cache in this process is asked alone");
+  }
   virtual Result<std::vector<ObjectView>> Fetch(LeaseId lease, const Fetched& what,
                                                 TimePoint deadline) = 0;
   /// Copies object `index` of the fetch (target: object.bytes in all) and verifies its digest; a
@@ -66,6 +76,9 @@ class Backend {
   virtual Status ReportCorrupt(LeaseId lease, std::uint32_t index, TimePoint deadline) = 0;
   /// Tells a daemon, without waiting for its answer.
   virtual Status Release(LeaseId lease, TimePoint deadline) = 0;
+  /// The match that was awaited last went elsewhere: ends its lease, if it had one. Tells a daemon,
+  /// without waiting for its answer.
+  virtual Status Decline(LeaseId lease, TimePoint deadline) { return Release(lease, deadline); }
   virtual Result<std::vector<ReserveOutcome>> Reserve(std::uint32_t name_space,
                                                       std::uint64_t request,
                                                       std::span<const ReserveItem> items,
