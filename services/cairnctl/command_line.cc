@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "services/cairnctl/format.h"
+#include "services/cairnctl/members.h"
 #include "services/terminal/usage.h"
 
 namespace cairn::ctl {
@@ -114,7 +115,7 @@ ParsedLine WrongUsage(const std::string& what, const std::string& command) {
 /// The word that should have been a command, if that is what is wrong.
 std::string UnknownCommand(const std::vector<std::string>& args) {
   for (std::size_t i = 0; i < args.size(); ++i) {
-    if (args[i] == "--connect" || args[i] == "--timeout") {
+    if (args[i] == "--connect" || args[i] == "--timeout" || args[i] == "--member") {
       ++i;
     } else if (args[i].empty() || args[i][0] != '-') {
       const auto groups = Groups();
@@ -135,10 +136,21 @@ ParsedLine ChooseEndpoint(ParsedLine parsed, const std::map<std::string, std::st
       from_variable ? variable->second : DefaultSocket(environment, is_root);
   Invocation& invocation = parsed.invocation;
   const bool given = invocation.values.contains("--connect");
-  const auto endpoint = ParseEndpoint(invocation.Value("--connect", otherwise));
-  if (!endpoint) {
-    return WrongUsage((given ? "--connect: " : "CAIRN_CONNECT: ") + endpoint.error().message,
+  const std::string text = invocation.Value("--connect", otherwise);
+  const auto wrong = [&](const Error& error) {
+    return WrongUsage((given ? "--connect: " : "CAIRN_CONNECT: ") + error.message,
                       invocation.command);
+  };
+  if (!IsOneEndpoint(text)) {
+    if (const Status cluster = CheckCluster(text); !cluster) {
+      return wrong(cluster.error());
+    }
+    invocation.cluster = text;
+    return parsed;
+  }
+  const auto endpoint = ParseEndpoint(text);
+  if (!endpoint) {
+    return wrong(endpoint.error());
   }
   invocation.endpoint = *endpoint;
   return parsed;

@@ -11,12 +11,17 @@ namespace {
 constexpr unsigned kMostTreeNodes = 10'000;
 constexpr unsigned kMostTimeoutMs = 3'600'000;
 
-constexpr std::array<OptionSpec, 3> kGlobalOptions = {{
+constexpr std::array<OptionSpec, 4> kGlobalOptions = {{
     {.name = "--connect",
      .value_name = "ENDPOINT",
      .kind = ValueKind::kText,
      .help = "Daemon to ask, as unix:/path or host:port (default: $CAIRN_CONNECT, else "
-             "unix:/run/cairn/cairn.sock as root, else unix:$XDG_RUNTIME_DIR/cairn.sock)"},
+             "unix:/run/cairn/cairn.sock as root, else unix:$XDG_RUNTIME_DIR/cairn.sock). Of "
+             "several daemons a list, NAME=ENDPOINT,NAME=ENDPOINT, or dns:NAME:PORT"},
+    {.name = "--member",
+     .value_name = "NAME",
+     .kind = ValueKind::kText,
+     .help = "Which of several daemons; status, tiers and members show all without it"},
     {.name = "--timeout",
      .value_name = "MS",
      .kind = ValueKind::kCount,
@@ -65,9 +70,19 @@ constexpr std::array<GroupSpec, 1> kGroups = {{
      .help = "Show, explain, save and merge what the planner trie has learned"},
 }};
 
-constexpr std::array<CommandSpec, 17> kCommands = {{
-    {.name = "status", .run = RunStatus, .help = "Show how the daemon is and what it did"},
-    {.name = "tiers", .run = RunTiers, .help = "Show each tier: its state, size and content"},
+constexpr std::array<CommandSpec, 18> kCommands = {{
+    {.name = "status",
+     .run = RunStatus,
+     .help = "Show how the daemon is and what it did",
+     .of_all = true},
+    {.name = "tiers",
+     .run = RunTiers,
+     .help = "Show each tier: its state, size and content",
+     .of_all = true},
+    {.name = "members",
+     .run = RunMembers,
+     .help = "Show the daemons of the cluster and how each is",
+     .of_all = true},
     {.name = "tree",
      .run = RunTree,
      .help = "Show the tree of cached prefixes",

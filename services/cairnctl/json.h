@@ -1,10 +1,12 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "cairn/v1/admin.pb.h"
 #include "libcache/base/result.h"
+#include "services/cairnctl/members.h"
 
 namespace cairn::ctl {
 
@@ -14,6 +16,8 @@ namespace cairn::ctl {
 
 std::string StatusJson(const v1::StatusReply& status);
 std::string TiersJson(const v1::StatusReply& status);
+/// Of status, tiers and members for several daemons: what `status` prints for each, or its error.
+std::string MembersJson(std::span<const MemberStatus> members);
 std::string TreeJson(const v1::TreeReply& tree);
 std::string LookupJson(const v1::LookupReply& found);
 std::string LeasesJson(const v1::LeasesReply& leases);
