@@ -11,7 +11,7 @@ import sys
 DAEMONS = "3"
 # Where one daemon keeps most of what comes back, and a quarter to a half of that.
 MEMORY = {
-    "claude-code": ("1200GB", "600GB", "250GB"),
+    "claude-code": ("600GB", "250GB"),
     "mooncake-conv": ("1000GB", "400GB"),
     "mooncake-synth": ("1000GB", "400GB"),
     "narrativeqa-shape": ("400GB", "150GB"),

@@ -44,6 +44,8 @@ Peers::Peers(Options options) : options_(std::move(options)) {
     return;
   }
   membership_ = *std::move(membership);
+  version_ = membership_->Version();
+  Adopt(membership_->Members());  // Those of a list are known already.
 }
 
 Status Peers::Refresh(TimePoint deadline) {
