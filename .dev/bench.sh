@@ -8,7 +8,7 @@ source .dev/lib.sh
 BIN=${BIN:-build/release/bin}
 OUT=${OUT:-build/bench}
 TRACES=${CAIRN_TRACES:-../shared/traces}
-NAMES=(get put match ssd redis stream tls ucx replay rss llama placement ablation union sim kernels micro instructions)
+NAMES=(get put match ssd redis stream tls ucx replay rss llama placement ablation union cluster sim kernels micro instructions)
 
 list() {
   cat <<'TEXT'
@@ -28,6 +28,7 @@ Usage: ./dev bench NAME
   placement  share of the prompts served in equal memory by all strategies (cairn-sim; 8 min)
   ablation what placement, admission, eviction and statistics contribute to that (3 min)
   union    tokens recomputed per request in a shared number of checkpoints (cairn-sim; 5 min)
+  cluster  three daemons against one with the same memory: tokens served, bytes each (cairn-sim; 5 min)
   sim      a million made-up requests through cairn-sim on one core: time and memory
   kernels  the CPU half of kernels/ on one core (./dev bench --gpu: the other half)
   micro    parts of the library (Google Benchmark)
@@ -207,6 +208,11 @@ bench_union() {
   python3 .dev/union_cells.py "${files[@]}"
 }
 
+bench_cluster() {
+  [[ -d $TRACES ]] || die "there are no traces in $TRACES" "CAIRN_TRACES=FOLDER ./dev bench cluster"
+  python3 .dev/cluster_cells.py "$BIN/cairn-sim" "$TRACES" "$OUT/cluster.json"
+}
+
 # The limits are those of the design: 60 s of one core and 2 GiB.
 bench_sim() {
   local user peak
@@ -295,7 +301,7 @@ bench_one() {
       echo
       "$BIN/cairn-bench" put --plane ucx --save "$OUT/ucx-put.json"
       ;;
-    replay | rss | llama | placement | ablation | union | sim | kernels | micro | instructions) "bench_$1" ;;
+    replay | rss | llama | placement | ablation | union | cluster | sim | kernels | micro | instructions) "bench_$1" ;;
   esac
 }
 

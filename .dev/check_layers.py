@@ -22,7 +22,7 @@ LAYERS = {
     "cluster": ("base",),
     "index": ("base", "tier"),
     "cache": ("base", "codec", "model", "index", "placement", "policy", "tier"),
-    "sim": ("base", "model", "placement", "policy", "published", "trace"),
+    "sim": ("base", "cluster", "model", "placement", "policy", "published", "trace"),
     "ucx": ("base",),
     "transport": ("base", "proto", "ucx"),
     "connector": ("base", "model", "cache", "cuda", "transport", "cluster", "proto"),

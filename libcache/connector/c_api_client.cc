@@ -30,7 +30,7 @@ Status OpenClient(const cairn_client_options* given, cairn_client** client) {
   }
   ClientOptions made;
   if (options->endpoint != nullptr) {
-    if (const auto endpoint = ParseEndpoint(options->endpoint); !endpoint) {
+    if (const Status endpoint = CheckEndpoints(options->endpoint); !endpoint) {
       return Invalid("endpoint: " + endpoint.error().message);
     }
     made.endpoint = options->endpoint;

@@ -211,7 +211,10 @@ CAIRN_API void cairn_cache_close(cairn_cache* cache);
 
 typedef struct cairn_client_options {
   size_t struct_size;
-  const char* endpoint;       ///< "unix:/run/cairn/cairn.sock" or "host:port"; or NULL, and:
+  /// "unix:/run/cairn/cairn.sock" or "host:port". Of several daemons "a=host:port,b=host:port", the
+  /// same for all engines, since the names say where prompts belong; or "dns:NAME:PORT", all
+  /// addresses of a headless service. Or NULL, and:
+  const char* endpoint;
   cairn_cache* cache;         ///< A cache in this process, shared by as many clients as like.
   const char* name;           ///< Shown by the daemon; "libcairn" if NULL.
   int32_t plane;              ///< CAIRN_PLANE_*. AUTO: shared memory, else UCX, else a stream.
@@ -240,8 +243,33 @@ CAIRN_API cairn_code cairn_client_open(const cairn_client_options* options, cair
 /// certificate, or a file cannot be read), NOT_FOUND (a file of TLS is not there).
 CAIRN_API cairn_code cairn_client_connect(cairn_client* client, uint32_t deadline_ms);
 
-/// How bytes travel: "shm", "stream", "embedded", or "none" while not connected. Static.
+/// How bytes travel: "shm", "stream", "embedded", or "none" while not connected. Of several
+/// daemons: to the one that was asked last. Static.
 CAIRN_API const char* cairn_client_plane(const cairn_client* client);
+
+/// How a daemon looks from a client: not asked yet; answers; failed of late, so that prompts go
+/// elsewhere until it answers again; cannot serve this client, for instance because it speaks
+/// another version of the protocol.
+enum {
+  CAIRN_MEMBER_IDLE = 0,
+  CAIRN_MEMBER_CONNECTED = 1,
+  CAIRN_MEMBER_DOWN = 2,
+  CAIRN_MEMBER_LEFT_OUT = 3
+};
+
+typedef struct cairn_member {
+  size_t struct_size;
+  int32_t state;  ///< CAIRN_MEMBER_*.
+  uint32_t reserved;
+  char name[128];      ///< These three are cut to what fits.
+  char endpoint[128];  ///< As written in the list, or an address that DNS gave.
+  char problem[256];   ///< Why it is down or left out; "" else.
+} cairn_member;
+
+/// Daemon `index`, from 0, as of the client's latest call that asked one. Never waits.
+/// Errors: NOT_FOUND beyond the last one, which is how to find the end; INVALID_ARGUMENT.
+CAIRN_API cairn_code cairn_client_member(const cairn_client* client, size_t index,
+                                         cairn_member* member);
 
 /// Ends the handle; NULL is allowed. The connection, and with it all leases, ends when the client's
 /// prompts and hits are ended too. With a GPU attached, a copy of a load that failed may still be

@@ -43,8 +43,12 @@ void AddReplay(CLI::App& app, ReplayOptions& o, Job& job) {
   c.add_option("--trace", o.trace,
                "Trace to replay: ours, Mooncake's or LMCache's lookups, .gz or plain")
       ->required();
-  c.add_option("--connect", o.connect, "unix:/path or host:port; without it: an embedded cache");
-  c.add_option("--admin", o.admin, "unix:/path for the daemon's status, when --connect is TCP");
+  c.add_option(
+      "--connect", o.connect,
+      "unix:/path or host:port, or several as a=ENDPOINT,b=ENDPOINT or dns:NAME:PORT; without "
+      "it: an embedded cache");
+  c.add_option("--admin", o.admin,
+               "unix:/path for the daemon's status, when --connect is TCP; of several a list");
   terminal::AddTlsOptions(c, o.tls);
   c.add_option("--plane", o.plane, "How bytes travel")
       ->check(CLI::IsMember({"auto", "shm", "ucx", "stream"}))

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "services/cairnctl/format.h"
+#include "services/cairnctl/members.h"
 #include "services/terminal/usage.h"
 
 namespace cairn::ctl {
@@ -138,10 +139,21 @@ ParsedLine ChooseEndpoint(ParsedLine parsed, const std::map<std::string, std::st
       from_variable ? variable->second : DefaultSocket(environment, is_root);
   Invocation& invocation = parsed.invocation;
   const bool given = invocation.values.contains("--connect");
-  const auto endpoint = ParseEndpoint(invocation.Value("--connect", otherwise));
-  if (!endpoint) {
-    return WrongUsage((given ? "--connect: " : "CAIRN_CONNECT: ") + endpoint.error().message,
+  const std::string text = invocation.Value("--connect", otherwise);
+  const auto wrong = [&](const Error& error) {
+    return WrongUsage((given ? "--connect: " : "CAIRN_CONNECT: ") + error.message,
                       invocation.command);
+  };
+  if (!IsOneEndpoint(text)) {
+    if (const Status cluster = CheckCluster(text); !cluster) {
+      return wrong(cluster.error());
+    }
+    invocation.cluster = text;
+    return parsed;
+  }
+  const auto endpoint = ParseEndpoint(text);
+  if (!endpoint) {
+    return wrong(endpoint.error());
   }
   invocation.endpoint = *endpoint;
   return parsed;

@@ -12,12 +12,17 @@ constexpr unsigned kMostTreeNodes = 10'000;
 constexpr unsigned kMostTimeoutMs = 3'600'000;
 constexpr unsigned kMostCertDays = 3'650;
 
-constexpr std::array<OptionSpec, 7> kGlobalOptions = {{
+constexpr std::array<OptionSpec, 8> kGlobalOptions = {{
     {.name = "--connect",
      .value_name = "ENDPOINT",
      .kind = ValueKind::kText,
      .help = "Daemon to ask, as unix:/path or host:port (default: $CAIRN_CONNECT, else "
-             "unix:/run/cairn/cairn.sock as root, else unix:$XDG_RUNTIME_DIR/cairn.sock)"},
+             "unix:/run/cairn/cairn.sock as root, else unix:$XDG_RUNTIME_DIR/cairn.sock). Of "
+             "several daemons a list, NAME=ENDPOINT,NAME=ENDPOINT, or dns:NAME:PORT"},
+    {.name = "--member",
+     .value_name = "NAME",
+     .kind = ValueKind::kText,
+     .help = "Which of several daemons; status, tiers and members show all without it"},
     {.name = "--timeout",
      .value_name = "MS",
      .kind = ValueKind::kCount,
@@ -107,9 +112,19 @@ constexpr std::array<GroupSpec, 2> kGroups = {{
     {.name = "cert", .help = "Make certificates to try TLS with, and look at certificates"},
 }};
 
-constexpr std::array<CommandSpec, 19> kCommands = {{
-    {.name = "status", .run = RunStatus, .help = "Show how the daemon is and what it did"},
-    {.name = "tiers", .run = RunTiers, .help = "Show each tier: its state, size and content"},
+constexpr std::array<CommandSpec, 20> kCommands = {{
+    {.name = "status",
+     .run = RunStatus,
+     .help = "Show how the daemon is and what it did",
+     .of_all = true},
+    {.name = "tiers",
+     .run = RunTiers,
+     .help = "Show each tier: its state, size and content",
+     .of_all = true},
+    {.name = "members",
+     .run = RunMembers,
+     .help = "Show the daemons of the cluster and how each is",
+     .of_all = true},
     {.name = "tree",
      .run = RunTree,
      .help = "Show the tree of cached prefixes",

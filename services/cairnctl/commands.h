@@ -11,6 +11,8 @@ namespace cairn::ctl {
 
 Result<std::string> RunStatus(const Invocation& invocation);
 Result<std::string> RunTiers(const Invocation& invocation);
+/// Of --connect, or of what the one daemon was told. Errors: kUnavailable when none answers.
+Result<std::string> RunMembers(const Invocation& invocation);
 Result<std::string> RunTree(const Invocation& invocation);
 Result<std::string> RunLookup(const Invocation& invocation);
 Result<std::string> RunLeases(const Invocation& invocation);

@@ -105,9 +105,7 @@ Json Planes(const v1::StatusReply& status) {
   return planes;
 }
 
-}  // namespace
-
-std::string StatusJson(const v1::StatusReply& status) {
+Json StatusObject(const v1::StatusReply& status) {
   Json json = {{"version", status.version()},
                {"state", status.state()},
                {"uptime_seconds", status.uptime_seconds()},
@@ -133,6 +131,29 @@ std::string StatusJson(const v1::StatusReply& status) {
   json["members"] = Json::array();
   for (const std::string& member : status.members()) {
     json["members"].push_back(member);
+  }
+  return json;
+}
+
+}  // namespace
+
+std::string StatusJson(const v1::StatusReply& status) { return Dump(StatusObject(status)); }
+
+std::string MembersJson(std::span<const MemberStatus> members) {
+  Json json;
+  json["members"] = Json::array();
+  for (const MemberStatus& member : members) {
+    Json& to = json["members"].emplace_back(Json::object());
+    to["name"] = member.member.name;
+    to["endpoint"] = member.member.endpoint;
+    if (member.status) {
+      to["state"] = member.status->state();
+      to["status"] = StatusObject(*member.status);
+    } else {
+      const Error& error = member.status.error();
+      to["state"] = "no answer";
+      to["error"] = {{"code", ErrorName(error.code)}, {"message", error.message}};
+    }
   }
   return Dump(json);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "libcache/base/result.h"
 #include "libcache/transport/certificates.h"
 #include "libcache/transport/dev_certificates.h"
+#include "services/cairnctl/members.h"
 
 namespace cairn::ctl {
 
@@ -17,6 +19,8 @@ namespace cairn::ctl {
 
 std::string StatusJson(const v1::StatusReply& status);
 std::string TiersJson(const v1::StatusReply& status);
+/// Of status, tiers and members for several daemons: what `status` prints for each, or its error.
+std::string MembersJson(std::span<const MemberStatus> members);
 std::string TreeJson(const v1::TreeReply& tree);
 std::string LookupJson(const v1::LookupReply& found);
 std::string LeasesJson(const v1::LeasesReply& leases);

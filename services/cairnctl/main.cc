@@ -11,6 +11,7 @@
 #include "services/cairnctl/command_line.h"
 #include "services/cairnctl/format.h"
 #include "services/cairnctl/json.h"
+#include "services/cairnctl/members.h"
 
 namespace {
 
@@ -60,7 +61,7 @@ int Confirm(const CommandSpec& command, const Invocation& invocation) {
 }
 
 int Run(const std::vector<std::string>& args) {
-  const auto line = cairn::ctl::ParseLine(args, Environment(), geteuid() == 0);
+  auto line = cairn::ctl::ParseLine(args, Environment(), geteuid() == 0);
   if (line.exit_code == 0) {
     std::fputs(line.message.c_str(), stdout);
     return 0;
@@ -70,7 +71,13 @@ int Run(const std::vector<std::string>& args) {
     PrintError(json, "usage", line.message);
     return *line.exit_code;
   }
-  const Invocation& invocation = line.invocation;
+  Invocation& invocation = line.invocation;
+  if (const auto chosen = cairn::ctl::ChooseMember(invocation); !chosen) {
+    const bool usage = chosen.error().code == ErrorCode::kInvalidArgument;
+    PrintError(invocation.json, usage ? "usage" : cairn::ErrorName(chosen.error().code),
+               chosen.error().message);
+    return usage ? kWrongUsage : kFailed;
+  }
   const CommandSpec& command = *cairn::ctl::FindCommand(invocation.command);
   if (const int refused = Confirm(command, invocation); refused != 0) {
     return refused;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "libcache/base/bytes.h"
+#include "libcache/transport/resolve.h"
 #include "libcache/ucx/transports.h"
 #include "services/terminal/usage.h"
 
@@ -136,7 +137,7 @@ void AddOptions(CLI::App& app, DaemonConfig& c) {
   AddValue(app, "placement-save-ms", c.placement_save_ms, "How often it is saved there");
   AddValue(app, "members", c.members,
            "All daemons, this one included: name=endpoint,name=endpoint, or endpoints alone; an "
-           "endpoint is host:port or unix:/path");
+           "endpoint is host:port or unix:/path. Or dns:NAME:PORT, all addresses of that name");
   AddValue(app, "threads", c.threads, "I/O threads; 0: one per core, at most 4");
   AddValue(app, "workers", c.workers, "Threads that copy and hash");
   AddValue(app, "max-connections", c.max_connections, "More are refused");
@@ -424,7 +425,8 @@ SsdConfig DaemonConfig::Ssd() const {
 
 Result<std::unique_ptr<Membership>> DaemonConfig::MakeMembership() const {
   const std::string self = "unix:" + listen_unix;
-  auto membership = MakeStaticMembership(members, {.name = self, .endpoint = self});
+  auto membership =
+      cairn::MakeMembership(members, {.name = self, .endpoint = self}, {.resolve = ResolveHost});
   if (!membership) {
     return Bad("--members: " + membership.error().message);
   }

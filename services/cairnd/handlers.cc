@@ -103,6 +103,10 @@ Status Session::AnswerAtOnce(const v1::Request& request, v1::Response& response)
     case v1::Request::kMatch: return HandleMatch(request.match(), *response.mutable_match());
     case v1::Request::kRelease:
       response.mutable_empty();
+      if (request.release().declined()) {
+        context_.cache->Decline(session_, request.release().lease_id());
+        return {};
+      }
       return context_.cache->Release(session_, request.release().lease_id(),
                                      request.release().used());
     case v1::Request::kReserve:
@@ -210,6 +214,7 @@ Status Session::HandleMatch(const v1::Match& match, v1::MatchReply& reply) {
   reply.set_best(result->best);
   reply.set_overlap_tokens(result->overlap_tokens);
   reply.set_kv_tokens(result->kv_tokens);
+  reply.set_load_permille(result->load_permille);
   reply.mutable_plan()->Assign(result->plan.begin(), result->plan.end());
   reply.mutable_boundaries()->Reserve(static_cast<int>(result->boundaries.size()));
   for (const Boundary& from : result->boundaries) {

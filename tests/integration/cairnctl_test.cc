@@ -19,9 +19,9 @@ using nlohmann::json;
 
 /// Every command that needs a daemon.
 std::vector<std::vector<std::string>> AskingCommands() {
-  return {{"status"},          {"tiers"},       {"tree"},        {"lookup", "ab"},   {"leases"},
-          {"pin", "ab"},       {"unpin", "ab"}, {"evict", "ab"}, {"clear", "--yes"}, {"drain"},
-          {"drain", "--wait"}, {"config"}};
+  return {{"status"}, {"tiers"},           {"members"},     {"tree"},        {"lookup", "ab"},
+          {"leases"}, {"pin", "ab"},       {"unpin", "ab"}, {"evict", "ab"}, {"clear", "--yes"},
+          {"drain"},  {"drain", "--wait"}, {"config"}};
 }
 
 bool Contains(const std::string& text, const std::string& part) {
@@ -591,7 +591,8 @@ TEST_F(CairnctlTest, BashCompletes) {
   EXPECT_EQ(completed("cairnctl --json tr"), "tree\n");
   EXPECT_EQ(completed("cairnctl placement ex"), "explain export\n");
   EXPECT_EQ(completed("cairnctl evict ab --h"), "--host-only --help\n");
-  EXPECT_TRUE(Contains(completed("cairnctl completion ''"), "bash zsh fish --connect --timeout"));
+  EXPECT_TRUE(
+      Contains(completed("cairnctl completion ''"), "bash zsh fish --connect --member --timeout"));
   EXPECT_EQ(completed("cairnctl tree --prefix ''"), "\n");
 }
 
