@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <filesystem>
 #include <set>
 #include <thread>
 
+#include "libcache/connector/cairn.h"
 #include "tests/integration/cairnctl_run.h"
 #include "tests/integration/tls_fixture.h"
 
@@ -255,6 +257,37 @@ TEST_F(TlsTest, ClientsTakeUpNewCertificates) {
   const Status refused = again.Open();
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, ErrorCode::kPermissionDenied);
+}
+
+TEST_F(TlsTest, TheCInterfaceHasItToo) {
+  ASSERT_TRUE(StartTls());
+  const TlsClientOptions tls = Acme();
+  const std::string endpoint = daemon().TcpEndpoint();
+  cairn_client_options options;
+  CAIRN_INIT(options);
+  options.endpoint = endpoint.c_str();
+  options.tls_ca = tls.ca.c_str();
+  options.tls_cert = tls.certificate.c_str();
+  options.tls_key = tls.key.c_str();
+  const auto connect = [&options] {
+    cairn_client* client = nullptr;
+    EXPECT_EQ(cairn_client_open(&options, &client), CAIRN_OK) << cairn_last_error();
+    const cairn_code code = cairn_client_connect(client, 10'000);
+    cairn_client_close(client);
+    return code;
+  };
+  EXPECT_EQ(connect(), CAIRN_OK) << cairn_last_error();
+  options.tls_server = "spiffe://c/daemon";
+  EXPECT_EQ(connect(), CAIRN_OK) << cairn_last_error();
+  options.tls_server = "other.example";
+  EXPECT_EQ(connect(), CAIRN_UNAVAILABLE);
+  EXPECT_NE(std::string(cairn_last_error()).find("other.example"), std::string::npos);
+  options.tls_key = nullptr;
+  EXPECT_EQ(connect(), CAIRN_INVALID_ARGUMENT);
+  // A program that was compiled before there was TLS.
+  options.struct_size = offsetof(cairn_client_options, tls_ca);
+  EXPECT_EQ(connect(), CAIRN_PERMISSION_DENIED);
+  EXPECT_NE(std::string(cairn_last_error()).find("speaks TLS"), std::string::npos);
 }
 
 TEST_F(TlsTest, CertDevIsEnoughToBegin) {
