@@ -97,7 +97,7 @@ print("^(" + "|".join(names) + ")$" if names else "")' "$1"
 
 # The chart's tests are skipped without their tools, so that nothing fails for want of Go or a network.
 helm_tools() {
-  [[ -n ${CAIRN_SKIP_SETUP:-} ]] || .dev/helm.sh --check || .dev/setup.sh helm ||
+  [[ -n ${CAIRN_SKIP_SETUP:-} ]] || .dev/helm.sh --check || timeout 600 .dev/setup.sh helm ||
     warn "NOTE: without these tools the tests of the chart will SKIP (./dev setup helm)."
 }
 

@@ -23,7 +23,7 @@
 - --gpu-memory={{ include "cairn.bytes" (list $v.gpu.memory "gpu.memory") }}
 {{- end }}
 {{- if $v.rdma.enabled }}
-- --ucx=true
+- --ucx=on
 {{- with $v.rdma.transports }}
 - --ucx-tls={{ . }}
 {{- end }}
