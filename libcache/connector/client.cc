@@ -14,6 +14,7 @@ Client::Client(ClientOptions options)
                        .cache = options_.cache,
                        .plane = options_.plane,
                        .client = options_.name,
+                       .tls = TlsClient::Make(options_.tls),
                        .breaker_failures = options_.breaker_failures,
                        .probe_every = options_.probe_every},
               .rule = options_.routing}) {

@@ -552,7 +552,7 @@ TEST_F(CairnctlTest, CompletionKnowsEveryCommand) {
   const Ran help = ctl({"--help"});
   EXPECT_EQ(help.code, 0);
   const std::set<std::string> commands = CommandsInHelp(help.out);
-  EXPECT_EQ(commands.size(), 15U) << help.out;
+  EXPECT_EQ(commands.size(), 16U) << help.out;
   for (const std::string shell : {"bash", "zsh", "fish"}) {
     const Ran script = ctl({"completion", shell});
     EXPECT_EQ(script.code, 0);

@@ -45,6 +45,24 @@ TEST_F(TlsTest, TenantsOfCertificatesShareNothing) {
   EXPECT_EQ(tenants, (std::set<std::string>{"acme", "globex"}));
 }
 
+// Each daemon of a list is asked with the same certificate.
+TEST_F(TlsTest, AListOfDaemons) {
+  ASSERT_TRUE(StartTls());
+  ClientOptions options = OptionsFor(Acme());
+  options.endpoint = "here=" + daemon().TcpEndpoint() + ",gone=127.0.0.1:1";
+  options.breaker_failures = 1;
+  Engine engine(options, SmallModel());
+  ASSERT_TRUE(engine.Open());
+  for (std::uint64_t id = 1; id <= 4; ++id) {  // Some of them would belong to the one that is gone.
+    ASSERT_TRUE(engine.Store(Tokens(id, 40), {32}));
+    const auto hit = engine.Load(Tokens(id, 40));
+    ASSERT_TRUE(hit.has_value()) << Why(hit);
+    EXPECT_EQ(hit->resume_at, 32U);
+    EXPECT_EQ(hit->wrong, 0U);
+  }
+  EXPECT_EQ(engine.client().PlaneName(), "stream");
+}
+
 // Objects of several records, and larger than any buffer on the way.
 TEST_F(TlsTest, LargeObjectsComeThroughWhole) {
   ASSERT_TRUE(StartTls());
