@@ -143,12 +143,17 @@ void ReplayTarget::AdvanceTo(double trace_s) {
 
 void ReplayTarget::OpenAdmin(const ReplayOptions& options) {
   const std::string text = options.admin.empty() ? options.connect : options.admin;
-  auto members = IsOneEndpoint(text)
-                     ? Result<std::vector<Member>>({{.name = text, .endpoint = text}})
-                     : ParseMembers(text);
-  Status opened = members ? Status() : Fail(members.error());
-  for (std::size_t i = 0; opened && i < members->size(); ++i) {
-    opened = OpenAdminAt((*members)[i].endpoint, options.tls);
+  std::vector<Member> members;
+  Status opened;
+  if (IsOneEndpoint(text)) {
+    members.push_back({.name = text, .endpoint = text});
+  } else if (auto parsed = ParseMembers(text); parsed) {
+    members = std::move(*parsed);
+  } else {
+    opened = Fail(parsed.error());
+  }
+  for (std::size_t i = 0; opened && i < members.size(); ++i) {
+    opened = OpenAdminAt(members[i].endpoint, options.tls);
   }
   if (!opened) {
     status_problem_ = opened.error().message;
