@@ -149,7 +149,7 @@ TEST_F(UcxDeathTest, FrozenEnginesHoldNothingOnceTheirLeasesAreOver) {
   StartEngines(0);
   WaitForTransfers(1000);
   for (const auto& engine : engines_) {
-    engine->Signal(SIGSTOP);
+    engine->Freeze();
   }
   const double ms = MsUntilNot(HoldsAny);
   std::printf("[ measured ] frozen engines held something for %.0f ms, with leases of 500 ms\n",
@@ -212,7 +212,7 @@ TEST_F(UcxTcpDeathTest, TransfersThatStandStillAreGivenUpWithinASecond) {
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(turn == 0 ? 0 : 50));
     for (const auto& engine : engines_) {
-      engine->Signal(SIGSTOP);
+      engine->Freeze();
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(2500));
   }
