@@ -49,6 +49,9 @@ struct Shared {
   bool Take(Result<std::vector<std::string>> found) CAIRN_EXCLUDES(mu) {
     const MutexLock lock(mu);
     looking = false;
+    if (stop) {
+      return false;  // Nobody waits for this thread: the program may be at its end.
+    }
     answered = true;
     const bool good = found && !found->empty();
     if (good) {
