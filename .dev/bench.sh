@@ -8,7 +8,7 @@ source .dev/lib.sh
 BIN=${BIN:-build/release/bin}
 OUT=${OUT:-build/bench}
 TRACES=${CAIRN_TRACES:-../shared/traces}
-NAMES=(get put match ssd redis stream replay rss llama placement ablation union sim kernels micro instructions)
+NAMES=(get put match ssd redis stream tls ucx replay rss llama placement ablation union cluster sim kernels micro instructions)
 
 list() {
   cat <<'TEXT'
@@ -20,12 +20,15 @@ Usage: ./dev bench NAME
   ssd      reading objects from SSD, against a plain file (writes 2.5 GiB below $TMPDIR)
   redis    reading objects, against redis-server
   stream   reading and writing objects over loopback TCP, against plain sockets and iperf3
+  tls      the same with TLS, against OpenSSL alone
+  ucx      reading and writing objects by UCX, against ucx_perftest; the idle daemon
   replay   traces through a daemon with SSD: share of prefill saved, latencies, write amplification
   rss      peak memory of a daemon at ten times its cap
   llama    llama.cpp with and without the cache, for each kind of model (ROUNDS=2, MODELS=...)
   placement  share of the prompts served in equal memory by all strategies (cairn-sim; 8 min)
   ablation what placement, admission, eviction and statistics contribute to that (3 min)
   union    tokens recomputed per request in a shared number of checkpoints (cairn-sim; 5 min)
+  cluster  three daemons against one with the same memory: tokens served, bytes each (cairn-sim; 5 min)
   sim      a million made-up requests through cairn-sim on one core: time and memory
   kernels  the CPU half of kernels/ on one core (./dev bench --gpu: the other half)
   micro    parts of the library (Google Benchmark)
@@ -205,6 +208,11 @@ bench_union() {
   python3 .dev/union_cells.py "${files[@]}"
 }
 
+bench_cluster() {
+  [[ -d $TRACES ]] || die "there are no traces in $TRACES" "CAIRN_TRACES=FOLDER ./dev bench cluster"
+  python3 .dev/cluster_cells.py "$BIN/cairn-sim" "$TRACES" "$OUT/cluster.json"
+}
+
 # The limits are those of the design: 60 s of one core and 2 GiB.
 bench_sim() {
   local user peak
@@ -279,7 +287,21 @@ bench_one() {
       echo
       "$BIN/cairn-bench" put --plane stream --save "$OUT/stream-put.json"
       ;;
-    replay | rss | llama | placement | ablation | union | sim | kernels | micro | instructions) "bench_$1" ;;
+    tls)
+      "$BIN/cairn-bench" get --plane stream --tls --sizes 4KiB,64KiB,1MiB,16MiB \
+        --save "$OUT/tls-get.json"
+      echo
+      "$BIN/cairn-bench" put --plane stream --tls --sizes 4KiB,64KiB,1MiB,16MiB \
+        --save "$OUT/tls-put.json"
+      echo
+      "$BIN/cairn-bench" get --plane stream --sizes 4KiB,1MiB --save "$OUT/tls-plain-get.json"
+      ;;
+    ucx)
+      "$BIN/cairn-bench" get --plane ucx --save "$OUT/ucx-get.json"
+      echo
+      "$BIN/cairn-bench" put --plane ucx --save "$OUT/ucx-put.json"
+      ;;
+    replay | rss | llama | placement | ablation | union | cluster | sim | kernels | micro | instructions) "bench_$1" ;;
   esac
 }
 

@@ -22,20 +22,23 @@ LAYERS = {
     "cluster": ("base",),
     "index": ("base", "tier"),
     "cache": ("base", "codec", "model", "index", "placement", "policy", "tier"),
-    "sim": ("base", "model", "placement", "policy", "published", "trace"),
-    "transport": ("base", "proto"),
+    "sim": ("base", "cluster", "model", "placement", "policy", "published", "trace"),
+    "ucx": ("base",),
+    "transport": ("base", "proto", "ucx"),
     "connector": ("base", "model", "cache", "cuda", "transport", "cluster", "proto"),
 }
 
 # Start of the header's name -> where it may be included. Tests may include anything.
 THIRD_PARTY = {
     "rocksdb/": ("libcache/tier/",),
+    "ucp/": ("libcache/ucx/",),
+    "ucs/": ("libcache/ucx/",),
     "cuda.h": ("libcache/cuda/", "kernels/"),
     "boost/": ("services/cairnd/",),
     "prometheus/": ("services/cairnd/",),
     "google/protobuf/": ("libcache/transport/", "libcache/connector/", "services/"),
     "nlohmann/": ("libcache/model/", "libcache/published/", "libcache/trace/", "services/"),
-    "openssl/": ("libcache/model/",),
+    "openssl/": ("libcache/model/", "libcache/transport/", "services/cairn-bench/"),
     "spdlog/": ("services/",),
     "fmt/": ("services/",),
     "CLI/": ("services/",),

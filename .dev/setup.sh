@@ -10,7 +10,7 @@ packages() {
       echo g++ cmake ninja-build ccache git pkg-config libboost1.81-dev librocksdb-dev \
         libprotobuf-dev protobuf-compiler libssl-dev libspdlog-dev libcli11-dev libexpected-dev \
         prometheus-cpp-dev libxxhash-dev nlohmann-json3-dev zlib1g-dev libgtest-dev \
-        librapidcheck-dev libbenchmark-dev libzstd-dev
+        librapidcheck-dev libbenchmark-dev libzstd-dev libucx-dev
       ;;
     # llvm-14 has the symbolizer: without it a sanitizer's report has no line numbers. The browser
     # is the one without windows, which is a quarter smaller.
@@ -18,12 +18,14 @@ packages() {
       echo python3 clang-14 libclang-rt-14-dev llvm-14 clang-format-14 codespell \
         chromium-headless-shell
       ;;
-    bench) echo iperf3 redis-server libhiredis-dev python3 time valgrind ;;
+    bench) echo iperf3 ucx-utils redis-server libhiredis-dev python3 time valgrind ;;
     fmt) echo clang-format-14 ;;
     lint) echo python3-minimal clang-format-14 clang-tidy-19 codespell shellcheck ;;
     # Not where there is another npm: Debian's excludes it.
     engine) .dev/engine.sh --check || command -v npm >/dev/null || echo npm ;;
-    *) die "there is no package group '$1'" "./dev setup [build] [test] [engine] [bench] [lint], or ./dev setup --cuda" ;;
+    # Built, not installed: the chart's tools, and Kubernetes' API server for its tests.
+    helm | apiserver) ;;
+    *) die "there is no package group '$1'" "./dev setup [build] [test] [engine] [bench] [lint] [helm] [apiserver], or ./dev setup --cuda" ;;
   esac
 }
 
@@ -53,13 +55,15 @@ for group in "$@"; do
   wanted+=("${names[@]}")
 done
 
-engine() {
+beyond_debian() {
   [[ " $groups " != *" engine "* ]] || .dev/engine.sh
+  [[ " $groups " != *" helm "* ]] || .dev/helm.sh
+  [[ " $groups " != *" apiserver "* ]] || .dev/helm.sh --apiserver
   [[ $plain == 0 ]] || .dev/cuda.sh --advice
 }
 groups="$*"
 if [[ ${#wanted[@]} -eq 0 ]]; then
-  engine
+  beyond_debian
   exit
 fi
 
@@ -72,7 +76,7 @@ fi
 mapfile -t missing < <(missing_of "${wanted[@]}")
 if [[ ${#missing[@]} -eq 0 ]]; then
   step "Setup: all ${#wanted[@]} packages are there ($*)"
-  engine
+  beyond_debian
   exit
 fi
 if ! grep -qx 'VERSION_CODENAME=bookworm' /etc/os-release || ! command -v apt-get >/dev/null; then
@@ -116,4 +120,4 @@ quietly build/setup-install.log "Installing, $(grep -c '^Inst' <<<"$plan") packa
 mapfile -t missing < <(missing_of "${wanted[@]}")
 [[ ${#missing[@]} -eq 0 ]] || die "still missing: ${missing[*]}" "apt-get install ${missing[*]}"
 note "Installed."
-engine
+beyond_debian

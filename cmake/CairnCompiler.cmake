@@ -30,10 +30,15 @@ target_compile_options(cairn_flags INTERFACE
   $<$<BOOL:${CAIRN_WERROR}>:-Werror>)
 target_include_directories(cairn_flags INTERFACE ${CMAKE_SOURCE_DIR})
 
+option(CAIRN_HARDENED "More checks at run time, a little slower: for images and packages" OFF)
+
 if(CAIRN_SANITIZER STREQUAL "")
   target_compile_options(cairn_flags INTERFACE
     -fstack-protector-strong -fstack-clash-protection
-    $<$<CONFIG:Release>:-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2>)
+    $<$<CONFIG:Release>:-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=$<IF:$<BOOL:${CAIRN_HARDENED}>,3,2>>
+    $<$<BOOL:${CAIRN_HARDENED}>:-fcf-protection=full>)
+  target_compile_definitions(cairn_flags INTERFACE
+    $<$<BOOL:${CAIRN_HARDENED}>:_GLIBCXX_ASSERTIONS>)
   target_compile_definitions(cairn_flags INTERFACE $<$<CONFIG:Debug>:_GLIBCXX_ASSERTIONS>)
   target_link_options(cairn_flags INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)
 elseif(CAIRN_SANITIZER STREQUAL "address")

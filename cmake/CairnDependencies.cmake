@@ -22,6 +22,23 @@ target_compile_definitions(cairn_asio INTERFACE
   BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_COROUTINE BOOST_ERROR_CODE_HEADER_ONLY)
 target_link_libraries(cairn_asio INTERFACE Threads::Threads)
 
+# UCX's headers, for the UCX plane. Without them it says that it is not built in. The library itself
+# is looked for when a program runs: engines bring their own, and a daemon without one still starts.
+option(CAIRN_UCX "Build the UCX plane where UCX's headers are" ON)
+set(CAIRN_UCX_FOUND FALSE)
+if(CAIRN_UCX)
+  pkg_check_modules(CAIRN_UCX ucx>=1.13)
+endif()
+if(CAIRN_UCX_FOUND)
+  include(CheckCXXSourceCompiles)
+  set(CMAKE_REQUIRED_INCLUDES ${CAIRN_UCX_INCLUDE_DIRS})
+  check_cxx_source_compiles("#include <ucp/api/ucp.h>
+    int main() { ucp_ep_attr_t a{}; a.field_mask = UCP_EP_ATTR_FIELD_TRANSPORTS;
+                 return static_cast<int>(a.transports.num_entries); }"
+    CAIRN_HAVE_UCP_EP_TRANSPORTS)  # 1.14; before, lanes are read from what UCX prints.
+  unset(CMAKE_REQUIRED_INCLUDES)
+endif()
+
 # CUDA's headers, for the GPU tier. Without them it reports that it is absent. No library of
 # CUDA is needed to start; the kernels, where nvcc builds them, bring its runtime, statically.
 set(CAIRN_CUDA_ROOT "" CACHE PATH "Where CUDA is, if not in a usual place; OFF: build without it")

@@ -29,6 +29,7 @@
 #include "libcache/model/prefix_key.h"
 #include "libcache/placement/planner.h"
 #include "libcache/policy/eviction.h"
+#include "libcache/policy/load_meter.h"
 #include "libcache/tier/arena.h"
 #include "libcache/tier/cold_tier.h"
 #include "libcache/tier/copy_switch.h"
@@ -143,6 +144,9 @@ class Cache {
       CAIRN_EXCLUDES(mu_);
   /// `used`: the objects that came with Match were loaded, which counts as a fetch.
   Status Release(SessionId session, LeaseId lease, bool used = false) CAIRN_EXCLUDES(mu_);
+  /// The session's latest match, whose lease this is (0: it had none), went to another daemon: its
+  /// plan will not be carried out. Never fails.
+  void Decline(SessionId session, LeaseId lease) CAIRN_EXCLUDES(mu_);
   /// What a process needs to read an extent of device memory: import or map `region`, map `ledger`
   /// read-only.
   struct DeviceGrant {
@@ -316,6 +320,7 @@ class Cache {
   struct SessionState {
     std::uint32_t leases = 0;
     std::uint32_t reservations = 0;
+    LearnedPlacement::Spent planned;  // By its latest match; nothing where nothing learns.
   };
   struct Promotion {
     std::vector<std::shared_ptr<Completion>> waiters;
@@ -341,6 +346,7 @@ class Cache {
   Status StoreNamespace(NamespaceId id) CAIRN_EXCLUDES(mu_);
   NamespaceId AddNamespace(const NamespaceSpec& spec, const PrefixKey& seed) CAIRN_REQUIRES(mu_);
 
+  [[nodiscard]] std::uint32_t LoadPermille() CAIRN_REQUIRES(mu_);
   struct Path;
   void WalkPath(Path& path, std::span<const PrefixKey> keys) CAIRN_REQUIRES(mu_);
   void AddBoundary(Path& path, NodeId id, bool tail) const CAIRN_REQUIRES(mu_);
@@ -462,6 +468,8 @@ class Cache {
   std::deque<std::pair<ObjectId, std::uint64_t>> deferred_ CAIRN_GUARDED_BY(mu_);
   std::uint64_t next_id_ CAIRN_GUARDED_BY(mu_) = 1;
   double cold_bytes_per_us_ CAIRN_GUARDED_BY(mu_);
+  LoadMeter load_ CAIRN_GUARDED_BY(mu_);
+  std::uint64_t committed_bytes_ CAIRN_GUARDED_BY(mu_) = 0;
   mutable CacheStats stats_ CAIRN_GUARDED_BY(mu_);
 
   // Last, so that their threads end before what they use.

@@ -143,6 +143,13 @@ std::uint32_t Cache::EstimateLoadUs(std::uint64_t bytes, std::uint64_t cold_byte
   return static_cast<std::uint32_t>(std::min(us, 4e9));
 }
 
+std::uint32_t Cache::LoadPermille() {
+  const double now_s =
+      std::chrono::duration<double>(config_.clock->Now().time_since_epoch()).count();
+  load_.Note(committed_bytes_, now_s);
+  return load_.Permille(arena_->used_bytes(), arena_->capacity_bytes(), now_s);
+}
+
 void Cache::ChooseBest(const NamespaceState& name_space, MatchResult& result) const {
   const double us_per_token = name_space.recompute_us_per_token > 0
                                   ? name_space.recompute_us_per_token
@@ -203,6 +210,7 @@ Result<MatchResult> Cache::Match(SessionId session, std::uint64_t request, Names
   result.boundaries = std::move(path.boundaries);
   result.overlap_tokens = path.seen_tokens;
   result.kv_tokens = path.kv_tokens;
+  result.load_permille = LoadPermille();
   std::uint32_t resume = 0;
   if (!result.boundaries.empty()) {
     ChooseBest(space, result);
@@ -229,6 +237,8 @@ Result<MatchResult> Cache::Match(SessionId session, std::uint64_t request, Names
                .resume_tokens = resume,
                .grid_tokens = wish.grid_tokens != 0 ? wish.grid_tokens : space.spec.grid_tokens,
                .block_tokens = space.spec.block_tokens});
+  const bool learned = trie_ != nullptr && space.spec.checkpoint_bytes != 0;
+  owner->second.planned = learned ? trie_->last_spent() : LearnedPlacement::Spent();
   stats_.matches += 1;
   stats_.match_hits += result.lease != 0 ? 1 : 0;
   stats_.boundaries_returned += result.boundaries.size();

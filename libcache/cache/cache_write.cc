@@ -288,6 +288,7 @@ ErrorCode Cache::CommitOne(SessionId session, const CommitItem& item,
   }
   host_.Unpin(node);
   stats_.commits += 1;
+  committed_bytes_ += object.bytes;
   const bool queued = QueueForCold(id, durable);
   if (durable != nullptr) {
     if (!queued) {

@@ -70,6 +70,9 @@ class TriePlacement final : public EvictionPolicy {
   /// Learns from a request, and says where it should emit: ends of blocks beyond the resumed
   /// boundary, ascending, at most kMaxPlan. Empty where nothing is worth its bytes.
   std::vector<std::uint32_t> PlanFor(const Prompt& prompt);
+  /// See LearnedPlacement::Forgo.
+  [[nodiscard]] LearnedPlacement::Spent last_spent() const { return learned_.last_spent(); }
+  void Forgo(const LearnedPlacement::Spent& spent) { learned_.Forgo(spent); }
 
   /// To be called after many calls of MergePlace: places are forgotten in the order of their uses.
   /// Takes about 20 ms for 100,000 places, 0.2 s for a million.

@@ -71,6 +71,7 @@ struct MatchResult {
   std::vector<std::uint32_t> plan;
   std::uint32_t overlap_tokens = 0;
   std::uint32_t kv_tokens = 0;
+  std::uint32_t load_permille = 0;  ///< Of the cache (libcache/policy/load_meter.h).
   /// Those of the best boundary, as after a fetch of it from 0: when it is in memory and has no
   /// more objects than were wanted.
   std::vector<ObjectView> objects;

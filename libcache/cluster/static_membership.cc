@@ -16,34 +16,64 @@ class StaticMembership final : public Membership {
   const std::vector<Member> members_;
 };
 
+/// "a=host:port" has a name; in "unix:/run/a=b.sock" the sign belongs to the path.
+Member ParseMember(const std::string& entry) {
+  const std::size_t equals = entry.find('=');
+  if (equals == std::string::npos || entry.starts_with("unix:") || entry.starts_with("tcp:")) {
+    return {.name = entry, .endpoint = entry};
+  }
+  return {.name = entry.substr(0, equals), .endpoint = entry.substr(equals + 1)};
+}
+
 }  // namespace
 
-Result<std::unique_ptr<Membership>> MakeStaticMembership(const std::string& text,
-                                                         const Member& self) {
+bool IsOneEndpoint(const std::string& text) {
+  const bool named = text.find('=') != std::string::npos && !text.starts_with("unix:") &&
+                     !text.starts_with("tcp:");
+  return text.find(',') == std::string::npos && !text.starts_with(kDnsPrefix) && !named;
+}
+
+Result<std::vector<Member>> ParseMembers(const std::string& text) {
   std::vector<Member> members;
-  for (std::size_t start = 0; !text.empty() && start <= text.size();) {
+  for (std::size_t start = 0; start <= text.size();) {
     const std::size_t end = std::min(text.find(',', start), text.size());
-    const std::string entry = text.substr(start, end - start);
-    const std::size_t equals = entry.find('=');
-    Member member;
-    member.endpoint = equals == std::string::npos ? entry : entry.substr(equals + 1);
-    member.name = equals == std::string::npos ? entry : entry.substr(0, equals);
+    Member member = ParseMember(text.substr(start, end - start));
     if (member.endpoint.empty() || member.name.empty()) {
       return Fail(ErrorCode::kInvalidArgument,
                   "members: '" + text + "' has an empty entry; write a=host:port,b=host:port");
     }
-    const bool repeated = std::any_of(members.begin(), members.end(),
-                                      [&member](const Member& m) { return m.name == member.name; });
-    if (repeated) {
-      return Fail(ErrorCode::kInvalidArgument, "members: two are named '" + member.name + "'");
+    for (const Member& other : members) {
+      if (other.name == member.name) {
+        return Fail(ErrorCode::kInvalidArgument, "members: two are named '" + member.name + "'");
+      }
+      if (other.endpoint == member.endpoint) {
+        return Fail(ErrorCode::kInvalidArgument, "members: '" + other.name + "' and '" +
+                                                     member.name + "' are one daemon, " +
+                                                     member.endpoint);
+      }
     }
     members.push_back(std::move(member));
     start = end + 1;
   }
-  if (members.empty()) {
-    members.push_back(self);
+  return members;
+}
+
+Result<std::unique_ptr<Membership>> MakeStaticMembership(const std::string& text,
+                                                         const Member& self) {
+  if (text.empty()) {
+    return std::make_unique<StaticMembership>(std::vector<Member>{self});
   }
-  return std::make_unique<StaticMembership>(std::move(members));
+  auto members = ParseMembers(text);
+  if (!members) {
+    return Fail(members.error());
+  }
+  return std::make_unique<StaticMembership>(*std::move(members));
+}
+
+Result<std::unique_ptr<Membership>> MakeMembership(const std::string& text, const Member& self,
+                                                   DnsOptions dns) {
+  return text.starts_with(kDnsPrefix) ? MakeDnsMembership(text, std::move(dns))
+                                      : MakeStaticMembership(text, self);
 }
 
 }  // namespace cairn

@@ -10,6 +10,7 @@
 #include "libcache/cache/types.h"
 #include "libcache/model/prefix_key.h"
 #include "libcache/transport/endpoint.h"
+#include "libcache/transport/tls_client.h"
 
 namespace cairn {
 
@@ -41,6 +42,16 @@ class Backend {
   virtual Result<MatchResult> Match(std::uint32_t name_space, std::uint64_t request,
                                     std::span<const PrefixKey> keys, std::uint32_t prompt_tokens,
                                     TimePoint deadline) = 0;
+  /// The two halves of a Match, to ask several daemons at once; nothing else may be called between
+  /// them. Only connections have them.
+  virtual Status SendMatch(std::uint32_t /*name_space*/, std::uint64_t /*request*/,
+                           std::span<const PrefixKey> /*keys*/, std::uint32_t /*prompt_tokens*/,
+                           TimePoint) {
+    return Fail(ErrorCode::kUnsupported, "a cache in this process is asked alone");
+  }
+  virtual Result<MatchResult> AwaitMatch(TimePoint) {
+    return Fail(ErrorCode::kUnsupported, "a cache in this process is asked alone");
+  }
   virtual Result<std::vector<ObjectView>> Fetch(LeaseId lease, const Fetched& what,
                                                 TimePoint deadline) = 0;
   /// Copies object `index` of the fetch (target: object.bytes in all) and verifies its digest; a
@@ -66,6 +77,9 @@ class Backend {
   virtual Status ReportCorrupt(LeaseId lease, std::uint32_t index, TimePoint deadline) = 0;
   /// Tells a daemon, without waiting for its answer.
   virtual Status Release(LeaseId lease, TimePoint deadline) = 0;
+  /// The match that was awaited last went elsewhere: ends its lease, if it had one. Tells a daemon,
+  /// without waiting for its answer.
+  virtual Status Decline(LeaseId lease, TimePoint deadline) { return Release(lease, deadline); }
   virtual Result<std::vector<ReserveOutcome>> Reserve(std::uint32_t name_space,
                                                       std::uint64_t request,
                                                       std::span<const ReserveItem> items,
@@ -79,13 +93,16 @@ class Backend {
                          const Observation& observation, TimePoint deadline) = 0;
 };
 
-enum class PlaneChoice { kAuto, kShm, kStream };
+enum class PlaneChoice { kAuto, kShm, kStream, kUcx };
 
 /// How to speak to a daemon.
 struct Connecting {
-  PlaneChoice plane = PlaneChoice::kAuto;  ///< kAuto: shared memory where there is a Unix socket.
-  std::string client;                      ///< Shown by the daemon.
-  std::shared_ptr<DevicePort> device;      ///< Null: nothing is read in device memory.
+  /// kAuto: shared memory where there is a Unix socket, else UCX where the daemon offers it and it
+  /// reaches, else a stream.
+  PlaneChoice plane = PlaneChoice::kAuto;
+  std::string client;                   ///< Shown by the daemon.
+  std::shared_ptr<DevicePort> device;   ///< Null: nothing is read in device memory.
+  std::shared_ptr<TlsClient> tls = {};  ///< For TCP; null: plain text.
 };
 Result<std::unique_ptr<Backend>> ConnectBackend(const Endpoint& endpoint,
                                                 const Connecting& connecting, TimePoint deadline);

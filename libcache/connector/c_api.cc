@@ -17,7 +17,7 @@ static_assert(kModelWithFidelity == 1264 && sizeof(cairn_model) >= kModelWithFid
 static_assert(kSpecWithFidelity == 128 && sizeof(cairn_namespace_spec) >= kSpecWithFidelity);
 static_assert(offsetof(cairn_model, checkpoint_shape) == 240);
 static_assert(offsetof(cairn_namespace_spec, kv_shape) == 112);
-static_assert(sizeof(cairn_client_options) == 48);
+static_assert(kFirstBytes<cairn_client_options> == offsetof(cairn_client_options, tls_ca));
 static_assert(kFirstBytes<cairn_namespace_spec> ==
               offsetof(cairn_namespace_spec, checkpoint_shape));
 static_assert(sizeof(cairn_hit_info) == 40);

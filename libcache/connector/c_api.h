@@ -80,6 +80,8 @@ inline constexpr std::size_t kFirstBytes<cairn_model> = 232;
 template <>
 inline constexpr std::size_t kFirstBytes<cairn_cache_options> = 64;
 template <>
+inline constexpr std::size_t kFirstBytes<cairn_client_options> = 48;
+template <>
 inline constexpr std::size_t kFirstBytes<cairn_cache_stats> = 176;
 template <>
 inline constexpr std::size_t kFirstBytes<cairn_namespace_spec> = 104;

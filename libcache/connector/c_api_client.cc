@@ -19,7 +19,7 @@ Status OpenClient(const cairn_client_options* given, cairn_client** client) {
   if ((options->endpoint == nullptr) == (options->cache == nullptr)) {
     return Invalid("endpoint, cache: give one of the two");
   }
-  if (options->plane < CAIRN_PLANE_AUTO || options->plane > CAIRN_PLANE_STREAM) {
+  if (options->plane < CAIRN_PLANE_AUTO || options->plane > CAIRN_PLANE_UCX) {
     return Invalid("plane: " + std::to_string(options->plane) + " is none of CAIRN_PLANE_*");
   }
   if (options->breaker_failures > INT32_MAX) {
@@ -30,7 +30,7 @@ Status OpenClient(const cairn_client_options* given, cairn_client** client) {
   }
   ClientOptions made;
   if (options->endpoint != nullptr) {
-    if (const auto endpoint = ParseEndpoint(options->endpoint); !endpoint) {
+    if (const Status endpoint = CheckEndpoints(options->endpoint); !endpoint) {
       return Invalid("endpoint: " + endpoint.error().message);
     }
     made.endpoint = options->endpoint;
@@ -45,6 +45,10 @@ Status OpenClient(const cairn_client_options* given, cairn_client** client) {
   if (options->probe_every_ms != 0) {
     made.probe_every = std::chrono::milliseconds(options->probe_every_ms);
   }
+  made.tls = {.ca = TextOr(options->tls_ca, ""),
+              .certificate = TextOr(options->tls_cert, ""),
+              .key = TextOr(options->tls_key, ""),
+              .server = TextOr(options->tls_server, "")};
   *client = new cairn_client{.client = std::make_shared<Client>(std::move(made))};
   return {};
 }

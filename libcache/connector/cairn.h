@@ -90,7 +90,7 @@ enum { CAIRN_KIND_KV = 0, CAIRN_KIND_CHECKPOINT = 1 };
 /// How near to what was stored objects must be when they come back: the very bytes; fp32 as the
 /// nearest bf16 at worst; or values within the stated bound of any codec (docs/formats/codecs.md).
 enum { CAIRN_FIDELITY_EXACT = 0, CAIRN_FIDELITY_NEAR = 1, CAIRN_FIDELITY_COMPACT = 2 };
-enum { CAIRN_PLANE_AUTO = 0, CAIRN_PLANE_SHM = 1, CAIRN_PLANE_STREAM = 2 };
+enum { CAIRN_PLANE_AUTO = 0, CAIRN_PLANE_SHM = 1, CAIRN_PLANE_STREAM = 2, CAIRN_PLANE_UCX = 3 };
 
 typedef struct cairn_cache cairn_cache;    ///< A cache in this process.
 typedef struct cairn_client cairn_client;  ///< The way to a daemon or to a cairn_cache.
@@ -211,14 +211,25 @@ CAIRN_API void cairn_cache_close(cairn_cache* cache);
 
 typedef struct cairn_client_options {
   size_t struct_size;
-  const char* endpoint;       ///< "unix:/run/cairn/cairn.sock" or "host:port"; or NULL, and:
+  /// "unix:/run/cairn/cairn.sock" or "host:port". Of several daemons "a=host:port,b=host:port", the
+  /// same for all engines, since the names say where prompts belong; or "dns:NAME:PORT", all
+  /// addresses of a headless service. Or NULL, and:
+  const char* endpoint;
   cairn_cache* cache;         ///< A cache in this process, shared by as many clients as like.
   const char* name;           ///< Shown by the daemon; "libcairn" if NULL.
-  int32_t plane;              ///< CAIRN_PLANE_*. AUTO: shared memory over a Unix socket.
+  int32_t plane;              ///< CAIRN_PLANE_*. AUTO: shared memory, else UCX, else a stream.
   uint32_t breaker_failures;  ///< Timeouts or lost connections in a row that open the circuit
                               ///< breaker; 0: 3. Open, every call is UNAVAILABLE at once, ...
   uint32_t probe_every_ms;    ///< ... but one call each so many ms, which tries; 0: 1,000.
   uint32_t reserved;          ///< Must be 0.
+  /// TLS, for endpoints by TCP: the first three are PEM files and all needed, since daemons want to
+  /// see a certificate too. They are read when a connection is made, so that renewed ones count
+  /// without a restart. All NULL: plain text.
+  const char* tls_ca;      ///< Of the CA that signed the daemon's certificate.
+  const char* tls_cert;    ///< Ours; those between it and its CA may follow.
+  const char* tls_key;     ///< Its key, without a passphrase.
+  const char* tls_server;  ///< Whom the daemon's certificate must be for: a name, an address, or a
+                           ///< URI ("spiffe://..."); the endpoint's host if NULL.
 } cairn_client_options;
 
 /// Makes a client, to be ended with cairn_client_close. Does not connect: each call with a deadline
@@ -227,12 +238,38 @@ typedef struct cairn_client_options {
 CAIRN_API cairn_code cairn_client_open(const cairn_client_options* options, cairn_client** client);
 
 /// Connects now, to tell a wrong endpoint early.
-/// Errors: INVALID_ARGUMENT, DEADLINE_EXCEEDED, UNAVAILABLE, UNSUPPORTED (another protocol
-/// version).
+/// Errors: INVALID_ARGUMENT, DEADLINE_EXCEEDED, UNAVAILABLE (also where TLS does not come about),
+/// UNSUPPORTED (another protocol version), PERMISSION_DENIED (the daemon knows no tenant for our
+/// certificate, or a file cannot be read), NOT_FOUND (a file of TLS is not there).
 CAIRN_API cairn_code cairn_client_connect(cairn_client* client, uint32_t deadline_ms);
 
-/// How bytes travel: "shm", "stream", "embedded", or "none" while not connected. Static.
+/// How bytes travel: "shm", "stream", "embedded", or "none" while not connected. Of several
+/// daemons: to the one that was asked last. Static.
 CAIRN_API const char* cairn_client_plane(const cairn_client* client);
+
+/// How a daemon looks from a client: not asked yet; answers; failed of late, so that prompts go
+/// elsewhere until it answers again; cannot serve this client, for instance because it speaks
+/// another version of the protocol.
+enum {
+  CAIRN_MEMBER_IDLE = 0,
+  CAIRN_MEMBER_CONNECTED = 1,
+  CAIRN_MEMBER_DOWN = 2,
+  CAIRN_MEMBER_LEFT_OUT = 3
+};
+
+typedef struct cairn_member {
+  size_t struct_size;
+  int32_t state;  ///< CAIRN_MEMBER_*.
+  uint32_t reserved;
+  char name[128];      ///< These three are cut to what fits.
+  char endpoint[128];  ///< As written in the list, or an address that DNS gave.
+  char problem[256];   ///< Why it is down or left out; "" else.
+} cairn_member;
+
+/// Daemon `index`, from 0, as of the client's latest call that asked one. Never waits.
+/// Errors: NOT_FOUND beyond the last one, which is how to find the end; INVALID_ARGUMENT.
+CAIRN_API cairn_code cairn_client_member(const cairn_client* client, size_t index,
+                                         cairn_member* member);
 
 /// Ends the handle; NULL is allowed. The connection, and with it all leases, ends when the client's
 /// prompts and hits are ended too. With a GPU attached, a copy of a load that failed may still be
@@ -330,7 +367,8 @@ CAIRN_API cairn_code cairn_client_get_device(const cairn_client* client, cairn_d
 /// All that must agree before one request may use another's state. A string that is NULL is empty.
 typedef struct cairn_namespace_spec {
   size_t struct_size;
-  const char* tenant;            ///< "default" if NULL.
+  const char* tenant;            ///< "default" if NULL. By TLS the daemon takes the tenant of the
+                                 ///< certificate; NULL, or that one, is what it accepts then.
   const char* model;             ///< Not empty.
   const char* revision;          ///< Of the weights.
   const char* dtype;             ///< Of KV, state and convolution window.

@@ -5,86 +5,44 @@
 
 namespace cairn {
 
-Client::Client(ClientOptions options) : options_(std::move(options)), port_(options_.device) {
-  NoteDevice();
+Client::Client(ClientOptions options)
+    : options_(std::move(options)),
+      several_(options_.cache == nullptr && !IsOneEndpoint(options_.endpoint)),
+      port_(options_.device),
+      peers_({.endpoint = options_.endpoint,
+              .peer = {.member = {},
+                       .cache = options_.cache,
+                       .plane = options_.plane,
+                       .client = options_.name,
+                       .tls = TlsClient::Make(options_.tls),
+                       .breaker_failures = options_.breaker_failures,
+                       .probe_every = options_.probe_every},
+              .rule = options_.routing}) {
+  PublishAgain();
 }
 Client::~Client() = default;
 
-Result<Backend*> Client::Ready(TimePoint deadline) {
-  const TimePoint now = SteadyClock::Instance().Now();
-  if (options_.breaker_failures > 0 && failures_ >= options_.breaker_failures) {
-    if (now < probe_at_) {
-      return Fail(ErrorCode::kUnavailable, "the daemon failed " + std::to_string(failures_) +
-                                               " times in a row; trying again soon");
-    }
-    probe_at_ = now + options_.probe_every;  // This call is the probe.
-  }
-  if (backend_ != nullptr && backend_->Alive()) {
-    return backend_.get();
-  }
-  backend_.reset();
-  NoteDevice();
-  if (options_.cache != nullptr) {
-    backend_ = EmbeddedBackend(options_.cache);
-  } else {
-    const auto endpoint = ParseEndpoint(options_.endpoint);
-    if (!endpoint) {
-      return Fail(endpoint.error());
-    }
-    auto connected = ConnectBackend(
-        *endpoint, {.plane = options_.plane, .client = options_.name, .device = port_}, deadline);
-    if (!connected) {
-      Note(connected.error().code);
-      const MutexLock names(names_mu_);
-      plane_ = "none";
-      return Fail(connected.error());
-    }
-    backend_ = std::move(*connected);
-  }
-  ++epoch_;
-  NoteDevice();
-  const MutexLock names(names_mu_);
-  plane_ = backend_->PlaneName();
-  return backend_.get();
-}
-
-Result<Backend*> Client::ReadyFor(Handle handle, const Space& space, TimePoint deadline) {
-  auto backend = Ready(deadline);
-  if (!backend) {
-    return backend;
-  }
-  if (remote_ids_.size() <= handle) {
-    remote_ids_.resize(handle + std::size_t{1});
-  }
-  if (remote_ids_[handle].epoch != epoch_) {
-    const auto opened = Noted((*backend)->OpenNamespace(space.spec, deadline));
-    if (!opened) {
-      return Fail(opened.error());
-    }
-    if (!(opened->seed == space.seed)) {
-      // Another daemon with another tenant key: prompts made before have other names there.
-      return Fail(ErrorCode::kUnsupported, "the daemon has another tenant key; open it again");
-    }
-    remote_ids_[handle] = {.id = opened->id, .epoch = epoch_};
-  }
+Result<Backend*> Client::Ready(Peer& peer, TimePoint deadline) {
+  auto backend = peer.Ready(port_, deadline);
+  Publish(peer);
   return backend;
 }
 
-void Client::Note(ErrorCode code) {
-  if (code == ErrorCode::kDeadlineExceeded || code == ErrorCode::kUnavailable) {
-    if (++failures_ == options_.breaker_failures) {
-      probe_at_ = SteadyClock::Instance().Now() + options_.probe_every;
-    }
-    NoteDevice();  // The connection may be lost.
-  } else {
-    failures_ = 0;
-  }
+Result<Backend*> Client::ReadyFor(Peer& peer, Handle handle, const Space& space,
+                                  TimePoint deadline) {
+  auto backend =
+      peer.ReadyFor({.handle = handle, .spec = &space.spec, .seed = &space.seed}, port_, deadline);
+  Publish(peer);
+  return backend;
 }
 
-template <class T>
-Result<T> Client::Noted(Result<T> result) {
-  Note(result ? ErrorCode::kOk : result.error().code);
-  return result;
+void Client::Note(Peer& peer, const Status& outcome) {
+  if (outcome) {
+    peer.NoteSuccess();
+  } else {
+    peer.Note(outcome.error());
+  }
+  Publish(peer);
 }
 
 Status Client::Connect(TimePoint deadline) {
@@ -92,13 +50,17 @@ Status Client::Connect(TimePoint deadline) {
   if (!turn.Taken()) {
     return TooLate();
   }
-  const std::uint64_t before = epoch_;
-  const auto backend = Ready(deadline);
+  Peer* const only = peers_.Only();
+  if (only == nullptr) {
+    return ConnectAll(deadline);
+  }
+  const std::uint64_t before = only->epoch();
+  const auto backend = Ready(*only, deadline);
   if (!backend) {
     return Fail(backend.error());
   }
-  if (epoch_ != before) {
-    Note(ErrorCode::kOk);
+  if (only->epoch() != before) {
+    Note(*only, {});
   }
   return {};
 }
@@ -113,11 +75,16 @@ Result<Client::Handle> Client::OpenNamespace(const NamespaceSpec& spec, TimePoin
   if (!turn.Taken()) {
     return TooLate();
   }
-  const auto backend = Ready(deadline);
+  Peer* const only = peers_.Only();
+  return only != nullptr ? OpenAt(*only, spec, deadline) : OpenAtAny(spec, deadline);
+}
+
+Result<Client::Handle> Client::OpenAt(Peer& peer, const NamespaceSpec& spec, TimePoint deadline) {
+  const auto backend = Ready(peer, deadline);
   if (!backend) {
     return Fail(backend.error());
   }
-  const auto opened = Noted((*backend)->OpenNamespace(spec, deadline));
+  const auto opened = Noted(peer, (*backend)->OpenNamespace(spec, deadline));
   if (!opened) {
     return Fail(opened.error());
   }
@@ -125,9 +92,9 @@ Result<Client::Handle> Client::OpenNamespace(const NamespaceSpec& spec, TimePoin
   space->spec.grid_tokens = opened->grid_tokens;
   const MutexLock lock(names_mu_);
   spaces_.push_back(std::move(space));
-  remote_ids_.resize(spaces_.size());
-  remote_ids_.back() = {.id = opened->id, .epoch = epoch_};
-  return static_cast<Handle>(spaces_.size() - 1);
+  const auto handle = static_cast<Handle>(spaces_.size() - 1);
+  peer.SetId(handle, opened->id);
+  return handle;
 }
 
 Result<std::shared_ptr<const Client::Space>> Client::Find(Handle handle) const {
@@ -174,10 +141,14 @@ Result<Client::Prompt> Client::MakePrompt(Handle handle, std::uint64_t request,
   if (tokens.size() > UINT32_MAX) {
     return Fail(ErrorCode::kInvalidArgument, "the prompt has more than 2^32 - 1 tokens");
   }
-  return Prompt{.name_space = handle,
+  Prompt prompt{.name_space = handle,
                 .request = request,
                 .tokens = tokens,
                 .keys = BlockKeys((*space)->seed, tokens, (*space)->spec.block_tokens)};
+  if (several_) {
+    prompt.chosen = std::make_shared<std::atomic<std::uint32_t>>(0);
+  }
+  return prompt;
 }
 
 PrefixKey Client::KeyIn(const Space& space, const Prompt& prompt, std::uint32_t position) {
@@ -207,24 +178,32 @@ Result<Client::Hit> Client::Match(const Prompt& prompt, TimePoint deadline) {
   if (!turn.Taken()) {
     return TooLate();
   }
-  const auto backend = ReadyFor(prompt.name_space, **space, deadline);
+  Peer* const only = peers_.Only();
+  return only != nullptr ? MatchAt(*only, **space, prompt, deadline)
+                         : MatchBest(**space, prompt, deadline);
+}
+
+Result<Client::Hit> Client::MatchAt(Peer& peer, const Space& space, const Prompt& prompt,
+                                    TimePoint deadline) {
+  const auto backend = ReadyFor(peer, prompt.name_space, space, deadline);
   if (!backend) {
     return Fail(backend.error());
   }
   const auto matched =
-      Noted((*backend)->Match(remote_ids_[prompt.name_space].id, prompt.request, prompt.keys,
-                              static_cast<std::uint32_t>(prompt.tokens.size()), deadline));
+      Noted(peer, (*backend)->Match(peer.IdOf(prompt.name_space), prompt.request, prompt.keys,
+                                    static_cast<std::uint32_t>(prompt.tokens.size()), deadline));
   if (!matched) {
     return Fail(matched.error());
   }
-  return ChooseHit(**backend, **space, prompt, *matched, deadline);
+  return ChooseHit(peer, space, prompt, *matched, deadline);
 }
 
-Result<Client::Hit> Client::ChooseHit(Backend& backend, const Space& space, const Prompt& prompt,
+Result<Client::Hit> Client::ChooseHit(Peer& peer, const Space& space, const Prompt& prompt,
                                       const MatchResult& matched, TimePoint deadline) {
   Hit hit;
   hit.lease = matched.lease;
-  hit.epoch = epoch_;
+  hit.peer = peer.id();
+  hit.epoch = peer.epoch();
   hit.overlap_tokens = matched.overlap_tokens;
   const Boundary* best = nullptr;
   for (std::size_t i = 0; i < matched.boundaries.size(); ++i) {
@@ -247,7 +226,7 @@ Result<Client::Hit> Client::ChooseHit(Backend& backend, const Space& space, cons
     hit.tail_key = best->tail_key;
     hit.overlap_tokens = std::max(hit.overlap_tokens, best->position);
   } else if (hit.lease != 0) {
-    static_cast<void>(backend.Release(hit.lease, deadline));  // Only tails of others.
+    static_cast<void>(peer.backend()->Release(hit.lease, deadline));  // Only tails of others.
     hit.lease = 0;
   }
   for (const std::uint32_t position : matched.plan) {
@@ -285,15 +264,14 @@ Result<std::vector<ObjectView>> Client::FetchFor(const Hit& hit, std::uint32_t f
   if (hit.lease == 0 || hit.resume_at == 0) {
     return Fail(ErrorCode::kInvalidArgument, "the match found nothing to load");
   }
-  if (backend_ == nullptr || !backend_->Alive() || hit.epoch != epoch_) {
+  Peer* const peer = PeerOf(hit);
+  if (peer == nullptr) {
     return Fail(ErrorCode::kExpired, "the lease went with its connection");
   }
   const Backend::Fetched what{.position = hit.resume_at,
                               .tail_key = hit.tail ? &hit.tail_key : nullptr,
                               .from_position = from_position};
-  auto objects = backend_->Fetch(hit.lease, what, deadline);
-  Note(objects ? ErrorCode::kOk : objects.error().code);
-  return objects;
+  return Noted(*peer, peer->backend()->Fetch(hit.lease, what, deadline));
 }
 
 Result<Client::Loaded> Client::LoadScattered(const Hit& hit, std::uint32_t from_position,
@@ -306,6 +284,7 @@ Result<Client::Loaded> Client::LoadScattered(const Hit& hit, std::uint32_t from_
   if (!objects) {
     return Fail(objects.error());
   }
+  Peer& peer = *PeerOf(hit);
   Loaded loaded;
   for (std::size_t i = 0; i < objects->size(); ++i) {
     const ObjectView& object = (*objects)[i];
@@ -316,13 +295,14 @@ Result<Client::Loaded> Client::LoadScattered(const Hit& hit, std::uint32_t from_
                                                    std::to_string(bytes));
     }
     if (SteadyClock::Instance().Now() >= deadline) {
-      Note(ErrorCode::kDeadlineExceeded);
-      return Fail(ErrorCode::kDeadlineExceeded, "loading took too long");
+      const Error late{ErrorCode::kDeadlineExceeded, "loading took too long"};
+      Note(peer, Fail(late));
+      return Fail(late);
     }
     const Status read =
-        backend_->Read(hit.lease, static_cast<std::uint32_t>(i), object, memory, deadline);
+        peer.backend()->Read(hit.lease, static_cast<std::uint32_t>(i), object, memory, deadline);
     if (!read) {
-      Note(read.error().code);
+      Note(peer, read);
       return Fail(read.error());
     }
     loaded.objects += 1;
@@ -336,10 +316,13 @@ Status Client::Reject(const Hit& hit, std::uint32_t index, TimePoint deadline) {
   if (!turn.Taken()) {
     return TooLate();
   }
-  if (hit.lease == 0 || backend_ == nullptr || !backend_->Alive() || hit.epoch != epoch_) {
+  Peer* const peer = hit.lease == 0 ? nullptr : PeerOf(hit);
+  if (peer == nullptr) {
     return Fail(ErrorCode::kExpired, "the lease went with its connection");
   }
-  return Noted(backend_->ReportCorrupt(hit.lease, index, deadline));
+  Status told = peer->backend()->ReportCorrupt(hit.lease, index, deadline);
+  Note(*peer, told);
+  return told;
 }
 
 Status Client::Release(const Hit& hit, TimePoint deadline) {
@@ -350,12 +333,13 @@ Status Client::Release(const Hit& hit, TimePoint deadline) {
   if (!turn.Taken()) {
     return TooLate();  // The lease ends by itself.
   }
-  if (backend_ == nullptr || !backend_->Alive() || hit.epoch != epoch_) {
+  Peer* const peer = PeerOf(hit);
+  if (peer == nullptr) {
     return {};  // A lost connection's leases ended with it.
   }
-  const Status released = backend_->Release(hit.lease, deadline);
+  Status released = peer->backend()->Release(hit.lease, deadline);
   if (!released) {
-    Note(released.error().code);
+    Note(*peer, released);
   }
   return released;
 }
@@ -377,16 +361,20 @@ Result<Client::Stored> Client::Store(const Prompt& prompt, std::span<const Store
   if (!turn.Taken()) {
     return TooLate();
   }
-  const auto backend = ReadyFor(prompt.name_space, **space, deadline);
+  const auto peer = PeerOf(prompt, **space, deadline);
+  if (!peer) {
+    return Fail(peer.error());
+  }
+  const auto backend = ReadyFor(**peer, prompt.name_space, **space, deadline);
   if (!backend) {
     return Fail(backend.error());
   }
-  return StoreIn(**backend, **space, prompt, items, durable, deadline);
+  return StoreIn(**peer, **backend, **space, prompt, items, durable, deadline);
 }
 
-Result<Client::Stored> Client::StoreIn(Backend& backend, const Space& space, const Prompt& prompt,
-                                       std::span<const StoreItem> items, bool durable,
-                                       TimePoint deadline) {
+Result<Client::Stored> Client::StoreIn(Peer& peer, Backend& backend, const Space& space,
+                                       const Prompt& prompt, std::span<const StoreItem> items,
+                                       bool durable, TimePoint deadline) {
   const std::uint32_t block = space.spec.block_tokens;
   std::vector<ReserveItem> wanted;
   wanted.reserve(items.size());
@@ -399,7 +387,7 @@ Result<Client::Stored> Client::StoreIn(Backend& backend, const Space& space, con
                       .bytes = item.bytes.size()});
   }
   const auto outcomes =
-      Noted(backend.Reserve(remote_ids_[prompt.name_space].id, prompt.request, wanted, deadline));
+      Noted(peer, backend.Reserve(peer.IdOf(prompt.name_space), prompt.request, wanted, deadline));
   if (!outcomes) {
     return Fail(outcomes.error());
   }
@@ -421,13 +409,13 @@ Result<Client::Stored> Client::StoreIn(Backend& backend, const Space& space, con
     }
     stored.codes[i] = digest.error().code;
     if (!backend.Alive()) {  // The daemon frees what this connection had reserved.
-      Note(digest.error().code);
+      Note(peer, Fail(digest.error()));
       return Fail(digest.error());
     }
     static_cast<void>(backend.Abort(std::span(&outcome.token, 1), deadline));
   }
   if (!commits.empty()) {
-    const auto codes = Noted(backend.Commit(commits, durable, deadline));
+    const auto codes = Noted(peer, backend.Commit(commits, durable, deadline));
     if (!codes) {
       return Fail(codes.error());
     }
@@ -455,12 +443,18 @@ Status Client::Observe(const Prompt& prompt, const Observation& observation, Tim
   if (!turn.Taken()) {
     return TooLate();
   }
-  const auto backend = ReadyFor(prompt.name_space, **space, deadline);
+  const auto peer = PeerOf(prompt, **space, deadline);
+  if (!peer) {
+    return Fail(peer.error());
+  }
+  const auto backend = ReadyFor(**peer, prompt.name_space, **space, deadline);
   if (!backend) {
     return Fail(backend.error());
   }
-  return Noted((*backend)->Observe(remote_ids_[prompt.name_space].id, prompt.request, observation,
-                                   deadline));
+  Status observed =
+      (*backend)->Observe((*peer)->IdOf(prompt.name_space), prompt.request, observation, deadline);
+  Note(**peer, observed);
+  return observed;
 }
 
 }  // namespace cairn

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -12,12 +13,15 @@
 #include "libcache/base/mutex.h"
 #include "libcache/cache/cache.h"
 #include "libcache/connector/backend.h"
+#include "libcache/connector/peers.h"
 #include "libcache/connector/turn.h"
 
 namespace cairn {
 
 struct ClientOptions {
-  /// "unix:/run/cairn/cairn.sock" or "host:port". Ignored when `cache` is set.
+  /// "unix:/run/cairn/cairn.sock" or "host:port". Of several daemons: "a=host:port,b=host:port",
+  /// the same for all engines since the names say where prompts belong, or "dns:NAME:PORT", all
+  /// addresses of a headless service. Ignored when `cache` is set.
   std::string endpoint;
   /// Embedded mode: a cache in this process, shared by as many clients as like.
   std::shared_ptr<Cache> cache;
@@ -29,6 +33,10 @@ struct ClientOptions {
   /// once with kUnavailable, and one call each `probe_every` tries again.
   int breaker_failures = 3;
   std::chrono::milliseconds probe_every{1'000};
+  /// For endpoints by TCP. Without: plain text.
+  TlsClientOptions tls = {};
+  /// Of several daemons: who serves which prompt. All engines need the same.
+  RoutingRule routing = {};
 };
 
 /// The engine's end of the cache: keys are made here, bytes are copied and verified here, and
@@ -41,6 +49,12 @@ struct ClientOptions {
 /// engine thread a client of its own. Calls without one never wait. Reconnects by itself; leases of
 /// a lost connection are gone. A call whose deadline is over when it begins fails with
 /// kDeadlineExceeded, which the circuit breaker does not count.
+///
+/// Of several daemons a match asks the two where its prompt may be, both at once, and goes on with
+/// the better one; all other calls go to the daemon of the hit, or of the prompt's latest match. A
+/// daemon that is down costs misses: it has a circuit breaker of its own, at most half of what is
+/// left of a deadline waits for it while another could answer, and while it is out others take
+/// what it would get.
 class Client {
  public:
   using Handle = std::uint32_t;
@@ -50,9 +64,15 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  /// Connects if need be. To tell a wrong endpoint early; every other call connects too.
+  /// Connects if need be. To tell a wrong endpoint early; every other call connects too. Of several
+  /// daemons to all; one that answers is enough.
   Status Connect(TimePoint deadline) CAIRN_EXCLUDES(turn_);
-  /// "shm", "stream", "embedded", or "none" while not connected.
+  /// The daemons and how they look from here, as of the latest call that asked one; empty while DNS
+  /// has not answered.
+  [[nodiscard]] std::vector<MemberView> Members() const CAIRN_EXCLUDES(names_mu_);
+
+  /// "shm", "ucx", "stream", "embedded", or "none" while not connected. Of several daemons: of the
+  /// one that was asked last.
   [[nodiscard]] std::string PlaneName() const CAIRN_EXCLUDES(names_mu_);
 
   /// The engine's device from now on; null: none, and the one before is not used any more. Errors:
@@ -78,6 +98,8 @@ class Client {
     std::uint64_t request = 0;              ///< The engine's number for the request.
     std::span<const std::uint32_t> tokens;  ///< Must outlive the calls.
     std::vector<PrefixKey> keys;            ///< Of all whole blocks.
+    /// Which of several daemons its latest match chose; null with one. Copies share it.
+    std::shared_ptr<std::atomic<std::uint32_t>> chosen = {};
   };
   /// Computes the keys. Errors: kInvalidArgument for an empty prompt.
   Result<Prompt> MakePrompt(Handle handle, std::uint64_t request,
@@ -85,6 +107,7 @@ class Client {
 
   struct Hit {
     LeaseId lease = 0;            ///< 0: nothing to resume from. Release it otherwise.
+    std::uint32_t peer = 0;       ///< Which daemon's; Peer::id.
     std::uint64_t epoch = 0;      ///< Connection the lease belongs to.
     std::uint32_t resume_at = 0;  ///< Best boundary; 0 is a cold start.
     TierKind tier = TierKind::kNone;
@@ -166,53 +189,82 @@ class Client {
     NamespaceSpec spec;
     PrefixKey seed;
   };
-  // What the daemon calls it, and on which connection it said so.
-  struct RemoteId {
-    std::uint32_t id = 0;
-    std::uint64_t epoch = 0;
-  };
-
   [[nodiscard]] Result<std::shared_ptr<const Space>> Find(Handle handle) const
       CAIRN_EXCLUDES(names_mu_);
   /// Find, and a check that the prompt was made for such a namespace.
   [[nodiscard]] Result<std::shared_ptr<const Space>> SpaceOf(const Prompt& prompt) const
       CAIRN_EXCLUDES(names_mu_);
-  Result<Backend*> Ready(TimePoint deadline) CAIRN_REQUIRES(turn_);
-  Result<Backend*> ReadyFor(Handle handle, const Space& space, TimePoint deadline)
+  /// The peer's connection, and what is known of the peer brought up to date.
+  Result<Backend*> Ready(Peer& peer, TimePoint deadline) CAIRN_REQUIRES(turn_);
+  Result<Backend*> ReadyFor(Peer& peer, Handle handle, const Space& space, TimePoint deadline)
+      CAIRN_REQUIRES(turn_);
+  /// Who stores and observes a prompt: the one of its match, else where a match would go. Errors:
+  /// those of Peers::Refresh; kUnavailable.
+  Result<Peer*> PeerOf(const Prompt& prompt, const Space& space, TimePoint deadline)
+      CAIRN_REQUIRES(turn_);
+  /// Of a hit; null when its connection is gone, and the lease with it.
+  Peer* PeerOf(const Hit& hit) CAIRN_REQUIRES(turn_);
+  Status ConnectAll(TimePoint deadline) CAIRN_REQUIRES(turn_);
+  [[nodiscard]] Error AllDown() const CAIRN_REQUIRES(turn_);
+  /// Whoever answers first says the seed; the others open the namespace when they are asked.
+  Result<Handle> OpenAtAny(const NamespaceSpec& spec, TimePoint deadline) CAIRN_REQUIRES(turn_)
+      CAIRN_EXCLUDES(names_mu_);
+  Result<Handle> OpenAt(Peer& peer, const NamespaceSpec& spec, TimePoint deadline)
+      CAIRN_REQUIRES(turn_) CAIRN_EXCLUDES(names_mu_);
+  Result<Hit> MatchAt(Peer& peer, const Space& space, const Prompt& prompt, TimePoint deadline)
+      CAIRN_REQUIRES(turn_);
+  Result<Hit> MatchBest(const Space& space, const Prompt& prompt, TimePoint deadline)
+      CAIRN_REQUIRES(turn_);
+  /// One of a pair of candidates: its request is sent by Ask, its answer awaited by Hear.
+  struct Candidate {
+    Peer* peer = nullptr;
+    bool asked = false;
+    std::uint32_t load_permille = 0;
+    Result<Hit> hit = Fail(ErrorCode::kUnavailable, "not asked");
+  };
+  void Ask(Candidate& candidate, const Space& space, const Prompt& prompt, TimePoint deadline)
+      CAIRN_REQUIRES(turn_);
+  void Hear(Candidate& candidate, const Space& space, const Prompt& prompt, TimePoint deadline)
       CAIRN_REQUIRES(turn_);
   /// What a load brings. Errors: see class comment; kExpired.
   Result<std::vector<ObjectView>> FetchFor(const Hit& hit, std::uint32_t from_position,
                                            TimePoint deadline) CAIRN_REQUIRES(turn_);
-  void NoteDevice() CAIRN_REQUIRES(turn_) CAIRN_EXCLUDES(names_mu_);
-  Result<Loaded> BringToDevice(LeaseId lease, std::span<const ObjectView> objects,
+  /// Brings up to date what others may read: of the members, of the one that was asked last and of
+  /// the device.
+  void Publish(Peer& peer) CAIRN_REQUIRES(turn_) CAIRN_EXCLUDES(names_mu_);
+  void PublishAgain() CAIRN_REQUIRES(turn_) CAIRN_EXCLUDES(names_mu_);
+  Result<Loaded> BringToDevice(Peer& peer, LeaseId lease, std::span<const ObjectView> objects,
                                const DeviceTarget& target, TimePoint deadline)
       CAIRN_REQUIRES(turn_);
   /// Reads an object in host memory and has the port copy it to `place`.
-  Status BringByHost(LeaseId lease, std::uint32_t index, const ObjectView& object,
+  Status BringByHost(Peer& peer, LeaseId lease, std::uint32_t index, const ObjectView& object,
                      std::uint64_t place, TimePoint deadline) CAIRN_REQUIRES(turn_);
-  void Note(ErrorCode code) CAIRN_REQUIRES(turn_);
+  /// For the breaker.
+  void Note(Peer& peer, const Status& outcome) CAIRN_REQUIRES(turn_);
   template <class T>
-  Result<T> Noted(Result<T> result) CAIRN_REQUIRES(turn_);
+  Result<T> Noted(Peer& peer, Result<T> result) CAIRN_REQUIRES(turn_) {
+    Note(peer, result ? Status() : Fail(result.error()));
+    return result;
+  }
   static PrefixKey KeyIn(const Space& space, const Prompt& prompt, std::uint32_t position);
-  Result<Hit> ChooseHit(Backend& backend, const Space& space, const Prompt& prompt,
+  Result<Hit> ChooseHit(Peer& peer, const Space& space, const Prompt& prompt,
                         const MatchResult& matched, TimePoint deadline) CAIRN_REQUIRES(turn_);
-  Result<Stored> StoreIn(Backend& backend, const Space& space, const Prompt& prompt,
+  Result<Stored> StoreIn(Peer& peer, Backend& backend, const Space& space, const Prompt& prompt,
                          std::span<const StoreItem> items, bool durable, TimePoint deadline)
       CAIRN_REQUIRES(turn_);
 
   const ClientOptions options_;
+  const bool several_;      // Daemons.
   mutable Mutex names_mu_;  // A leaf; may be taken during a turn.
   std::vector<std::shared_ptr<const Space>> spaces_ CAIRN_GUARDED_BY(names_mu_);
   std::string plane_ CAIRN_GUARDED_BY(names_mu_) = "none";
   DeviceInfo device_info_ CAIRN_GUARDED_BY(names_mu_);
+  std::vector<MemberView> members_ CAIRN_GUARDED_BY(names_mu_);
 
   Turn turn_;
   std::shared_ptr<DevicePort> port_ CAIRN_GUARDED_BY(turn_);
-  std::unique_ptr<Backend> backend_ CAIRN_GUARDED_BY(turn_);
-  std::vector<RemoteId> remote_ids_ CAIRN_GUARDED_BY(turn_);  // By handle.
-  std::uint64_t epoch_ CAIRN_GUARDED_BY(turn_) = 0;
-  int failures_ CAIRN_GUARDED_BY(turn_) = 0;
-  TimePoint probe_at_ CAIRN_GUARDED_BY(turn_);
+  Peers peers_ CAIRN_GUARDED_BY(turn_);
+  std::uint32_t shown_peer_ CAIRN_GUARDED_BY(turn_) = 0;
 };
 
 /// The usual deadline: `ms` from now.

@@ -12,18 +12,35 @@ Error LoadTooLate() { return {ErrorCode::kDeadlineExceeded, "loading took too lo
 
 }  // namespace
 
-void Client::NoteDevice() {
+void Client::Publish(Peer& peer) {
+  const bool members_changed = peers_.TakeChanged();
+  const bool peer_changed = peer.TakeChanged();
+  if (members_changed || peer_changed || peer.id() != shown_peer_) {
+    shown_peer_ = peer.id();
+    PublishAgain();
+  }
+}
+
+void Client::PublishAgain() {
+  const Peer* const peer = peers_.Find(shown_peer_);
+  const Backend* const backend = peer == nullptr ? nullptr : peer->Connected();
   DeviceInfo info{.attached = port_ != nullptr, .reads_gpu_tier = {}};
   if (port_ == nullptr) {
     info.reads_gpu_tier = Fail(ErrorCode::kUnsupported, "no device is attached; attach one first");
-  } else if (backend_ == nullptr || !backend_->Alive()) {
+  } else if (backend == nullptr) {
     info.reads_gpu_tier =
         Fail(ErrorCode::kUnavailable, "not connected yet; the next match connects");
   } else {
-    info.reads_gpu_tier = backend_->DeviceState();
+    info.reads_gpu_tier = backend->DeviceState();
+  }
+  std::vector<MemberView> members;
+  for (const auto& one : peers_.all()) {
+    members.push_back(one->View());
   }
   const MutexLock lock(names_mu_);
   device_info_ = std::move(info);
+  members_ = std::move(members);
+  plane_ = backend == nullptr ? "none" : backend->PlaneName();
 }
 
 Client::DeviceInfo Client::Device() const {
@@ -44,11 +61,13 @@ Status Client::AttachDevice(std::shared_ptr<DevicePort> port, TimePoint deadline
       return settled;
     }
   }
-  if (backend_ != nullptr) {
-    backend_->AttachDevice(port);
+  for (const auto& peer : peers_.all()) {
+    if (peer->backend() != nullptr) {
+      peer->backend()->AttachDevice(port);
+    }
   }
   port_ = std::move(port);
-  NoteDevice();
+  PublishAgain();
   return {};
 }
 
@@ -65,12 +84,13 @@ Result<Client::Loaded> Client::LoadToDevice(const Hit& hit, std::uint32_t from_p
   if (!objects) {
     return Fail(objects.error());
   }
-  auto loaded = BringToDevice(hit.lease, *objects, target, deadline);
-  NoteDevice();
+  auto loaded = BringToDevice(*PeerOf(hit), hit.lease, *objects, target, deadline);
+  PublishAgain();
   return loaded;
 }
 
-Result<Client::Loaded> Client::BringToDevice(LeaseId lease, std::span<const ObjectView> objects,
+Result<Client::Loaded> Client::BringToDevice(Peer& peer, LeaseId lease,
+                                             std::span<const ObjectView> objects,
                                              const DeviceTarget& target, TimePoint deadline) {
   Loaded loaded;
   for (std::uint32_t i = 0; i < objects.size(); ++i) {
@@ -84,15 +104,15 @@ Result<Client::Loaded> Client::BringToDevice(LeaseId lease, std::span<const Obje
     }
     bool on_device = false;
     if (object.device.extent != 0) {
-      const Status read = backend_->ReadOnDevice(lease, i, object, place, deadline);
-      if (!read && !backend_->Alive()) {  // It had to ask the daemon for what to map.
-        Note(ErrorCode::kUnavailable);
+      const Status read = peer.backend()->ReadOnDevice(lease, i, object, place, deadline);
+      if (!read && peer.Connected() == nullptr) {  // It had to ask the daemon for what to map.
+        Note(peer, Fail(ErrorCode::kUnavailable, read.error().message));
         return Fail(read.error());
       }
       on_device = read.has_value();
     }
     if (!on_device) {
-      if (Status brought = BringByHost(lease, i, object, place, deadline); !brought) {
+      if (Status brought = BringByHost(peer, lease, i, object, place, deadline); !brought) {
         return Fail(brought.error());
       }
     }
@@ -103,7 +123,7 @@ Result<Client::Loaded> Client::BringToDevice(LeaseId lease, std::span<const Obje
   return loaded;
 }
 
-Status Client::BringByHost(LeaseId lease, std::uint32_t index, const ObjectView& object,
+Status Client::BringByHost(Peer& peer, LeaseId lease, std::uint32_t index, const ObjectView& object,
                            std::uint64_t place, TimePoint deadline) {
   if (SteadyClock::Instance().Now() >= deadline) {
     return Fail(LoadTooLate());
@@ -113,8 +133,9 @@ Status Client::BringByHost(LeaseId lease, std::uint32_t index, const ObjectView&
     return Fail(staging.error());
   }
   const std::span<std::byte> memory = staging->first(object.bytes);
-  if (Status read = backend_->Read(lease, index, object, Pieces(&memory, 1), deadline); !read) {
-    Note(read.error().code);
+  if (Status read = peer.backend()->Read(lease, index, object, Pieces(&memory, 1), deadline);
+      !read) {
+    Note(peer, read);
     return read;
   }
   return port_->CopyFromHost(memory, object, place, deadline);

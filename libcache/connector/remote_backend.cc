@@ -74,7 +74,7 @@ class Remote final : public Backend {
   }
 
   Status OpenPlane(PlaneChoice choice, TimePoint deadline) {
-    if (choice != PlaneChoice::kStream) {
+    if (choice == PlaneChoice::kAuto || choice == PlaneChoice::kShm) {
       auto shm = OpenShmPlane(channel_, deadline);
       if (shm) {
         plane_ = std::move(*shm);
@@ -82,6 +82,16 @@ class Remote final : public Backend {
       }
       if (choice == PlaneChoice::kShm || channel_.broken()) {
         return Fail(shm.error());
+      }
+    }
+    if (choice == PlaneChoice::kUcx || (choice == PlaneChoice::kAuto && OffersUcx())) {
+      auto ucx = OpenUcxPlane(channel_, deadline);
+      if (ucx) {
+        plane_ = std::move(*ucx);
+        return {};
+      }
+      if (choice == PlaneChoice::kUcx || channel_.broken()) {
+        return Fail(ucx.error());
       }
     }
     auto stream = OpenStreamPlane(channel_, deadline);
@@ -135,6 +145,13 @@ class Remote final : public Backend {
   Result<MatchResult> Match(std::uint32_t name_space, std::uint64_t request_id,
                             std::span<const PrefixKey> keys, std::uint32_t prompt_tokens,
                             TimePoint deadline) override {
+    const Status sent = SendMatch(name_space, request_id, keys, prompt_tokens, deadline);
+    return sent ? AwaitMatch(deadline) : Fail(sent.error());
+  }
+
+  Status SendMatch(std::uint32_t name_space, std::uint64_t request_id,
+                   std::span<const PrefixKey> keys, std::uint32_t prompt_tokens,
+                   TimePoint deadline) override {
     v1::Request request;
     v1::Match& match = *request.mutable_match();
     match.set_namespace_id(name_space);
@@ -142,10 +159,14 @@ class Remote final : public Backend {
     match.set_prompt_tokens(prompt_tokens);
     match.set_want_objects(kObjectsWithMatch);
     match.set_want_device(DeviceState().has_value());
-    const TimePoint sent = SteadyClock::Instance().Now();
+    match_sent_ = SteadyClock::Instance().Now();
     match.mutable_keys()->assign(reinterpret_cast<const char*>(keys.data()),
                                  keys.size() * sizeof(PrefixKey));
-    const auto response = channel_.Call(request, deadline);
+    return channel_.Send(request, {}, deadline);
+  }
+
+  Result<MatchResult> AwaitMatch(TimePoint deadline) override {
+    const auto response = channel_.Receive(deadline);
     if (!response) {
       return Fail(response.error());
     }
@@ -157,6 +178,7 @@ class Remote final : public Backend {
     result.plan.assign(reply.plan().begin(), reply.plan().end());
     result.overlap_tokens = reply.overlap_tokens();
     result.kv_tokens = reply.kv_tokens();
+    result.load_permille = reply.load_permille();
     result.boundaries.reserve(static_cast<std::size_t>(reply.boundaries_size()));
     for (const v1::Boundary& from : reply.boundaries()) {
       Boundary& to = result.boundaries.emplace_back();
@@ -175,7 +197,7 @@ class Remote final : public Backend {
     ready_ = {};
     if (result.lease != 0 && !reply.objects().empty()) {
       ready_ = {.lease = result.lease,
-                .until = sent + std::chrono::milliseconds(channel_.hello().lease_ms()),
+                .until = match_sent_ + std::chrono::milliseconds(channel_.hello().lease_ms()),
                 .position = result.boundaries[result.best].position,
                 .objects = ToViews(reply.objects())};
     }
@@ -278,6 +300,14 @@ class Remote final : public Backend {
     return channel_.Post(request, deadline);
   }
 
+  Status Decline(LeaseId lease, TimePoint deadline) override {
+    v1::Request request;
+    request.mutable_release()->set_lease_id(lease);
+    request.mutable_release()->set_declined(true);
+    ready_ = {};
+    return channel_.Post(request, deadline);
+  }
+
   Result<std::vector<ReserveOutcome>> Reserve(std::uint32_t name_space, std::uint64_t request_id,
                                               std::span<const ReserveItem> items,
                                               TimePoint deadline) override {
@@ -366,6 +396,11 @@ class Remote final : public Backend {
   }
 
  private:
+  [[nodiscard]] bool OffersUcx() const {
+    const auto& planes = channel_.hello().planes();
+    return std::find(planes.begin(), planes.end(), v1::PLANE_UCX) != planes.end();
+  }
+
   Status CallForStatus(v1::Request& request, TimePoint deadline) {
     const auto response = channel_.Call(request, deadline);
     if (!response) {
@@ -388,6 +423,7 @@ class Remote final : public Backend {
   };
 
   Channel channel_;
+  TimePoint match_sent_;
   Ready ready_;
   std::unordered_set<LeaseId> used_;  // Loaded with what came along; said with their release.
   std::unique_ptr<DataPlane> plane_;  // Uses channel_.
@@ -403,6 +439,7 @@ Result<std::unique_ptr<Backend>> ConnectBackend(const Endpoint& endpoint,
                                                 const Connecting& connecting, TimePoint deadline) {
   Channel::Greeting greeting;
   greeting.client = connecting.client;
+  greeting.tls = connecting.tls;
   auto channel = Channel::Open(endpoint, greeting, deadline);
   if (!channel) {
     return Fail(channel.error());

@@ -102,6 +102,16 @@ class LearnedPlacement {
   [[nodiscard]] std::vector<Planned> Plan(const Request& request, const Places& places,
                                           double price);
 
+  /// What the latest plan took of the allowance, and did to the price of writing.
+  struct Spent {
+    double bytes = 0;
+    double price_factor = 1;
+  };
+  [[nodiscard]] const Spent& last_spent() const { return last_spent_; }
+  /// A plan will not be carried out: another daemon serves the request. What was learned of it
+  /// stays.
+  void Forgo(const Spent& spent);
+
   /// How long the answer became that followed the prompt that ends at `tip`: short answers are
   /// often the last ones. Optional; ignored when the place is gone.
   void Answered(SiteRef tip, std::uint32_t answer_tokens);
@@ -224,7 +234,8 @@ class LearnedPlacement {
   EngineShadow shadow_;
   double planned_bytes_ = 0;    // Asked for so far.
   std::uint64_t observed_ = 0;  // Requests.
-  double write_price_;          // Of a byte, in seconds: see AdjustWritePrice.
+  Spent last_spent_;
+  double write_price_;  // Of a byte, in seconds: see AdjustWritePrice.
   // What the engine wrote for the request that was observed last.
   double engine_bytes_ = 0;
   std::array<std::deque<Waiting>, AgeBins::kCount> waiting_;  // By age bin, oldest first.

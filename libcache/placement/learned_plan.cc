@@ -152,6 +152,7 @@ std::vector<LearnedPlacement::Planned> LearnedPlacement::Plan(const Request& req
   PriceCandidates(price, write_price_);
   chain_choice_.Solve(candidates_, chain, config_.max_plan);
   take(config_.max_plan);
+  const double price_before = write_price_;
   AdjustWritePrice(bytes);
   if (bytes > allowed) {
     std::size_t limit = std::min(plan.size() - 1, MostStates(allowed));
@@ -161,8 +162,15 @@ std::vector<LearnedPlacement::Planned> LearnedPlacement::Plan(const Request& req
     }
   }
   planned_bytes_ += bytes;
+  last_spent_ = {.bytes = bytes, .price_factor = write_price_ / price_before};
   engine_bytes_ = 0;  // Spent, should the same request be planned again.
   return plan;
+}
+
+void LearnedPlacement::Forgo(const Spent& spent) {
+  planned_bytes_ = std::max(planned_bytes_ - spent.bytes, 0.0);
+  const double least = 1 / config_.write_bytes_per_s;
+  write_price_ = std::clamp(write_price_ / spent.price_factor, least, kDearestWrite * least);
 }
 
 }  // namespace cairn

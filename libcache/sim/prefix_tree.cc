@@ -65,6 +65,20 @@ PrefixTree::Walk PrefixTree::Find(std::span<const std::uint64_t> words) {
   return walk;
 }
 
+std::vector<NodeId> PrefixTree::WholeNodes(std::span<const std::uint64_t> words) const {
+  std::vector<NodeId> nodes;
+  for (std::size_t at = 0; at < words.size();) {
+    const NodeId id = by_first_word_[EntryOf(words[at])].node;
+    if (id == kNoNode || nodes_[id].end > words.size() ||
+        WordOf(nodes_[id], nodes_[id].end - 1) != words[nodes_[id].end - 1]) {
+      break;
+    }
+    nodes.push_back(id);
+    at = nodes_[id].end;
+  }
+  return nodes;
+}
+
 NodeId PrefixTree::Append(NodeId parent, std::span<const std::uint64_t> words) {
   const std::uint32_t begin = nodes_[parent].end;
   CAIRN_CHECK(begin < words.size());

@@ -43,6 +43,8 @@ class PrefixTree {
     NodeId split_from = kNoNode;  ///< The node whose upper part was cut off as the last one.
   };
   Walk Find(std::span<const std::uint64_t> words);
+  /// The nodes that lie on a prompt from end to end, from the root's child down. Cuts nothing.
+  [[nodiscard]] std::vector<NodeId> WholeNodes(std::span<const std::uint64_t> words) const;
   /// Adds what follows `parent` (0 for the root) to the end of the prompt as one node.
   NodeId Append(NodeId parent, std::span<const std::uint64_t> words);
   /// Cuts a node at a block inside it. Returns the upper part, which is new; the lower part keeps

@@ -111,6 +111,37 @@ class TrieSimulator final : public Simulator {
     report_.peak_bytes = std::max(report_.peak_bytes, pool_->used_bytes());
   }
 
+  [[nodiscard]] std::uint32_t ResumeTokens(std::span<const std::uint64_t> words,
+                                           std::uint32_t input_tokens) const override {
+    const std::uint32_t limit = (std::max(input_tokens, 1U) - 1) / options_.block_tokens;
+    std::uint32_t blocks = 0;
+    for (const NodeId id : tree_.WholeNodes(words)) {
+      const Node& node = tree_[id];
+      if (!node.kv || node.end > limit) {
+        break;
+      }
+      blocks = node.state ? node.end : blocks;
+    }
+    return Tokens(blocks);
+  }
+
+  void Overhear(const TraceRequest& request) override {
+    const std::vector<std::uint64_t> words = ChainWords(request, options_.block_tokens);
+    if (request.input_tokens == 0 || words.empty()) {
+      return;
+    }
+    now_s_ = std::max(now_s_, request.arrival_s);
+    Path path = Resolve(words, (request.input_tokens - 1) / options_.block_tokens);
+    if (learned_) {
+      Watch(path);
+      static_cast<void>(learned_->Plan(path.request, path.places, pool_->Price()));
+      learned_->Forgo(learned_->last_spent());
+    }
+  }
+
+  [[nodiscard]] std::uint64_t used_bytes() const override { return pool_->used_bytes(); }
+  [[nodiscard]] std::uint64_t written_bytes() const override { return report_.bytes_written; }
+
   Report Finish() override {
     report_.span_s = now_s_;
     report_.prices = pool_->Prices();

@@ -5,6 +5,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -77,6 +78,15 @@ class Simulator {
   virtual ~Simulator() = default;
   /// `request` in order of arrival.
   virtual void Add(const TraceRequest& request) = 0;
+  /// The deepest place where a request of these ChainWords could resume now; 0: nowhere. Changes
+  /// nothing.
+  [[nodiscard]] virtual std::uint32_t ResumeTokens(std::span<const std::uint64_t> words,
+                                                   std::uint32_t input_tokens) const = 0;
+  /// A request that another daemon serves, which asked here too: what learns learns from it, and
+  /// nothing is stored or counted.
+  virtual void Overhear(const TraceRequest& request) = 0;
+  [[nodiscard]] virtual std::uint64_t used_bytes() const = 0;
+  [[nodiscard]] virtual std::uint64_t written_bytes() const = 0;
   [[nodiscard]] virtual Report Finish() = 0;
 };
 

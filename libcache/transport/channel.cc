@@ -25,7 +25,19 @@ Result<Channel> Channel::Open(const Endpoint& endpoint, const Greeting& greeting
   if (!socket) {
     return Fail(socket.error());
   }
+  if (greeting.tls != nullptr && endpoint.kind == Endpoint::Kind::kTcp) {
+    const auto credentials = greeting.tls->Credentials();
+    if (!credentials) {
+      return Fail(credentials.error());
+    }
+    const Status secured =
+        socket->Secure(**credentials, greeting.tls->ServerAt(endpoint), deadline);
+    if (!secured) {
+      return Fail(secured.error());
+    }
+  }
   Channel channel(std::move(*socket), endpoint);
+  channel.tls_ = greeting.tls;
   v1::Request request;
   v1::Hello& hello = *request.mutable_hello();
   hello.set_protocol_version(kProtocolVersion);

@@ -8,6 +8,7 @@
 #include "libcache/base/clock.h"
 #include "libcache/base/result.h"
 #include "libcache/transport/socket.h"
+#include "libcache/transport/tls_client.h"
 
 namespace cairn {
 
@@ -20,8 +21,10 @@ class Channel {
     v1::Role role = v1::ROLE_CONTROL;
     std::string session_token;  ///< For v1::ROLE_DATA.
     std::string client = "libcairn";
+    std::shared_ptr<TlsClient> tls = {};  ///< Over TCP; null: plain text.
   };
-  /// Connects and says Hello. Errors: kUnavailable, kDeadlineExceeded, kUnsupported.
+  /// Connects and says Hello. Errors: kUnavailable, kDeadlineExceeded, kUnsupported,
+  /// kPermissionDenied (the daemon knows no tenant for our certificate), those of TlsClient.
   static Result<Channel> Open(const Endpoint& endpoint, const Greeting& greeting,
                               TimePoint deadline);
 
@@ -49,6 +52,9 @@ class Channel {
   [[nodiscard]] const v1::HelloReply& hello() const { return hello_; }
   [[nodiscard]] bool broken() const { return broken_; }
   [[nodiscard]] const Endpoint& endpoint() const { return endpoint_; }
+  [[nodiscard]] const std::shared_ptr<TlsClient>& tls() const { return tls_; }
+  /// To wait for an answer beside other things; readable when Receive has something to do.
+  [[nodiscard]] int fd() const { return socket_.fd(); }
 
  private:
   Channel(Socket socket, Endpoint endpoint)
@@ -61,6 +67,7 @@ class Channel {
 
   Socket socket_;
   Endpoint endpoint_;
+  std::shared_ptr<TlsClient> tls_;
   v1::HelloReply hello_;
   std::string out_;
   std::vector<std::byte> in_;

@@ -23,7 +23,8 @@ struct PlaneObject {
 };
 
 /// Moves the bytes of objects between the daemon and the engine's memory. Bytes never travel in
-/// control frames. Implementations: shared memory (same host), byte stream (any host). Not
+/// control frames. Implementations: shared memory (same host), UCX (same trust domain), byte
+/// stream (any host). Not
 /// thread-safe; belongs to one connection and uses its control channel.
 class DataPlane {
  public:
@@ -44,6 +45,14 @@ class DataPlane {
 /// Errors: kUnsupported (the connection cannot pass descriptors), kUnavailable, kIo (mmap).
 /// `channel` must outlive the plane.
 Result<std::unique_ptr<DataPlane>> OpenShmPlane(Channel& channel, TimePoint deadline);
+
+/// Has the daemon put to and get from staging memory of this process by UCX, over whatever of
+/// shared memory and RDMA reaches from it to here. The daemon must be trusted: with a key for the
+/// staging memory it can, over software transports, write anywhere in this process. Takes 10 ms the
+/// first time in a process, more on a machine with many cards.
+/// Errors: kUnsupported (not offered, not built in, or not on this machine), kUnavailable (no way
+/// from the daemon to here), kDeadlineExceeded. `channel` must outlive the plane.
+Result<std::unique_ptr<DataPlane>> OpenUcxPlane(Channel& channel, TimePoint deadline);
 
 /// Opens a data connection beside the control channel. `channel` must outlive the plane.
 Result<std::unique_ptr<DataPlane>> OpenStreamPlane(Channel& channel, TimePoint deadline);

@@ -27,6 +27,8 @@ namespace {
 // How long to look for an answer before sleeping. To wake a sleeper costs up to 35 us in a virtual
 // machine whose core has gone idle, twice what the daemon takes to answer.
 constexpr std::chrono::microseconds kBusyPoll{100};
+// Of payload in a TLS record at most.
+constexpr std::size_t kRecordBytes = 16 * 1024;
 
 /// Tells a reader that found nothing whether to look again at once. Others may have the core.
 class BusyPoll {
@@ -70,6 +72,19 @@ tl::unexpected<Error> Late() {
 tl::unexpected<Error> Gone(const char* what) {
   return Fail(ErrorCode::kUnavailable,
               std::string("connection lost while ") + what + ": " + ErrnoText());
+}
+
+/// After a step that did not get through: waits for what it wants. Errors: kDeadlineExceeded, and
+/// kUnavailable where waiting is no use.
+Status ReadyFor(int fd, TlsConnection::Step step, const TlsConnection& tls, TimePoint deadline) {
+  switch (step) {
+    case TlsConnection::Step::kFailed: return Fail(tls.error());
+    case TlsConnection::Step::kClosed:
+      return Fail(ErrorCode::kUnavailable, "the daemon closed the connection");
+    default: break;
+  }
+  const short events = step == TlsConnection::Step::kWantWrite ? POLLOUT : POLLIN;
+  return WaitReady(fd, events, deadline) ? Status() : Late();
 }
 
 Result<UniqueFd> ConnectAddress(const sockaddr* address, socklen_t size, const std::string& where,
@@ -207,8 +222,64 @@ Result<Socket> Socket::Connect(const Endpoint& endpoint, TimePoint deadline) {
   return Socket(std::move(*fd));
 }
 
+Status Socket::Secure(const TlsCredentials& credentials, const std::string& expected_peer,
+                      TimePoint deadline) {
+  auto tls = TlsConnection::Client(credentials, fd_.get(), expected_peer);
+  for (;;) {
+    const TlsConnection::Step step = tls->Handshake();
+    if (step == TlsConnection::Step::kDone) {
+      tls_ = std::move(tls);
+      return {};
+    }
+    if (Status ready = ReadyFor(fd_.get(), step, *tls, deadline); !ready) {
+      return ready;
+    }
+  }
+}
+
+Status Socket::SendTls(std::span<const std::byte> bytes, TimePoint deadline) {
+  while (!bytes.empty()) {
+    const TlsConnection::Moved moved = tls_->Write(bytes);
+    bytes = bytes.subspan(moved.bytes);
+    if (moved.step != TlsConnection::Step::kDone) {
+      if (Status ready = ReadyFor(fd_.get(), moved.step, *tls_, deadline); !ready) {
+        return ready;
+      }
+    }
+  }
+  return {};
+}
+
+Status Socket::ReceiveTls(std::span<std::byte> target, TimePoint deadline) {
+  BusyPoll busy_poll;
+  while (!target.empty()) {
+    const TlsConnection::Moved moved = tls_->Read(target);
+    target = target.subspan(moved.bytes);
+    if (moved.step == TlsConnection::Step::kDone ||
+        (moved.step == TlsConnection::Step::kWantRead && busy_poll.Again())) {
+      continue;
+    }
+    if (Status ready = ReadyFor(fd_.get(), moved.step, *tls_, deadline); !ready) {
+      return ready;
+    }
+  }
+  return {};
+}
+
 Status Socket::Send(std::span<const std::byte> head, std::span<const std::byte> body,
                     TimePoint deadline) {
+  if (tls_ != nullptr) {
+    // One record, and one packet, for a frame with the beginning of its payload.
+    const std::size_t joined =
+        std::min(body.size(), kRecordBytes - std::min(kRecordBytes, head.size()));
+    if (joined != 0) {
+      first_.assign(head.begin(), head.end());
+      first_.insert(first_.end(), body.begin(), body.begin() + static_cast<std::ptrdiff_t>(joined));
+      head = first_;
+    }
+    Status sent = SendTls(head, deadline);
+    return sent ? SendTls(body.subspan(joined), deadline) : sent;
+  }
   while (!head.empty() || !body.empty()) {
     std::array<iovec, 2> pieces{{{const_cast<std::byte*>(head.data()), head.size()},
                                  {const_cast<std::byte*>(body.data()), body.size()}}};
@@ -235,6 +306,9 @@ Status Socket::Send(std::span<const std::byte> head, std::span<const std::byte> 
 }
 
 Status Socket::Receive(std::span<std::byte> target, TimePoint deadline) {
+  if (tls_ != nullptr) {
+    return ReceiveTls(target, deadline);
+  }
   BusyPoll busy_poll;
   while (!target.empty()) {
     const ssize_t got = recv(fd_.get(), target.data(), target.size(), 0);
@@ -255,6 +329,9 @@ Status Socket::Receive(std::span<std::byte> target, TimePoint deadline) {
 
 Status Socket::ReceiveWithFds(std::span<std::byte> target, std::vector<UniqueFd>& fds,
                               TimePoint deadline) {
+  if (tls_ != nullptr) {
+    return ReceiveTls(target, deadline);  // Descriptors come by Unix sockets only.
+  }
   while (!target.empty()) {
     iovec piece{target.data(), target.size()};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(4 * sizeof(int))> control{};

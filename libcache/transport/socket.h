@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "libcache/base/result.h"
 #include "libcache/base/unique_fd.h"
 #include "libcache/transport/endpoint.h"
+#include "libcache/transport/tls_connection.h"
 
 namespace cairn {
 
@@ -23,6 +25,12 @@ class Socket {
   /// kDeadlineExceeded.
   static Result<Socket> Connect(const Endpoint& endpoint, TimePoint deadline);
 
+  /// TLS from here on, with a daemon whose certificate must be for `expected_peer`. A daemon that
+  /// does not accept ours says so in answer to what is sent first. Errors: kUnavailable with the
+  /// reason, kDeadlineExceeded.
+  Status Secure(const TlsCredentials& credentials, const std::string& expected_peer,
+                TimePoint deadline);
+
   /// Sends all of both pieces. Errors: kUnavailable (peer gone), kDeadlineExceeded.
   Status Send(std::span<const std::byte> head, std::span<const std::byte> body, TimePoint deadline);
   /// Fills `target`. Errors: kUnavailable (peer gone), kDeadlineExceeded.
@@ -34,7 +42,12 @@ class Socket {
 
  private:
   explicit Socket(UniqueFd fd) : fd_(std::move(fd)) {}
+  Status SendTls(std::span<const std::byte> bytes, TimePoint deadline);
+  Status ReceiveTls(std::span<std::byte> target, TimePoint deadline);
+
   UniqueFd fd_;
+  std::unique_ptr<TlsConnection> tls_;  // Of fd_; null: plain text.
+  std::vector<std::byte> first_;        // Reused between sends by TLS.
 };
 
 }  // namespace cairn

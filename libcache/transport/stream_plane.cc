@@ -82,6 +82,7 @@ Result<std::unique_ptr<DataPlane>> OpenStreamPlane(Channel& channel, TimePoint d
   Channel::Greeting greeting;
   greeting.role = v1::ROLE_DATA;
   greeting.session_token = channel.hello().session_token();
+  greeting.tls = channel.tls();
   auto data = Channel::Open(channel.endpoint(), greeting, deadline);
   if (!data) {
     return Fail(data.error());

@@ -6,13 +6,15 @@
 
 namespace cairn::bench {
 
-Result<AdminClient> AdminClient::Connect(const std::string& endpoint, TimePoint deadline) {
+Result<AdminClient> AdminClient::Connect(const std::string& endpoint, TimePoint deadline,
+                                         const TlsClientOptions& tls) {
   const auto parsed = ParseEndpoint(endpoint);
   if (!parsed) {
     return Fail(parsed.error());
   }
   Channel::Greeting greeting;
   greeting.client = "cairn-bench";
+  greeting.tls = TlsClient::Make(tls);
   auto channel = Channel::Open(*parsed, greeting, deadline);
   if (!channel) {
     return Fail(channel.error());

@@ -15,7 +15,8 @@ namespace cairn::bench {
 class AdminClient {
  public:
   /// Errors: those of Channel::Open.
-  static Result<AdminClient> Connect(const std::string& endpoint, TimePoint deadline);
+  static Result<AdminClient> Connect(const std::string& endpoint, TimePoint deadline,
+                                     const TlsClientOptions& tls = {});
 
   /// Errors: kPermissionDenied where the daemon does not trust the connection (TCP, another user).
   Result<v1::StatusReply> Status(TimePoint deadline);

@@ -44,8 +44,9 @@ bool ReceiveAll(int fd, std::span<std::byte> bytes) {
   return true;
 }
 
-/// Both ends of a new loopback connection; -1 on failure.
-std::pair<int, int> Connect() {
+}  // namespace
+
+std::pair<int, int> LoopbackPair() {
   const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
@@ -59,14 +60,16 @@ std::pair<int, int> Connect() {
     server = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
   }
   close(listener);
+  if (server < 0) {
+    close(client);
+    return {-1, -1};
+  }
   const int on = 1;
   for (const int fd : {client, server}) {
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   }
   return {client, server};
 }
-
-}  // namespace
 
 PlainStream::PlainStream(int client, int server, std::span<const std::byte> source,
                          std::uint64_t chunk)
@@ -81,11 +84,9 @@ PlainStream::~PlainStream() {
 
 Result<std::unique_ptr<PlainStream>> PlainStream::Open(std::span<const std::byte> source,
                                                        std::uint64_t chunk) {
-  const auto [client, server] = Connect();
+  const auto [client, server] = LoopbackPair();
   if (server < 0) {
-    const std::string why = ErrnoText();
-    close(client);
-    return Fail(ErrorCode::kIo, "no loopback TCP connection: " + why);
+    return Fail(ErrorCode::kIo, "no loopback TCP connection: " + ErrnoText());
   }
   return std::unique_ptr<PlainStream>(new PlainStream(client, server, source, chunk));
 }

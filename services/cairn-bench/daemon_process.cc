@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "libcache/base/errno_text.h"
+#include "libcache/transport/dev_certificates.h"
 #include "services/cairn-bench/admin_client.h"
 #include "services/cairn-bench/report.h"
 
@@ -203,6 +204,16 @@ Status DaemonProcess::Launch() {
     command.push_back("--ssd-path=" + dir_->path() + "/ssd");
   }
   command.insert(command.end(), config_.more_flags.begin(), config_.more_flags.end());
+  if (config_.tls) {
+    const auto made = DevCertificates::Write(
+        {.directory = dir_->path() + "/tls", .names = {"127.0.0.1"}, .overwrite = true});
+    if (!made) {
+      return Fail(made.error());
+    }
+    const TlsFiles files = TlsServerFiles();
+    command.insert(command.end(), {"--tls-cert=" + files.certificate, "--tls-key=" + files.key,
+                                   "--tls-ca=" + files.ca});
+  }
   const std::string log = dir_->path() + "/cairnd.log";
   {
     const MutexLock lock(mu_);
@@ -220,6 +231,19 @@ Status DaemonProcess::Launch() {
     std::this_thread::sleep_for(kPoll);
   }
   return Fail(ErrorCode::kUnavailable, program + " did not start: " + TailOf(log));
+}
+
+TlsFiles DaemonProcess::TlsServerFiles() const {
+  const std::string tls = dir_->path() + "/tls/";
+  return {.ca = tls + "ca.crt", .certificate = tls + "daemon.crt", .key = tls + "daemon.key"};
+}
+
+TlsClientOptions DaemonProcess::Tls() const {
+  const std::string tls = dir_->path() + "/tls/";
+  return config_.tls ? TlsClientOptions{.ca = tls + "ca.crt",
+                                        .certificate = tls + "engine.crt",
+                                        .key = tls + "engine.key"}
+                     : TlsClientOptions{};
 }
 
 Status DaemonProcess::Restart() {

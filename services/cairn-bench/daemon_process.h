@@ -13,6 +13,7 @@
 #include "libcache/base/clock.h"
 #include "libcache/base/mutex.h"
 #include "libcache/base/result.h"
+#include "libcache/transport/tls_client.h"
 
 namespace cairn::bench {
 
@@ -64,6 +65,7 @@ class DaemonProcess {
     std::uint64_t ssd_bytes = 0;  ///< 0: no SSD tier.
     std::string below;            ///< Where its directory goes; empty: $TMPDIR.
     bool tcp = false;
+    bool tls = false;  ///< With certificates that are made for it.
     std::vector<std::string> more_flags{};
   };
   /// Errors: kNotFound if cairnd was not built; kUnavailable with the end of its log.
@@ -80,6 +82,10 @@ class DaemonProcess {
   [[nodiscard]] Result<v1::StatusReply> Ask() const;
   [[nodiscard]] std::string endpoint() const { return "unix:" + dir_->path() + "/cairn.sock"; }
   [[nodiscard]] const std::string& tcp_endpoint() const { return tcp_endpoint_; }
+  /// What an engine needs to reach it by TCP; empty without TLS.
+  [[nodiscard]] TlsClientOptions Tls() const;
+  /// The daemon's own files.
+  [[nodiscard]] TlsFiles TlsServerFiles() const;
   [[nodiscard]] const std::string& dir() const { return dir_->path(); }
   [[nodiscard]] double CpuSeconds() const { return child_->CpuSeconds(); }
 

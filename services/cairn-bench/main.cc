@@ -12,6 +12,7 @@
 #include "services/cairn-bench/replay.h"
 #include "services/cairn-bench/report.h"
 #include "services/cairn-bench/trace_jobs.h"
+#include "services/terminal/tls_options.h"
 #include "services/terminal/usage.h"
 
 namespace cairn::bench {
@@ -42,10 +43,15 @@ void AddReplay(CLI::App& app, ReplayOptions& o, Job& job) {
   c.add_option("--trace", o.trace,
                "Trace to replay: ours, Mooncake's or LMCache's lookups, .gz or plain")
       ->required();
-  c.add_option("--connect", o.connect, "unix:/path or host:port; without it: an embedded cache");
-  c.add_option("--admin", o.admin, "unix:/path for the daemon's status, when --connect is TCP");
+  c.add_option(
+      "--connect", o.connect,
+      "unix:/path or host:port, or several as a=ENDPOINT,b=ENDPOINT or dns:NAME:PORT; without "
+      "it: an embedded cache");
+  c.add_option("--admin", o.admin,
+               "unix:/path for the daemon's status, when --connect is TCP; of several a list");
+  terminal::AddTlsOptions(c, o.tls);
   c.add_option("--plane", o.plane, "How bytes travel")
-      ->check(CLI::IsMember({"auto", "shm", "stream"}))
+      ->check(CLI::IsMember({"auto", "shm", "ucx", "stream"}))
       ->capture_default_str();
   c.add_option("--model", o.model, "Preset id, or a .json file")->capture_default_str();
   c.add_option("--bytes-scale", o.bytes_scale, "Factor on all sizes, in (0, 1]")
@@ -147,9 +153,10 @@ void AddMicro(CLI::App& app, const std::string& name, const std::string& text, M
         "Bytes of objects of one size (default " + std::to_string(o.working_set / kMiB) + "MiB)");
   }
   if (name == "get" || name == "put") {
-    c.add_option("--plane", o.plane, "shm, or stream over loopback TCP")
-        ->check(CLI::IsMember({"shm", "stream"}))
+    c.add_option("--plane", o.plane, "shm, ucx, or stream over loopback TCP")
+        ->check(CLI::IsMember({"shm", "ucx", "stream"}))
         ->capture_default_str();
+    c.add_flag("--tls", o.tls, "With TLS (with --plane stream), against OpenSSL alone");
   }
   if (name == "ssd") {
     c.add_option("--dir", o.dir, "Where its files go (default $TMPDIR); they are removed")
@@ -158,7 +165,12 @@ void AddMicro(CLI::App& app, const std::string& name, const std::string& text, M
   c.add_flag("--json", o.json, "One JSON object on stdout");
   c.add_option("--save", o.save, "Write the JSON object to this file, too");
   c.add_flag("--quiet", o.quiet, "No progress on stderr");
-  c.callback([&o, &job, run] { job = [&o, run] { return run(o); }; });
+  c.callback([&o, &job, run] {
+    if (o.tls && o.plane != "stream") {
+      throw CLI::ValidationError("--tls", "is for --plane stream");
+    }
+    job = [&o, run] { return run(o); };
+  });
 }
 
 int Main(int argc, char** argv) {

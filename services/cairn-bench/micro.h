@@ -11,7 +11,8 @@ namespace cairn::bench {
 /// What all microbenchmarks take. Each starts a daemon of its own, measures Cairn and the thing it
 /// is compared with by turns in the same run, and leaves nothing behind.
 struct MicroOptions {
-  std::string plane = "shm";         ///< get and put: "shm", or "stream" over loopback TCP.
+  std::string plane = "shm";         ///< get, put: "shm", "ucx", or "stream" over loopback TCP.
+  bool tls = false;                  ///< With "stream".
   std::vector<std::uint64_t> sizes;  ///< Of objects; empty: those of the benchmark.
   /// Objects of one size have so many bytes together: more than the caches of a processor hold.
   std::uint64_t working_set = 256 * kMiB;

@@ -1,9 +1,13 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <string>
+#include <thread>
 
 #include "libcache/base/bytes.h"
 #include "services/cairn-bench/baseline_stream.h"
+#include "services/cairn-bench/baseline_tls.h"
+#include "services/cairn-bench/baseline_ucx.h"
 #include "services/cairn-bench/daemon_process.h"
 #include "services/cairn-bench/latency.h"
 #include "services/cairn-bench/micro.h"
@@ -80,6 +84,44 @@ Status MeasureCpu(const DaemonProcess& daemon, ObjectStore& store, std::uint32_t
   return {};
 }
 
+/// Another program cannot take turns with single GETs: it runs before them and after them.
+Result<Figures> RunUcxSize(const MicroOptions& options, const DaemonProcess& daemon,
+                           ObjectStore& store, std::uint32_t count, std::span<std::byte> target) {
+  Figures figures;
+  Status status;
+  for (const bool before : {true, false}) {
+    const auto rate = UcxPerftestBytesPerSecond(target.size(), kUcxTransports);
+    if (!rate) {
+      return Fail(rate.error());
+    }
+    figures.base_us.push_back(static_cast<double>(target.size()) / *rate * 1e6);
+    if (before) {
+      const Baseline none = [](std::uint32_t, std::span<std::byte>) { return Status(); };
+      Figures gets;
+      status = MeasureSize(options, store, count, target, none, gets);
+      status = status ? MeasureCpu(daemon, store, count, target, gets) : status;
+      gets.base_us = std::move(figures.base_us);
+      figures = std::move(gets);
+    }
+    if (!status) {
+      return Fail(status.error());
+    }
+  }
+  return figures;
+}
+
+/// The share of a core that the daemon takes while an engine is attached and asks for nothing.
+Result<double> IdleShare(const MicroOptions& options, const DaemonProcess& daemon) {
+  const auto store = ObjectStore::Open(daemon.endpoint(), options.plane, kMiB);
+  if (!store) {
+    return Fail(store.error());
+  }
+  const auto time = std::chrono::duration<double>(std::min(10.0, 10 * options.seconds));
+  const double before = daemon.CpuSeconds();
+  std::this_thread::sleep_for(time);
+  return (daemon.CpuSeconds() - before) / time.count();
+}
+
 /// Stores the objects of one size, the same bytes as the source area has, and measures.
 Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon,
                         const Area& source, std::uint64_t size) {
@@ -87,8 +129,8 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
     return Fail(cleared.error());
   }
   const bool stream = options.plane == "stream";
-  const auto store =
-      ObjectStore::Open(stream ? daemon.tcp_endpoint() : daemon.endpoint(), options.plane, size);
+  const auto store = ObjectStore::Open(stream ? daemon.tcp_endpoint() : daemon.endpoint(),
+                                       options.plane, size, daemon.Tls());
   if (!store) {
     return Fail(store.error());
   }
@@ -107,13 +149,13 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
   if (const Status right = CheckAndWarm(**store, count, target->bytes()); !right) {
     return Fail(right.error());
   }
-  std::unique_ptr<PlainStream> plain;
+  std::unique_ptr<StreamBaseline> plain;
   Baseline baseline = [&](std::uint32_t i, std::span<std::byte> to) {
     std::memcpy(to.data(), source.Part(i, size).data(), size);
     return Status();
   };
   if (stream) {
-    auto opened = PlainStream::Open(source.bytes().first(count * size), size);
+    auto opened = OpenBaseline(daemon, source.bytes().first(count * size), size);
     if (!opened) {
       return Fail(opened.error());
     }
@@ -121,6 +163,9 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
     baseline = [&](std::uint32_t, std::span<std::byte> to) { return plain->Get(to); };
   }
   Figures figures;
+  if (options.plane == "ucx") {
+    return RunUcxSize(options, daemon, **store, count, target->bytes());
+  }
   Status status = MeasureSize(options, **store, count, target->bytes(), baseline, figures);
   if (status) {
     status = MeasureCpu(daemon, **store, count, target->bytes(), figures);
@@ -128,32 +173,46 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
   return status ? Result<Figures>(std::move(figures)) : Result<Figures>(Fail(status.error()));
 }
 
-MicroReport NewReport(bool stream) {
+MicroReport NewReport(const std::string& plane, bool tls) {
+  const bool stream = plane == "stream";
+  const bool ucx = plane == "ucx";
   using enum MicroReport::Unit;
-  const std::string other = stream ? "plain socket" : "memcpy";
-  return MicroReport(stream ? "get --plane stream" : "get",
-                     stream
-                         ? "GET over loopback TCP against a plain socket that sends the same chunks"
-                         : "GET through shared memory against memcpy from memory of the same size",
-                     {{"object_bytes", "object", kBytes},
-                      {"get_bytes_per_second", "GET", kBytesPerSecond},
-                      {"load_bytes_per_second", "load alone", kBytesPerSecond},
-                      {"base_bytes_per_second", other, kBytesPerSecond},
-                      {"ratio", "GET/" + other, kRatio},
-                      {"load_ratio", "load/" + other, kRatio},
-                      {"best_ratio", "best GET/best", kRatio},
-                      {"get_us", "GET", kMicroseconds},
-                      {"daemon_cpu_us", "daemon CPU/GET", kMicroseconds},
-                      {"gets", "GETs", kCount}});
+  const std::string other = tls      ? "raw TLS"
+                            : stream ? "plain socket"
+                            : ucx    ? "ucx_perftest"
+                                     : "memcpy";
+  return MicroReport(
+      plane == "shm" ? "get" : "get --plane " + plane + (tls ? " --tls" : ""),
+      tls      ? "GET over loopback TCP with TLS against OpenSSL that sends the same chunks"
+      : stream ? "GET over loopback TCP against a plain socket that sends the same chunks"
+      : ucx    ? "GET by UCX against ucx_perftest -t ucp_put_bw with the same transports"
+               : "GET through shared memory against memcpy from memory of the same size",
+      {{"object_bytes", "object", kBytes},
+       {"get_bytes_per_second", "GET", kBytesPerSecond},
+       {"load_bytes_per_second", "load alone", kBytesPerSecond},
+       {"base_bytes_per_second", other, kBytesPerSecond},
+       {"ratio", "GET/" + other, kRatio},
+       {"load_ratio", "load/" + other, kRatio},
+       {"best_ratio", "best GET/best", kRatio},
+       {"get_us", "GET", kMicroseconds},
+       {"daemon_cpu_us", "daemon CPU/GET", kMicroseconds},
+       {"gets", "GETs", kCount}});
 }
 
 }  // namespace
 
 int RunGet(const MicroOptions& options) {
   const bool stream = options.plane == "stream";
-  const std::vector<std::uint64_t> sizes = SizesOf(options, kUsualSizes);
-  const auto daemon =
-      DaemonProcess::Start({.memory_bytes = MemoryFor(options, sizes), .below = "", .tcp = stream});
+  const bool ucx = options.plane == "ucx";
+  const std::vector<std::uint64_t> sizes =
+      ucx ? SizesOf(options, kUcxSizes) : SizesOf(options, kUsualSizes);
+  const auto daemon = DaemonProcess::Start(
+      {.memory_bytes = MemoryFor(options, sizes),
+       .below = "",
+       .tcp = stream,
+       .tls = options.tls,
+       .more_flags = ucx ? std::vector<std::string>{"--ucx=on", kUcxTlsFlag + kUcxTransports}
+                         : std::vector<std::string>{}});
   if (!daemon) {
     return MicroFailed("get", daemon.error());
   }
@@ -162,7 +221,7 @@ int RunGet(const MicroOptions& options) {
   if (!source) {
     return MicroFailed("get", source.error());
   }
-  MicroReport report = NewReport(stream);
+  MicroReport report = NewReport(options.plane, options.tls);
   terminal::Progress progress(terminal::Progress::Unless(options.quiet));
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     progress.Update(static_cast<double>(i) / static_cast<double>(sizes.size()),
@@ -181,8 +240,21 @@ int RunGet(const MicroOptions& options) {
   }
   progress.Clear();
   report.Note(
-      "GET is match, load and release, with the digest checked; load alone is the engine's "
-      "copy once the match is known. By turns; medians, and best against best.");
+      std::string("GET is match, load and release, with the digest checked; load alone is the "
+                  "engine's copy once the match is known. ") +
+      (ucx ? "ucx_perftest before and after; medians, and best against best."
+           : "By turns; medians, and best against best."));
+  if (ucx) {
+    const auto idle = IdleShare(options, **daemon);
+    if (!idle) {
+      return MicroFailed("get", idle.error());
+    }
+    report.Note("The daemon with an engine attached that asks for nothing: " +
+                Fixed(*idle * 100, 2) + " % of a core.");
+    report.Note(
+        "ucx_perftest moves one message over and over, which up to some MiB stays in the "
+        "caches; GETs go round a working set that does not, and verify what they bring.");
+  }
   if (stream) {
     const double iperf = Iperf3BytesPerSecond();
     report.Note(iperf > 0 ? "iperf3 over loopback in the same run: " + GigabytesPerSecond(iperf)

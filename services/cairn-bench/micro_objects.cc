@@ -54,7 +54,8 @@ Area::~Area() {
 
 Result<std::unique_ptr<ObjectStore>> ObjectStore::Open(const std::string& endpoint,
                                                        const std::string& plane,
-                                                       std::uint64_t object_bytes) {
+                                                       std::uint64_t object_bytes,
+                                                       const TlsClientOptions& tls) {
   const auto choice = ParsePlane(plane);
   if (!choice) {
     return Fail(choice.error());
@@ -63,6 +64,7 @@ Result<std::unique_ptr<ObjectStore>> ObjectStore::Open(const std::string& endpoi
   options.endpoint = endpoint;
   options.plane = *choice;
   options.name = "cairn-bench";
+  options.tls = tls;
   auto client = std::make_unique<Client>(std::move(options));
   NamespaceSpec spec;
   spec.model = "objects";

@@ -14,6 +14,10 @@ namespace cairn::bench {
 /// Object sizes of get and put.
 inline constexpr std::uint64_t kUsualSizes[] = {64 * kKiB, 256 * kKiB, kMiB,
                                                 4 * kMiB,  16 * kMiB,  64 * kMiB};
+inline constexpr std::uint64_t kUcxSizes[] = {kMiB, 4 * kMiB, 16 * kMiB, 64 * kMiB};
+/// What UCX may use in its benchmarks, of the daemon's and of ucx_perftest's.
+inline const std::string kUcxTransports = "posix,sysv,cma,self";
+inline const std::string kUcxTlsFlag = "--ucx-tls=";
 /// Those asked for, or the `usual` ones.
 std::vector<std::uint64_t> SizesOf(const MicroOptions& options,
                                    std::span<const std::uint64_t> usual);
@@ -47,7 +51,8 @@ class ObjectStore {
   /// Errors: those of Client.
   static Result<std::unique_ptr<ObjectStore>> Open(const std::string& endpoint,
                                                    const std::string& plane,
-                                                   std::uint64_t object_bytes);
+                                                   std::uint64_t object_bytes,
+                                                   const TlsClientOptions& tls = {});
 
   /// Makes the prompts of objects 0 to `count` - 1, so that hashing is not measured.
   void Prepare(std::uint32_t count);

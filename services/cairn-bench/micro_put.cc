@@ -4,6 +4,8 @@
 
 #include "libcache/base/bytes.h"
 #include "services/cairn-bench/baseline_stream.h"
+#include "services/cairn-bench/baseline_tls.h"
+#include "services/cairn-bench/baseline_ucx.h"
 #include "services/cairn-bench/daemon_process.h"
 #include "services/cairn-bench/latency.h"
 #include "services/cairn-bench/micro.h"
@@ -52,8 +54,8 @@ Status Round(const DaemonProcess& daemon, ObjectStore& store, const Area& source
 Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon,
                         const Area& source, const Area& sink, std::uint64_t size) {
   const bool stream = options.plane == "stream";
-  const auto store =
-      ObjectStore::Open(stream ? daemon.tcp_endpoint() : daemon.endpoint(), options.plane, size);
+  const auto store = ObjectStore::Open(stream ? daemon.tcp_endpoint() : daemon.endpoint(),
+                                       options.plane, size, daemon.Tls());
   if (!store) {
     return Fail(store.error());
   }
@@ -62,13 +64,13 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
   for (std::uint32_t i = 0; i < count; ++i) {
     (*store)->Fill(i, source.Part(i, size));
   }
-  std::unique_ptr<PlainStream> plain;
+  std::unique_ptr<StreamBaseline> plain;
   Baseline baseline = [&](std::uint32_t i, std::span<std::byte> from) {
     std::memcpy(sink.Part(i, size).data(), from.data(), size);
     return Status();
   };
   if (stream) {
-    auto opened = PlainStream::Open(source.bytes().first(count * size), size);
+    auto opened = OpenBaseline(daemon, source.bytes().first(count * size), size);
     if (!opened) {
       return Fail(opened.error());
     }
@@ -78,6 +80,15 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
     };
   }
   Figures figures;
+  std::vector<double> perftest_us;
+  if (options.plane == "ucx") {
+    const auto rate = UcxPerftestBytesPerSecond(size, kUcxTransports);
+    if (!rate) {
+      return Fail(rate.error());
+    }
+    perftest_us.push_back(static_cast<double>(size) / *rate * 1e6);
+    baseline = [](std::uint32_t, std::span<std::byte>) { return Status(); };
+  }
   if (const Status warm = Round(daemon, **store, source, count, baseline, figures); !warm) {
     return Fail(warm.error());
   }
@@ -92,34 +103,51 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
       return Fail(done.error());
     }
   }
+  if (!perftest_us.empty()) {
+    figures.base_us = std::move(perftest_us);
+  }
   figures.daemon_cpu_us /= static_cast<double>(figures.put_us.size());
   return figures;
 }
 
-MicroReport NewReport(bool stream) {
+MicroReport NewReport(const std::string& plane, bool tls) {
+  const bool stream = plane == "stream";
+  const bool ucx = plane == "ucx";
   using enum MicroReport::Unit;
-  const std::string other = stream ? "plain socket" : "memcpy";
-  return MicroReport(stream ? "put --plane stream" : "put",
-                     stream
-                         ? "PUT over loopback TCP against a plain socket that sends the same chunks"
-                         : "PUT through shared memory against memcpy to memory of the same size",
-                     {{"object_bytes", "object", kBytes},
-                      {"put_bytes_per_second", "PUT", kBytesPerSecond},
-                      {"base_bytes_per_second", other, kBytesPerSecond},
-                      {"ratio", "PUT/" + other, kRatio},
-                      {"best_ratio", "best PUT/best", kRatio},
-                      {"put_us", "PUT", kMicroseconds},
-                      {"daemon_cpu_us", "daemon CPU/PUT", kMicroseconds},
-                      {"puts", "PUTs", kCount}});
+  const std::string other = tls      ? "raw TLS"
+                            : stream ? "plain socket"
+                            : ucx    ? "ucx_perftest"
+                                     : "memcpy";
+  return MicroReport(
+      plane == "shm" ? "put" : "put --plane " + plane + (tls ? " --tls" : ""),
+      tls      ? "PUT over loopback TCP with TLS against OpenSSL that sends the same chunks"
+      : stream ? "PUT over loopback TCP against a plain socket that sends the same chunks"
+      : ucx    ? "PUT by UCX against ucx_perftest -t ucp_put_bw with the same transports"
+               : "PUT through shared memory against memcpy to memory of the same size",
+      {{"object_bytes", "object", kBytes},
+       {"put_bytes_per_second", "PUT", kBytesPerSecond},
+       {"base_bytes_per_second", other, kBytesPerSecond},
+       {"ratio", "PUT/" + other, kRatio},
+       {"best_ratio", "best PUT/best", kRatio},
+       {"put_us", "PUT", kMicroseconds},
+       {"daemon_cpu_us", "daemon CPU/PUT", kMicroseconds},
+       {"puts", "PUTs", kCount}});
 }
 
 }  // namespace
 
 int RunPut(const MicroOptions& options) {
   const bool stream = options.plane == "stream";
-  const std::vector<std::uint64_t> sizes = SizesOf(options, kUsualSizes);
-  const auto daemon =
-      DaemonProcess::Start({.memory_bytes = MemoryFor(options, sizes), .below = "", .tcp = stream});
+  const bool ucx = options.plane == "ucx";
+  const std::vector<std::uint64_t> sizes =
+      ucx ? SizesOf(options, kUcxSizes) : SizesOf(options, kUsualSizes);
+  const auto daemon = DaemonProcess::Start(
+      {.memory_bytes = MemoryFor(options, sizes),
+       .below = "",
+       .tcp = stream,
+       .tls = options.tls,
+       .more_flags = ucx ? std::vector<std::string>{"--ucx=on", kUcxTlsFlag + kUcxTransports}
+                         : std::vector<std::string>{}});
   if (!daemon) {
     return MicroFailed("put", daemon.error());
   }
@@ -129,7 +157,7 @@ int RunPut(const MicroOptions& options) {
   if (!source || !sink) {
     return MicroFailed("put", source ? sink.error() : source.error());
   }
-  MicroReport report = NewReport(stream);
+  MicroReport report = NewReport(options.plane, options.tls);
   terminal::Progress progress(terminal::Progress::Unless(options.quiet));
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     progress.Update(static_cast<double>(i) / static_cast<double>(sizes.size()),

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "libcache/base/bytes.h"
+#include "libcache/transport/tls_client.h"
 
 namespace cairn::bench {
 
@@ -12,6 +13,7 @@ struct ReplayOptions {
   std::string trace;
   std::string connect;  ///< Empty: an embedded cache.
   std::string admin;    ///< Unix socket to ask for the daemon's status, when `connect` is TCP.
+  TlsClientOptions tls;
   std::string plane = "auto";
   std::string model = "qwen3.5-27b";
   double bytes_scale = 0.01;

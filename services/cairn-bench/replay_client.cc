@@ -75,13 +75,17 @@ PrefixKey ReplayClient::KeyOf(const Client::Prompt& prompt, std::uint32_t positi
 }
 
 Status ReplayClient::Ending(const Error& error) {
-  if (error.code == ErrorCode::kUnavailable) {
+  // Of several daemons one may be gone: what it had are misses, and others serve the next request.
+  const bool gone = error.code == ErrorCode::kUnavailable;
+  if (gone && client_->Members().size() <= 1) {
     return Fail(error);
   }
-  if (error.code == ErrorCode::kDeadlineExceeded && ++timeouts_ >= kMaxTimeouts) {
-    return Fail(ErrorCode::kUnavailable, std::to_string(timeouts_) +
-                                             " calls in a row missed their deadline of " +
-                                             std::to_string(config_.deadline.count()) + " ms");
+  if ((gone || error.code == ErrorCode::kDeadlineExceeded) && ++timeouts_ >= kMaxTimeouts) {
+    return Fail(ErrorCode::kUnavailable,
+                std::to_string(timeouts_) + " calls in a row " +
+                    (gone ? "found no daemon: " + error.message
+                          : "missed their deadline of " + std::to_string(config_.deadline.count()) +
+                                " ms"));
   }
   return {};
 }

@@ -24,21 +24,19 @@ std::uint64_t CountOf(const v1::StatusReply& status, const std::string& name) {
   return it == status.counters().end() ? 0 : it->second;
 }
 
-TargetStatus FromReply(const v1::StatusReply& reply) {
-  TargetStatus status;
+void AddReply(const v1::StatusReply& reply, TargetStatus& status) {
   status.known = true;
   status.planner = reply.planner();
   status.eviction = reply.eviction();
-  status.rss_bytes = reply.rss_bytes();
-  status.index_bytes = reply.index_bytes();
-  status.leases = reply.leases() + reply.reservations();
-  status.checksum_failures = CountOf(reply, "checksum_failures");
+  status.rss_bytes += reply.rss_bytes();
+  status.index_bytes += reply.index_bytes();
+  status.leases += reply.leases() + reply.reservations();
+  status.checksum_failures += CountOf(reply, "checksum_failures");
   for (const auto& [name, count] : reply.counters()) {
     status.evicted_objects += name.rfind("evictions_", 0) == 0 ? count : 0;
   }
-  status.ssd_written_bytes = CountOf(reply, "ssd_written_bytes");
-  status.ssd_device_written_bytes = CountOf(reply, "ssd_device_written_bytes");
-  return status;
+  status.ssd_written_bytes += CountOf(reply, "ssd_written_bytes");
+  status.ssd_device_written_bytes += CountOf(reply, "ssd_device_written_bytes");
 }
 
 }  // namespace
@@ -53,7 +51,11 @@ Result<PlaneChoice> ParsePlane(const std::string& name) {
   if (name == "stream") {
     return PlaneChoice::kStream;
   }
-  return Fail(ErrorCode::kInvalidArgument, "--plane: '" + name + "' is not auto, shm or stream");
+  if (name == "ucx") {
+    return PlaneChoice::kUcx;
+  }
+  return Fail(ErrorCode::kInvalidArgument,
+              "--plane: '" + name + "' is not auto, shm, ucx or stream");
 }
 
 std::uint64_t OwnPeakRssBytes() {
@@ -71,6 +73,7 @@ Result<std::unique_ptr<ReplayTarget>> ReplayTarget::Open(const ReplayOptions& op
     return Fail(plane.error());
   }
   target->plane_ = *plane;
+  target->tls_ = options.tls;
   if (options.connect.empty()) {
     target->name_ = "embedded";
     if (const Status opened = target->OpenCache(options); !opened) {
@@ -139,21 +142,40 @@ void ReplayTarget::AdvanceTo(double trace_s) {
 }
 
 void ReplayTarget::OpenAdmin(const ReplayOptions& options) {
-  const std::string endpoint = options.admin.empty() ? options.connect : options.admin;
-  auto admin = AdminClient::Connect(endpoint, In(kConnectLimit));
+  const std::string text = options.admin.empty() ? options.connect : options.admin;
+  std::vector<Member> members;
+  Status opened;
+  if (IsOneEndpoint(text)) {
+    members.push_back({.name = text, .endpoint = text});
+  } else if (auto parsed = ParseMembers(text); parsed) {
+    members = std::move(*parsed);
+  } else {
+    opened = Fail(parsed.error());
+  }
+  for (std::size_t i = 0; opened && i < members.size(); ++i) {
+    opened = OpenAdminAt(members[i].endpoint, options.tls);
+  }
+  if (!opened) {
+    status_problem_ = opened.error().message;
+    admins_.clear();
+    cap_bytes_ = 0;
+  }
+}
+
+Status ReplayTarget::OpenAdminAt(const std::string& endpoint, const TlsClientOptions& tls) {
+  auto admin = AdminClient::Connect(endpoint, In(kConnectLimit), tls);
   if (!admin) {
-    status_problem_ = admin.error().message;
-    return;
+    return Fail(admin.error());
   }
   const auto config = admin->Config(In(kStatusLimit));
   if (!config) {
-    status_problem_ = config.error().message;
-    return;
+    return Fail(config.error());
   }
   if (const auto memory = config->find("memory"); memory != config->end()) {
-    cap_bytes_ = ParseBytes(memory->second).value_or(0);
+    cap_bytes_ += ParseBytes(memory->second).value_or(0);
   }
-  admin_ = std::move(*admin);
+  admins_.push_back(std::move(*admin));
+  return {};
 }
 
 std::unique_ptr<Client> ReplayTarget::MakeClient(int number) const {
@@ -161,6 +183,7 @@ std::unique_ptr<Client> ReplayTarget::MakeClient(int number) const {
   options.endpoint = name_;
   options.cache = cache_;
   options.plane = plane_;
+  options.tls = tls_;
   options.name = "cairn-bench/" + std::to_string(number);
   options.breaker_failures = 0;  // Every request is to be tried; ReplayClient knows when to end.
   return std::make_unique<Client>(std::move(options));
@@ -191,18 +214,20 @@ TargetStatus ReplayTarget::Watch() {
     peak_rss_bytes_ = status.rss_bytes;
     return status;
   }
-  if (!admin_) {
-    return {};
+  TargetStatus status;
+  std::uint64_t peaks = 0;
+  for (AdminClient& admin : admins_) {
+    const auto reply = admin.Status(In(kStatusLimit));
+    if (!reply) {
+      status_problem_ = reply.error().message;
+      admins_.clear();  // Out of step, or gone with the daemon.
+      return {};
+    }
+    AddReply(*reply, status);
+    peaks += std::max(reply->rss_bytes(), reply->peak_rss_bytes());
   }
-  const auto reply = admin_->Status(In(kStatusLimit));
-  if (!reply) {
-    status_problem_ = reply.error().message;
-    admin_.reset();  // Out of step, or gone with the daemon.
-    return {};
-  }
-  TargetStatus status = FromReply(*reply);
   // An older daemon does not tell its peak: then it is the largest of these looks.
-  peak_rss_bytes_ = std::max({peak_rss_bytes_, status.rss_bytes, reply->peak_rss_bytes()});
+  peak_rss_bytes_ = std::max(peak_rss_bytes_, peaks);
   return status;
 }
 

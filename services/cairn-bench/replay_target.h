@@ -2,8 +2,8 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "libcache/base/clock.h"
 #include "libcache/base/result.h"
@@ -14,9 +14,9 @@
 
 namespace cairn::bench {
 
-/// What the cache says about itself.
+/// What the cache says about itself; of several daemons the sums.
 struct TargetStatus {
-  bool known = false;  ///< False where the daemon does not answer: then all below is zero.
+  bool known = false;  ///< False where a daemon does not answer: then all below is zero.
   std::string planner;
   std::string eviction;
   std::uint64_t rss_bytes = 0;
@@ -56,6 +56,7 @@ class ReplayTarget {
   ReplayTarget() = default;
   Status OpenCache(const ReplayOptions& options);
   void OpenAdmin(const ReplayOptions& options);
+  Status OpenAdminAt(const std::string& endpoint, const TlsClientOptions& tls);
   [[nodiscard]] TargetStatus OfCache() const;
 
   ManualClock clock_;  // Of the cache, where it follows the trace.
@@ -63,8 +64,9 @@ class ReplayTarget {
   double trace_s_ = 0;
   std::string name_;
   PlaneChoice plane_ = PlaneChoice::kAuto;
+  TlsClientOptions tls_;
   std::shared_ptr<Cache> cache_;
-  std::optional<AdminClient> admin_;
+  std::vector<AdminClient> admins_;  // One per daemon; none where one does not answer.
   std::string status_problem_;
   std::uint64_t cap_bytes_ = 0;
   std::uint64_t peak_rss_bytes_ = 0;

@@ -19,6 +19,7 @@
 #include "services/cairn-llama/random_model.h"
 #include "services/cairn-llama/report.h"
 #include "services/cairn-llama/runner.h"
+#include "services/terminal/tls_options.h"
 #include "services/terminal/usage.h"
 
 namespace cairn::llama {
@@ -80,6 +81,7 @@ Result<std::unique_ptr<llamacpp::Connector>> OpenConnector(const Engine& engine,
   cache.client.endpoint = options.connect;
   cache.client.name = "cairn-llama";
   cache.client.plane = options.plane == "shm"      ? PlaneChoice::kShm
+                       : options.plane == "ucx"    ? PlaneChoice::kUcx
                        : options.plane == "stream" ? PlaneChoice::kStream
                                                    : PlaneChoice::kAuto;
   cache.weights_path = options.engine.model;
@@ -305,6 +307,7 @@ void AddRunOptions(CLI::App& app, Options& o) {
   app.add_option("--cairn", o.connect, "The daemon: unix:/path or host:port")
       ->capture_default_str()
       ->group("Cache");
+  terminal::AddTlsOptions(app, o.cache.client.tls);
   app.add_flag("--cold", o.cold, "Without the cache, to compare")->group("Cache");
   app.add_option("--fidelity", o.fidelity,
                  "exact: bit for bit as without the cache; near: states anywhere, also of "
@@ -329,7 +332,7 @@ void AddRunOptions(CLI::App& app, Options& o) {
   app.add_option("--salt", o.cache.salt, "Requests of different salts share nothing")
       ->group("Cache");
   app.add_option("--plane", o.plane, "How bytes travel")
-      ->check(CLI::IsMember({"auto", "shm", "stream"}))
+      ->check(CLI::IsMember({"auto", "shm", "ucx", "stream"}))
       ->capture_default_str()
       ->group("Cache");
 }

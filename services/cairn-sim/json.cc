@@ -95,6 +95,16 @@ Json ToJson(const RunResult& result) {
   if (!r.tiers.empty()) {
     json["tiers"] = TiersJson(result);
   }
+  if (!result.daemons.empty()) {
+    json["daemons"] = Json::array();
+    for (const RunResult::DaemonShare& daemon : result.daemons) {
+      json["daemons"].push_back({{"requests", daemon.report.requests},
+                                 {"served_tokens", daemon.report.served_tokens},
+                                 {"used_bytes", daemon.used_bytes},
+                                 {"bytes_written", daemon.report.bytes_written}});
+    }
+    json["bytes_from_mean"] = result.BytesSpread();
+  }
   json["prices"] = Json::array();
   for (const Report::PricePoint& point : r.prices) {
     json["prices"].push_back({point.at_s, point.price});

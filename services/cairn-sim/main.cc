@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "libcache/published/report.h"
+#include "libcache/trace/trace.h"
 #include "services/cairn-sim/html_text.h"
 #include "services/cairn-sim/published.h"
 #include "services/cairn-sim/report.h"
@@ -101,6 +102,46 @@ void AddMarconi(CLI::App& c, RunOptions& o) {
                "Weight of flops per byte beside recency, with eviction marconi (default: tuned)");
 }
 
+void AddCluster(CLI::App& c, RunOptions& o) {
+  const char* const group = "Several daemons";
+  ClusterOptions& cluster = o.cluster;
+  c.add_option("--daemons", cluster.daemons, "That share the capacity, routed to as engines do")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str()
+      ->group(group);
+  c.add_option_function<std::vector<std::uint32_t>>(
+       "--family-tokens",
+       [&cluster](const std::vector<std::uint32_t>& tokens) {
+         cluster.rule.home_tokens = tokens.front();
+         cluster.rule.spread_tokens.assign(tokens.begin() + 1, tokens.end());
+       },
+       "Leading tokens that name a prompt's home, then those that name its second candidate")
+      ->delimiter(',')
+      ->check(CLI::Range(1U, kMaxRequestTokens))
+      ->group(group);
+  c.add_option("--family-worth", cluster.rule.worth,
+               "More than this share of a prompt is not given up for a lighter load")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str()
+      ->group(group);
+  c.add_option("--load-margin", cluster.rule.load_margin_permille,
+               "Permille; loads that differ by less count as equal")
+      ->capture_default_str()
+      ->group(group);
+  c.add_option("--family-cheap-tokens", cluster.rule.cheap_tokens,
+               "Except so few of them, for a daemon that is much lighter")
+      ->capture_default_str()
+      ->group(group);
+  c.add_option("--overload-margin", cluster.rule.overload_permille,
+               "Permille; that is what much lighter means")
+      ->capture_default_str()
+      ->group(group);
+  c.add_flag_callback(
+       "--no-overhear", [&cluster] { cluster.overhear = false; },
+       "Planners do not hear of requests that another daemon serves")
+      ->group(group);
+}
+
 void AddScope(CLI::App& c, RunOptions& o) {
   c.add_option("--context", o.context_tokens,
                "Longer prompts are refused; 0: none (default: the model's)");
@@ -137,6 +178,7 @@ void AddRun(CLI::App& app, RunOptions& o, Shared& shared, Job& job) {
                "Instead: so many states in all, and KV for nothing")
       ->check(CLI::Range(1U, 4'000'000'000U));
   AddScope(c, o);
+  AddCluster(c, o);
   AddHtml(c, shared);
   AddProgress(c, shared);
   AddModel(c, o);

@@ -179,6 +179,21 @@ Status CheckTrace(const TraceChoice& trace) {
   return known ? Status() : Status(Wrong("--generate: " + known.error().message));
 }
 
+/// Gives all requests of a trace to a Simulator or a ClusterSimulator.
+template <class S>
+Status Feed(TraceReader& reader, S& simulator) {
+  while (true) {
+    const auto request = reader.Next();
+    if (!request) {
+      return Fail(request.error());
+    }
+    if (!*request) {
+      return {};
+    }
+    simulator.Add(**request);
+  }
+}
+
 Result<Report> Replay(TraceReader& reader, const Options& options) {
   if (options.strategy == "oracle") {
     return RunOracle(reader, options);
@@ -187,16 +202,39 @@ Result<Report> Replay(TraceReader& reader, const Options& options) {
   if (!simulator) {
     return Fail(simulator.error());
   }
-  while (true) {
-    const auto request = reader.Next();
-    if (!request) {
-      return Fail(request.error());
-    }
-    if (!*request) {
-      return (*simulator)->Finish();
-    }
-    (*simulator)->Add(**request);
+  if (const Status fed = Feed(reader, **simulator); !fed) {
+    return Fail(fed.error());
   }
+  return (*simulator)->Finish();
+}
+
+Result<ClusterReport> ReplayCluster(TraceReader& reader, const Run& run) {
+  auto simulator = ClusterSimulator::Create(run.sim, run.options.cluster);
+  if (!simulator) {
+    return Fail(simulator.error());
+  }
+  if (const Status fed = Feed(reader, **simulator); !fed) {
+    return Fail(fed.error());
+  }
+  return (*simulator)->Finish();
+}
+
+Status CheckCluster(const RunOptions& options) {
+  const ClusterOptions& cluster = options.cluster;
+  if (cluster.daemons == 0) {
+    return Wrong("--daemons: must be at least 1");
+  }
+  if (cluster.daemons > 1 && (options.sim.strategy == "oracle" || !options.tiers.empty())) {
+    return Wrong("--daemons: the oracle and --tiers are simulated for one daemon only");
+  }
+  std::uint32_t before = cluster.rule.home_tokens;
+  for (const std::uint32_t tokens : cluster.rule.spread_tokens) {
+    if (tokens <= before) {
+      return Wrong("--family-tokens: must ascend");
+    }
+    before = tokens;
+  }
+  return {};
 }
 
 }  // namespace
@@ -213,7 +251,7 @@ Result<Run> Prepare(const RunOptions& options) {
     run.sim.eviction = OwnEviction(run.sim.strategy);
   }
   for (const Status& status : {CheckTrace(options.trace), CheckStrategy(options.sim.strategy),
-                               CheckEviction(run.sim.eviction)}) {
+                               CheckEviction(run.sim.eviction), CheckCluster(options)}) {
     if (!status) {
       return Fail(status.error());
     }
@@ -253,12 +291,40 @@ Result<RunResult> Execute(const Run& run, const std::function<void(double)>& pro
   }
   WatchedReader reader(*std::move(opened), run, progress);
   const auto began = std::chrono::steady_clock::now();
-  auto report = Replay(reader, run.sim);
-  if (!report) {
-    return Fail(report.error());
+  RunResult result{.run = run, .report = Report()};
+  if (run.options.cluster.daemons > 1) {
+    auto cluster = ReplayCluster(reader, run);
+    if (!cluster) {
+      return Fail(cluster.error());
+    }
+    for (std::size_t i = 0; i < cluster->daemons.size(); ++i) {
+      result.daemons.push_back(
+          {.report = std::move(cluster->daemons[i]), .used_bytes = cluster->used_bytes[i]});
+    }
+    result.report = std::move(cluster->sum);
+  } else {
+    auto report = Replay(reader, run.sim);
+    if (!report) {
+      return Fail(report.error());
+    }
+    result.report = *std::move(report);
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-  return RunResult{.run = run, .report = *std::move(report), .simulated_in_s = took.count()};
+  result.simulated_in_s = took.count();
+  return result;
+}
+
+double RunResult::BytesSpread() const {
+  double sum = 0;
+  for (const DaemonShare& daemon : daemons) {
+    sum += static_cast<double>(daemon.used_bytes);
+  }
+  const double mean = sum / static_cast<double>(std::max<std::size_t>(daemons.size(), 1));
+  double most = 0;
+  for (const DaemonShare& daemon : daemons) {
+    most = std::max(most, std::abs(static_cast<double>(daemon.used_bytes) - mean));
+  }
+  return mean > 0 ? most / mean : 0;
 }
 
 int RunOne(const RunOptions& options, const HtmlTarget& html, bool json,

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "libcache/base/result.h"
+#include "libcache/sim/cluster.h"
 #include "libcache/sim/cost.h"
 #include "libcache/sim/simulator.h"
 #include "services/cairn-sim/html_page.h"
@@ -38,6 +39,7 @@ struct RunOptions {
   std::optional<std::uint32_t> context_tokens;
   std::string write_bandwidth;  ///< "25GB/s"; empty: the default.
   std::uint64_t limit = 0;      ///< Requests; 0: all.
+  ClusterOptions cluster;       ///< More than one daemon share the capacity.
 };
 
 struct Run {
@@ -50,6 +52,15 @@ struct RunResult {
   Run run;
   Report report;
   double simulated_in_s = 0;  ///< Wall time.
+  /// Of each daemon, where there are several; `report` is their sum.
+  struct DaemonShare {
+    Report report;
+    std::uint64_t used_bytes = 0;  ///< At the end.
+  };
+  std::vector<DaemonShare> daemons{};
+
+  /// How far the fullest or emptiest daemon is from the mean, at the end.
+  [[nodiscard]] double BytesSpread() const;
 };
 
 /// Checks all that can be checked without reading the trace. Errors: kInvalidArgument, names the

@@ -75,6 +75,15 @@ std::vector<std::vector<std::string>> RunRows(const RunResult& result) {
     rows.push_back({name + " loaded", SizeText(tier.loaded_bytes), Fixed(tier.load_s, 1) + " s"});
     rows.push_back({name + " written", SizeText(tier.written_bytes)});
   }
+  for (std::size_t i = 0; i < result.daemons.size(); ++i) {
+    const RunResult::DaemonShare& daemon = result.daemons[i];
+    rows.push_back({"daemon " + std::to_string(i), SizeText(daemon.used_bytes),
+                    Grouped(daemon.report.requests) + " requests",
+                    share(daemon.report.served_tokens, r.served_tokens) + " of what is served"});
+  }
+  if (!result.daemons.empty()) {
+    rows.push_back({"bytes from their mean", Percent(result.BytesSpread(), 1)});
+  }
   rows.push_back({"checkpoints written", Grouped(r.checkpoints_written)});
   rows.push_back({"checkpoints evicted", Grouped(r.evicted_checkpoints)});
   rows.push_back({"written", SizeText(r.bytes_written)});

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "services/cairnctl/format.h"
+#include "services/cairnctl/members.h"
 #include "services/terminal/usage.h"
 
 namespace cairn::ctl {
@@ -113,8 +114,11 @@ ParsedLine WrongUsage(const std::string& what, const std::string& command) {
 
 /// The word that should have been a command, if that is what is wrong.
 std::string UnknownCommand(const std::vector<std::string>& args) {
+  const auto global = GlobalOptions();
   for (std::size_t i = 0; i < args.size(); ++i) {
-    if (args[i] == "--connect" || args[i] == "--timeout") {
+    if (std::any_of(global.begin(), global.end(), [&](const OptionSpec& option) {
+          return option.kind != ValueKind::kNone && option.name == args[i];
+        })) {
       ++i;
     } else if (args[i].empty() || args[i][0] != '-') {
       const auto groups = Groups();
@@ -135,13 +139,36 @@ ParsedLine ChooseEndpoint(ParsedLine parsed, const std::map<std::string, std::st
       from_variable ? variable->second : DefaultSocket(environment, is_root);
   Invocation& invocation = parsed.invocation;
   const bool given = invocation.values.contains("--connect");
-  const auto endpoint = ParseEndpoint(invocation.Value("--connect", otherwise));
-  if (!endpoint) {
-    return WrongUsage((given ? "--connect: " : "CAIRN_CONNECT: ") + endpoint.error().message,
+  const std::string text = invocation.Value("--connect", otherwise);
+  const auto wrong = [&](const Error& error) {
+    return WrongUsage((given ? "--connect: " : "CAIRN_CONNECT: ") + error.message,
                       invocation.command);
+  };
+  if (!IsOneEndpoint(text)) {
+    if (const Status cluster = CheckCluster(text); !cluster) {
+      return wrong(cluster.error());
+    }
+    invocation.cluster = text;
+    return parsed;
+  }
+  const auto endpoint = ParseEndpoint(text);
+  if (!endpoint) {
+    return wrong(endpoint.error());
   }
   invocation.endpoint = *endpoint;
   return parsed;
+}
+
+TlsClientOptions ChooseTls(const Invocation& invocation,
+                           const std::map<std::string, std::string>& environment) {
+  const auto choose = [&](const char* option, const char* variable) {
+    const auto found = environment.find(variable);
+    return invocation.Value(option, found == environment.end() ? "" : found->second);
+  };
+  return {.ca = choose("--tls-ca", "CAIRN_TLS_CA"),
+          .certificate = choose("--tls-cert", "CAIRN_TLS_CERT"),
+          .key = choose("--tls-key", "CAIRN_TLS_KEY"),
+          .server = choose("--tls-server", "CAIRN_TLS_SERVER")};
 }
 
 }  // namespace
@@ -187,6 +214,7 @@ ParsedLine ParseLine(const std::vector<std::string>& args,
   }
   invocation.timeout = std::chrono::milliseconds(std::stoul(invocation.Value("--timeout", "5000")));
   invocation.json = invocation.Has("--json");
+  invocation.tls = ChooseTls(invocation, environment);
   return ChooseEndpoint(std::move(parsed), environment, is_root);
 }
 

@@ -17,7 +17,7 @@ struct ParsedLine {
 };
 
 /// `args` without the program's name; `environment` as far as it matters: CAIRN_CONNECT,
-/// XDG_RUNTIME_DIR. `is_root` decides the default socket, as in cairnd.
+/// CAIRN_TLS_*, XDG_RUNTIME_DIR. `is_root` decides the default socket, as in cairnd.
 ParsedLine ParseLine(const std::vector<std::string>& args,
                      const std::map<std::string, std::string>& environment, bool is_root);
 

@@ -10,19 +10,43 @@ namespace {
 // As the daemon limits its answer, so that it stays within a frame.
 constexpr unsigned kMostTreeNodes = 10'000;
 constexpr unsigned kMostTimeoutMs = 3'600'000;
+constexpr unsigned kMostCertDays = 3'650;
 
-constexpr std::array<OptionSpec, 3> kGlobalOptions = {{
+constexpr std::array<OptionSpec, 8> kGlobalOptions = {{
     {.name = "--connect",
      .value_name = "ENDPOINT",
      .kind = ValueKind::kText,
      .help = "Daemon to ask, as unix:/path or host:port (default: $CAIRN_CONNECT, else "
-             "unix:/run/cairn/cairn.sock as root, else unix:$XDG_RUNTIME_DIR/cairn.sock)"},
+             "unix:/run/cairn/cairn.sock as root, else unix:$XDG_RUNTIME_DIR/cairn.sock). Of "
+             "several daemons a list, NAME=ENDPOINT,NAME=ENDPOINT, or dns:NAME:PORT"},
+    {.name = "--member",
+     .value_name = "NAME",
+     .kind = ValueKind::kText,
+     .help = "Which of several daemons; status, tiers and members show all without it"},
     {.name = "--timeout",
      .value_name = "MS",
      .kind = ValueKind::kCount,
      .help = "Wait at most this many milliseconds for each answer (default: 5000)",
      .most = kMostTimeoutMs},
     {.name = "--json", .value_name = "", .help = "Print JSON instead of text; errors too"},
+    {.name = "--tls-ca",
+     .value_name = "FILE",
+     .kind = ValueKind::kFile,
+     .help = "TLS to host:port: PEM file of the CA of the daemon's certificate (default: "
+             "$CAIRN_TLS_CA)"},
+    {.name = "--tls-cert",
+     .value_name = "FILE",
+     .kind = ValueKind::kFile,
+     .help = "PEM file of our certificate (default: $CAIRN_TLS_CERT)"},
+    {.name = "--tls-key",
+     .value_name = "FILE",
+     .kind = ValueKind::kFile,
+     .help = "PEM file of its key (default: $CAIRN_TLS_KEY)"},
+    {.name = "--tls-server",
+     .value_name = "NAME",
+     .kind = ValueKind::kText,
+     .help = "Whom the daemon's certificate must be for (default: $CAIRN_TLS_SERVER, else the "
+             "host)"},
 }};
 
 constexpr std::array<OptionSpec, 3> kTreeOptions = {{
@@ -57,17 +81,50 @@ constexpr std::array<OptionSpec, 1> kDrainOptions = {{
     {.name = "--wait", .value_name = "", .help = "Return when the daemon has ended"},
 }};
 
+constexpr std::array<OptionSpec, 5> kCertDevOptions = {{
+    {.name = "--out",
+     .value_name = "DIR",
+     .kind = ValueKind::kFile,
+     .help = "Directory for the files; made if it is not there (default: cairn-certs)"},
+    {.name = "--name",
+     .value_name = "NAMES",
+     .kind = ValueKind::kText,
+     .help = "Host names and addresses of the daemon, separated by commas (default: localhost, "
+             "127.0.0.1, ::1 and this machine's name)"},
+    {.name = "--tenant",
+     .value_name = "TENANT",
+     .kind = ValueKind::kText,
+     .help = "Tenant of the engine's certificate (default: default)"},
+    {.name = "--days",
+     .value_name = "N",
+     .kind = ValueKind::kCount,
+     .help = "Valid for N days (default: 365)",
+     .most = kMostCertDays},
+    {.name = "--force", .value_name = "", .help = "Replace files that are there"},
+}};
+
 constexpr std::string_view kKeyHelp = "Prefix key in hex; its first digits, if they fit only one";
 constexpr std::array<std::string_view, 3> kShells = {"bash", "zsh", "fish"};
 
-constexpr std::array<GroupSpec, 1> kGroups = {{
+constexpr std::array<GroupSpec, 2> kGroups = {{
     {.name = "placement",
      .help = "Show, explain, save and merge what the planner trie has learned"},
+    {.name = "cert", .help = "Make certificates to try TLS with, and look at certificates"},
 }};
 
-constexpr std::array<CommandSpec, 17> kCommands = {{
-    {.name = "status", .run = RunStatus, .help = "Show how the daemon is and what it did"},
-    {.name = "tiers", .run = RunTiers, .help = "Show each tier: its state, size and content"},
+constexpr std::array<CommandSpec, 20> kCommands = {{
+    {.name = "status",
+     .run = RunStatus,
+     .help = "Show how the daemon is and what it did",
+     .of_all = true},
+    {.name = "tiers",
+     .run = RunTiers,
+     .help = "Show each tier: its state, size and content",
+     .of_all = true},
+    {.name = "members",
+     .run = RunMembers,
+     .help = "Show the daemons of the cluster and how each is",
+     .of_all = true},
     {.name = "tree",
      .run = RunTree,
      .help = "Show the tree of cached prefixes",
@@ -125,6 +182,16 @@ constexpr std::array<CommandSpec, 17> kCommands = {{
      .argument = ValueKind::kFile,
      .argument_name = "FILE",
      .argument_help = "File of placement export"},
+    {.name = "cert dev",
+     .run = RunCertDev,
+     .help = "Make a CA and certificates of it for a daemon, an engine and an administrator",
+     .options = kCertDevOptions},
+    {.name = "cert show",
+     .run = RunCertShow,
+     .help = "Show what the certificates in a file say",
+     .argument = ValueKind::kFile,
+     .argument_name = "FILE",
+     .argument_help = "PEM file"},
     {.name = "drain",
      .run = RunDrain,
      .help = "Stop the daemon once the requests under way are done",

@@ -6,9 +6,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "libcache/base/result.h"
+#include "libcache/cluster/membership.h"
 #include "libcache/transport/endpoint.h"
+#include "libcache/transport/tls_client.h"
 
 namespace cairn::ctl {
 
@@ -37,6 +40,10 @@ struct Invocation {
   std::map<std::string, std::string, std::less<>> values;  ///< By option name, dashes included.
   std::set<std::string, std::less<>> switches;
   Endpoint endpoint;
+  TlsClientOptions tls;
+  /// What --connect names if that is several daemons, until one is chosen: a list, or "dns:...".
+  std::string cluster;
+  std::vector<Member> members;  ///< Those, for a command of all; empty with one daemon.
   std::chrono::milliseconds timeout{5'000};
   bool json = false;
 
@@ -60,6 +67,8 @@ struct CommandSpec {
   ValueKind argument = ValueKind::kNone;
   std::string_view argument_name = {};
   std::string_view argument_help = {};
+  /// Answers for several daemons too; the others want --member then.
+  bool of_all = false;
   /// Not empty: destructive, so it wants --yes, or on a terminal an answer to this question.
   std::string_view question = {};
 };

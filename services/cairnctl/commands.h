@@ -11,6 +11,8 @@ namespace cairn::ctl {
 
 Result<std::string> RunStatus(const Invocation& invocation);
 Result<std::string> RunTiers(const Invocation& invocation);
+/// Of --connect, or of what the one daemon was told. Errors: kUnavailable when none answers.
+Result<std::string> RunMembers(const Invocation& invocation);
 Result<std::string> RunTree(const Invocation& invocation);
 Result<std::string> RunLookup(const Invocation& invocation);
 Result<std::string> RunLeases(const Invocation& invocation);
@@ -22,6 +24,10 @@ Result<std::string> RunPlacementExplain(const Invocation& invocation);
 Result<std::string> RunPlacementExport(const Invocation& invocation);
 /// Errors: those of ReadPlacementFile.
 Result<std::string> RunPlacementImport(const Invocation& invocation);
+
+/// These two ask no daemon. Errors: those of DevCertificates::Write; of DescribeCertificates, kIo.
+Result<std::string> RunCertDev(const Invocation& invocation);
+Result<std::string> RunCertShow(const Invocation& invocation);
 
 Result<std::string> RunPin(const Invocation& invocation);
 Result<std::string> RunUnpin(const Invocation& invocation);

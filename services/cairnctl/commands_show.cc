@@ -4,7 +4,9 @@
 #include "services/cairnctl/commands.h"
 #include "services/cairnctl/daemon.h"
 #include "services/cairnctl/json.h"
+#include "services/cairnctl/members.h"
 #include "services/cairnctl/text.h"
+#include "services/cairnctl/text_members.h"
 
 namespace cairn::ctl {
 namespace {
@@ -24,9 +26,41 @@ v1::AdminRequest StatusRequest() {
   return request;
 }
 
+Result<std::string> ShowMembers(const Invocation& invocation) {
+  const auto asked = AskMembers(invocation);
+  if (!asked) {
+    return Fail(asked.error());
+  }
+  return invocation.json ? MembersJson(*asked) : MembersText(*asked, Style::Of(stdout));
+}
+
 }  // namespace
 
+Result<std::string> RunMembers(const Invocation& invocation) {
+  if (!invocation.members.empty()) {
+    return ShowMembers(invocation);
+  }
+  const auto reply = AskDaemon(invocation, StatusRequest());
+  if (!reply) {
+    return Fail(reply.error());
+  }
+  std::string list;
+  for (const std::string& member : reply->status().members()) {
+    list += (list.empty() ? "" : ",") + member;
+  }
+  auto members = ParseMembers(list);
+  if (!members) {
+    return Fail(members.error());
+  }
+  Invocation all = invocation;
+  all.members = *std::move(members);
+  return ShowMembers(all);
+}
+
 Result<std::string> RunStatus(const Invocation& invocation) {
+  if (!invocation.members.empty()) {
+    return ShowMembers(invocation);
+  }
   const auto reply = AskDaemon(invocation, StatusRequest());
   if (!reply) {
     return Fail(reply.error());
@@ -37,6 +71,13 @@ Result<std::string> RunStatus(const Invocation& invocation) {
 }
 
 Result<std::string> RunTiers(const Invocation& invocation) {
+  if (!invocation.members.empty()) {
+    const auto asked = AskMembers(invocation);
+    if (!asked) {
+      return Fail(asked.error());
+    }
+    return invocation.json ? MembersJson(*asked) : MemberTiersText(*asked, Style::Of(stdout));
+  }
   const auto reply = AskDaemon(invocation, StatusRequest());
   if (!reply) {
     return Fail(reply.error());

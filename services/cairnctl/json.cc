@@ -12,9 +12,10 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // Settings that are text even when they look like a number or a switch.
-constexpr std::array<std::string_view, 10> kTextSettings = {
-    "ssd-codec", "ssd-path", "listen-unix", "listen-tcp", "listen-http",
-    "planner",   "eviction", "members",     "log-level",  "placement-file"};
+constexpr std::array<std::string_view, 15> kTextSettings = {
+    "ssd-codec", "ssd-path", "listen-unix", "listen-tcp",  "listen-http",
+    "planner",   "eviction", "members",     "log-level",   "placement-file",
+    "tls-cert",  "tls-key",  "tls-ca",      "tls-tenants", "tls-admins"};
 
 std::string Dump(const Json& json, int indent = 2) {
   // Names come from engines: one bad byte must not cost the answer.
@@ -89,9 +90,22 @@ Json SettingJson(const std::string& name, const std::string& value) {
   return error == std::errc{} && stop == end ? Json(number) : Json(value);
 }
 
-}  // namespace
+Json Planes(const v1::StatusReply& status) {
+  Json planes = Json::array();
+  for (const v1::PlaneStatus& plane : status.planes()) {
+    Json lanes = Json::array();
+    for (const std::string& way : plane.lanes()) {
+      lanes.push_back(way);
+    }
+    planes.push_back({{"name", plane.name()},
+                      {"state", plane.state()},
+                      {"connections", plane.connections()},
+                      {"lanes", lanes}});
+  }
+  return planes;
+}
 
-std::string StatusJson(const v1::StatusReply& status) {
+Json StatusObject(const v1::StatusReply& status) {
   Json json = {{"version", status.version()},
                {"state", status.state()},
                {"uptime_seconds", status.uptime_seconds()},
@@ -104,6 +118,7 @@ std::string StatusJson(const v1::StatusReply& status) {
                {"planner", status.planner()},
                {"eviction", status.eviction()}};
   json["tiers"] = Tiers(status);
+  json["planes"] = Planes(status);
   json["namespaces"] = Namespaces(status);
   json["counters"] = Json::object();
   // A protobuf map has no order of its own.
@@ -116,6 +131,29 @@ std::string StatusJson(const v1::StatusReply& status) {
   json["members"] = Json::array();
   for (const std::string& member : status.members()) {
     json["members"].push_back(member);
+  }
+  return json;
+}
+
+}  // namespace
+
+std::string StatusJson(const v1::StatusReply& status) { return Dump(StatusObject(status)); }
+
+std::string MembersJson(std::span<const MemberStatus> members) {
+  Json json;
+  json["members"] = Json::array();
+  for (const MemberStatus& member : members) {
+    Json& to = json["members"].emplace_back(Json::object());
+    to["name"] = member.member.name;
+    to["endpoint"] = member.member.endpoint;
+    if (member.status) {
+      to["state"] = member.status->state();
+      to["status"] = StatusObject(*member.status);
+    } else {
+      const Error& error = member.status.error();
+      to["state"] = "no answer";
+      to["error"] = {{"code", ErrorName(error.code)}, {"message", error.message}};
+    }
   }
   return Dump(json);
 }
@@ -243,6 +281,31 @@ std::string PlacementImportJson(std::string_view path, std::uint64_t places, std
                {"places", places},
                {"of", of},
                {"left_out", left_out.empty() ? Json(nullptr) : Json(left_out)}});
+}
+
+std::string CertDevJson(std::string_view directory, const DevCertificates& made) {
+  return Dump({{"directory", directory},
+               {"files", made.files},
+               {"daemon_identity", made.daemon_identity},
+               {"engine_identity", made.engine_identity},
+               {"admin_identity", made.admin_identity}});
+}
+
+std::string CertShowJson(const std::vector<CertificateInfo>& certificates) {
+  Json all = Json::array();
+  for (const CertificateInfo& from : certificates) {
+    all.push_back({{"subject", from.subject},
+                   {"issuer", from.issuer},
+                   {"identity", from.identity},
+                   {"dns", from.dns},
+                   {"addresses", from.addresses},
+                   {"uris", from.uris},
+                   {"not_before", from.not_before},
+                   {"not_after", from.not_after},
+                   {"key", from.key},
+                   {"is_ca", from.is_ca}});
+  }
+  return Dump({{"certificates", all}});
 }
 
 std::string PinJson(const v1::LookupReply& found, bool pinned) {

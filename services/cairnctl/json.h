@@ -1,10 +1,15 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cairn/v1/admin.pb.h"
 #include "libcache/base/result.h"
+#include "libcache/transport/certificates.h"
+#include "libcache/transport/dev_certificates.h"
+#include "services/cairnctl/members.h"
 
 namespace cairn::ctl {
 
@@ -14,6 +19,8 @@ namespace cairn::ctl {
 
 std::string StatusJson(const v1::StatusReply& status);
 std::string TiersJson(const v1::StatusReply& status);
+/// Of status, tiers and members for several daemons: what `status` prints for each, or its error.
+std::string MembersJson(std::span<const MemberStatus> members);
 std::string TreeJson(const v1::TreeReply& tree);
 std::string LookupJson(const v1::LookupReply& found);
 std::string LeasesJson(const v1::LeasesReply& leases);
@@ -26,6 +33,11 @@ std::string PlacementFileJson(std::string_view path, std::uint64_t places, std::
 /// The same of an import. `left_out` in words; empty: nothing.
 std::string PlacementImportJson(std::string_view path, std::uint64_t places, std::uint64_t of,
                                 std::string_view left_out);
+
+/// Of cert dev.
+std::string CertDevJson(std::string_view directory, const DevCertificates& made);
+/// Of cert show.
+std::string CertShowJson(const std::vector<CertificateInfo>& certificates);
 
 /// Of pin and unpin.
 std::string PinJson(const v1::LookupReply& found, bool pinned);

@@ -11,6 +11,7 @@
 #include "services/cairnctl/command_line.h"
 #include "services/cairnctl/format.h"
 #include "services/cairnctl/json.h"
+#include "services/cairnctl/members.h"
 
 namespace {
 
@@ -29,7 +30,8 @@ void PrintError(bool json, std::string_view code, const std::string& message) {
 
 std::map<std::string, std::string> Environment() {
   std::map<std::string, std::string> variables;
-  for (const char* const name : {"CAIRN_CONNECT", "XDG_RUNTIME_DIR"}) {
+  for (const char* const name : {"CAIRN_CONNECT", "XDG_RUNTIME_DIR", "CAIRN_TLS_CA",
+                                 "CAIRN_TLS_CERT", "CAIRN_TLS_KEY", "CAIRN_TLS_SERVER"}) {
     // NOLINTNEXTLINE(concurrency-mt-unsafe): this program has one thread.
     if (const char* const value = std::getenv(name); value != nullptr) {
       variables.emplace(name, value);
@@ -59,7 +61,7 @@ int Confirm(const CommandSpec& command, const Invocation& invocation) {
 }
 
 int Run(const std::vector<std::string>& args) {
-  const auto line = cairn::ctl::ParseLine(args, Environment(), geteuid() == 0);
+  auto line = cairn::ctl::ParseLine(args, Environment(), geteuid() == 0);
   if (line.exit_code == 0) {
     std::fputs(line.message.c_str(), stdout);
     return 0;
@@ -69,7 +71,13 @@ int Run(const std::vector<std::string>& args) {
     PrintError(json, "usage", line.message);
     return *line.exit_code;
   }
-  const Invocation& invocation = line.invocation;
+  Invocation& invocation = line.invocation;
+  if (const auto chosen = cairn::ctl::ChooseMember(invocation); !chosen) {
+    const bool usage = chosen.error().code == ErrorCode::kInvalidArgument;
+    PrintError(invocation.json, usage ? "usage" : cairn::ErrorName(chosen.error().code),
+               chosen.error().message);
+    return usage ? kWrongUsage : kFailed;
+  }
   const CommandSpec& command = *cairn::ctl::FindCommand(invocation.command);
   if (const int refused = Confirm(command, invocation); refused != 0) {
     return refused;

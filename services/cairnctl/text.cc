@@ -100,6 +100,19 @@ std::string NamespacesText(const v1::StatusReply& status, const Style& style) {
   return table.empty() ? "" : "\n" + table.Text(style);
 }
 
+/// How bytes travel. Older daemons do not tell.
+std::string PlanesText(const v1::StatusReply& status, const Style& style) {
+  Table table({{"PLANE"}, {"CONNECTIONS", Align::kRight}, {"STATE"}, {"LANES"}});
+  for (const v1::PlaneStatus& plane : status.planes()) {
+    std::string lanes;
+    for (const std::string& way : plane.lanes()) {
+      lanes += (lanes.empty() ? "" : "; ") + way;
+    }
+    table.AddRow({plane.name(), FormatCount(plane.connections()), plane.state(), OrDash(lanes)});
+  }
+  return table.empty() ? "" : "\n" + table.Text(style);
+}
+
 /// Settings that are sizes, for people to read as such.
 bool IsSize(std::string_view name) {
   static constexpr std::array<std::string_view, 11> kSizes = {
@@ -160,6 +173,7 @@ std::string StatusText(const v1::StatusReply& status, std::string_view endpoint,
   }
   text += Lines(now, style);
   text += "\n" + TiersText(status, style);
+  text += PlanesText(status, style);
   text += NamespacesText(status, style);
   text += "\nSince the start\n" + Lines(SinceStart(status), style);
   return text;

@@ -2,6 +2,7 @@
 
 #include "services/cairnd/metrics.h"
 #include "services/cairnd/placement.h"
+#include "services/cairnd/session.h"
 
 namespace cairn::server {
 namespace {
@@ -79,6 +80,36 @@ void AddTiers(const AdminContext& context, const CacheStats& stats, v1::StatusRe
   gpu.set_copy_switch_bytes(stats.gpu.device.copy_switch_bytes);
 }
 
+void AddPlanes(const AdminContext& context, v1::StatusReply& reply) {
+  v1::PlaneStatus& shm = *reply.add_planes();
+  shm.set_name("shm");
+  shm.set_state("ok");
+  shm.set_connections(context.sessions->shm_connections);
+  v1::PlaneStatus& ucx = *reply.add_planes();
+  ucx.set_name("ucx");
+  ucx.set_state(context.sessions->ucx != nullptr ? "ok" : context.without_ucx);
+  if (context.sessions->ucx != nullptr) {
+    std::uint32_t connections = 0;
+    for (const auto& [lanes, count] : context.sessions->ucx->Connections()) {
+      connections += count;
+      ucx.add_lanes(lanes);
+    }
+    ucx.set_connections(connections);
+    const UcxStats stats = context.sessions->ucx->Stats();
+    auto& c = *reply.mutable_counters();
+    c["ucx_gets"] = stats.gets;
+    c["ucx_get_bytes"] = stats.get_bytes;
+    c["ucx_puts"] = stats.puts;
+    c["ucx_put_bytes"] = stats.put_bytes;
+    c["ucx_peers_lost"] = stats.peers_lost;
+    c["ucx_refused_attach"] = stats.refused_attach;
+  }
+  v1::PlaneStatus& stream = *reply.add_planes();
+  stream.set_name("stream");
+  stream.set_state("ok");
+  stream.set_connections(context.sessions->stream_connections);
+}
+
 void AddCounters(const CacheStats& s, v1::StatusReply& reply) {
   auto& c = *reply.mutable_counters();
   c["matches"] = s.matches;
@@ -144,6 +175,7 @@ v1::StatusReply Status(const AdminContext& context) {
     AddNamespace(view, stats.has_cold, *reply.add_namespaces());
   }
   AddCounters(stats, reply);
+  AddPlanes(context, reply);
   for (const Member& member : context.membership->Members()) {
     reply.add_members(member.name == member.endpoint ? member.endpoint
                                                      : member.name + "=" + member.endpoint);

@@ -15,7 +15,9 @@ struct AdminContext {
   const DaemonConfig* config = nullptr;
   const Membership* membership = nullptr;
   TimePoint started;
+  const struct SessionContext* sessions = nullptr;
   std::string without_ssd = "off";  ///< What to say of an SSD tier that is not there.
+  std::string without_ucx = "off";  ///< The same of the UCX plane.
   std::function<void()> drain;      ///< Begins the shutdown; may be called from any thread.
 };
 

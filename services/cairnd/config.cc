@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "libcache/base/bytes.h"
+#include "libcache/transport/resolve.h"
+#include "libcache/ucx/transports.h"
 #include "services/terminal/usage.h"
 
 namespace cairn::server {
@@ -75,6 +77,31 @@ void AddSsdOptions(CLI::App& app, DaemonConfig& c) {
   AddValue(app, "ssd-flush-ms", c.ssd_flush_ms, "Make SSD writes durable at least this often");
 }
 
+void AddTlsOptions(CLI::App& app, TlsConfig& c) {
+  AddValue(app, "tls-cert", c.certificate,
+           "PEM file of the daemon's certificate: TLS 1.3 on every TCP port; with --tls-key and "
+           "--tls-ca. To try it: cairnctl cert dev");
+  AddValue(app, "tls-key", c.key, "PEM file of its key");
+  AddValue(app, "tls-ca", c.ca, "PEM file of the CA whose certificates are let in");
+  AddValue(app, "tls-tenants", c.tenants,
+           "Whose tenants they are: spiffe://cluster/ns/acme/*=acme,engine.acme.example=acme "
+           "(default: all are tenant default)");
+  AddValue(app, "tls-admins", c.admins, "Identities that may administer by TCP");
+  AddValue(app, "tls-handshakes", c.handshakes, "Most handshakes at once");
+  AddSwitch(app, "tls-kernel", c.kernel, "Have the kernel encrypt what is sent, where it can");
+}
+
+void AddUcxOptions(CLI::App& app, DaemonConfig& c) {
+  AddValue(app, "ucx", c.ucx,
+           "The data plane by UCX, for engines that are trusted with this daemon's memory: off, "
+           "on, or auto (on where UCX is there)");
+  AddValue(app, "ucx-tls", c.ucx_tls,
+           "Transports for UCX, as UCX_TLS names them (default: UCX_TLS, else shared memory, RDMA "
+           "and CUDA, of what is there)");
+  AddSwitch(app, "ucx-allow-insecure-tcp", c.ucx_allow_insecure_tcp,
+            "Allow tcp there: whoever reaches its ports reads and writes this daemon's memory");
+}
+
 void AddOptions(CLI::App& app, DaemonConfig& c) {
   app.set_config("--config", "", "TOML file with these options as keys", false);
   app.allow_config_extras(CLI::config_extras_mode::error);
@@ -98,6 +125,8 @@ void AddOptions(CLI::App& app, DaemonConfig& c) {
   AddValue(app, "listen-http", c.listen_http, "host:port for health and metrics; empty: off");
   AddSwitch(app, "allow-insecure-tcp", c.allow_insecure_tcp,
             "Allow addresses that other hosts reach, in plain text");
+  AddTlsOptions(app, c.tls);
+  AddUcxOptions(app, c);
   AddValue(app, "planner", c.planner,
            "Where checkpoints go: trie (learned), none, turn_end, turn_end_demand, branch_end, "
            "branch_backoff:POSITIONS, block:TOKENS or dense");
@@ -108,7 +137,7 @@ void AddOptions(CLI::App& app, DaemonConfig& c) {
   AddValue(app, "placement-save-ms", c.placement_save_ms, "How often it is saved there");
   AddValue(app, "members", c.members,
            "All daemons, this one included: name=endpoint,name=endpoint, or endpoints alone; an "
-           "endpoint is host:port or unix:/path");
+           "endpoint is host:port or unix:/path. Or dns:NAME:PORT, all addresses of that name");
   AddValue(app, "threads", c.threads, "I/O threads; 0: one per core, at most 4");
   AddValue(app, "workers", c.workers, "Threads that copy and hash");
   AddValue(app, "max-connections", c.max_connections, "More are refused");
@@ -130,8 +159,8 @@ std::string VariableName(const std::string& option) {
 std::vector<std::string> UnknownVariables(const CLI::App& app,
                                           const std::map<std::string, std::string>& environment) {
   // Those of cairnctl and of the scripts in this repository.
-  std::set<std::string> known = {"CAIRN_CONNECT", "CAIRN_DEV_START", "CAIRN_SKIP_SETUP",
-                                 "CAIRN_TRACES", "CAIRN_BINARY_DIR"};
+  std::set<std::string> known = {"CAIRN_CONNECT", "CAIRN_DEV_START",  "CAIRN_SKIP_SETUP",
+                                 "CAIRN_TRACES",  "CAIRN_BINARY_DIR", "CAIRN_TLS_SERVER"};
   for (const CLI::Option* option : app.get_options()) {
     known.insert(VariableName(option->get_single_name()));
   }
@@ -244,6 +273,19 @@ Status DaemonConfig::CheckGpu() const {
   return {};
 }
 
+Status DaemonConfig::CheckUcx() const {
+  if (ucx != "off" && ucx != "auto" && ucx != "on") {
+    return Bad("--ucx: '" + ucx + "' is neither off, auto nor on");
+  }
+  if (ucx_tls.empty()) {
+    return {};
+  }
+  if (const Status safe = ucx::CheckTransports(ucx_tls, ucx_allow_insecure_tcp); !safe) {
+    return Bad("--ucx-tls: " + safe.error().message);
+  }
+  return {};
+}
+
 Status DaemonConfig::FinishListening() {
   if (listen_unix.empty()) {
     listen_unix = DefaultSocket();
@@ -263,13 +305,14 @@ Status DaemonConfig::FinishListening() {
     if (!parsed || parsed->kind != Endpoint::Kind::kTcp) {
       return Bad(std::string(flag) + ": '" + *text + "' is not host:port");
     }
-    if (!IsLoopback(parsed->host) && !allow_insecure_tcp) {
+    if (!IsLoopback(parsed->host) && !tls.on() && !allow_insecure_tcp) {
       return Bad(std::string(flag) + ": " + *text +
-                 " can be reached by other hosts, and this port has no encryption; use 127.0.0.1, "
-                 "or set --allow-insecure-tcp true on a closed network");
+                 " can be reached by other hosts, and would be in plain text; give --tls-cert, "
+                 "--tls-key and --tls-ca (to try it, cairnctl cert dev makes all three), use "
+                 "127.0.0.1, or set --allow-insecure-tcp true on a closed network");
     }
   }
-  return {};
+  return tls.Check();
 }
 
 Status DaemonConfig::FinishThreads() {
@@ -310,7 +353,9 @@ std::vector<std::string> DaemonConfig::WithoutEffect() const {
   const bool gpu_tier = gpu != "off" && gpu_memory_bytes != 0;
   const std::map<std::string, std::string> defaults = DaemonConfig().Shown();
   for (const auto& [name, value] : Shown()) {
-    const bool idle = (!ssd && name.starts_with("ssd-")) || (!gpu_tier && name.starts_with("gpu-"));
+    const bool idle = (!ssd && name.starts_with("ssd-")) ||
+                      (!gpu_tier && name.starts_with("gpu-")) ||
+                      (ucx == "off" && name.starts_with("ucx-"));
     if (idle && value != defaults.at(name)) {
       names.push_back(name);
     }
@@ -321,6 +366,7 @@ std::vector<std::string> DaemonConfig::WithoutEffect() const {
 Status DaemonConfig::Finish() {
   Status good = CheckSizes();
   good = good ? CheckGpu() : good;
+  good = good ? CheckUcx() : good;
   good = good ? FinishListening() : good;
   good = good ? FinishThreads() : good;
   good = good ? FinishSizes() : good;
@@ -379,7 +425,8 @@ SsdConfig DaemonConfig::Ssd() const {
 
 Result<std::unique_ptr<Membership>> DaemonConfig::MakeMembership() const {
   const std::string self = "unix:" + listen_unix;
-  auto membership = MakeStaticMembership(members, {.name = self, .endpoint = self});
+  auto membership =
+      cairn::MakeMembership(members, {.name = self, .endpoint = self}, {.resolve = ResolveHost});
   if (!membership) {
     return Bad("--members: " + membership.error().message);
   }
@@ -393,41 +440,47 @@ Result<std::unique_ptr<Membership>> DaemonConfig::MakeMembership() const {
 
 std::map<std::string, std::string> DaemonConfig::Shown() const {
   const auto yes = [](bool b) { return std::string(b ? "true" : "false"); };
-  return {{"memory", std::to_string(memory_bytes)},
-          {"arena", std::to_string(arena_bytes())},
-          {"staging-pool", std::to_string(staging_pool_bytes())},
-          {"index", std::to_string(index_bytes)},
-          {"staging", std::to_string(staging_bytes)},
-          {"huge-pages", yes(huge_pages)},
-          {"prefault", yes(prefault)},
-          {"ssd-path", ssd_path},
-          {"ssd", std::to_string(ssd_bytes)},
-          {"ssd-write-buffer", std::to_string(ssd_write_buffer_bytes)},
-          {"ssd-min-free", std::to_string(ssd_min_free_bytes)},
-          {"ssd-queue", std::to_string(ssd_queue_bytes)},
-          {"ssd-codec", ssd_codec},
-          {"ssd-direct-io", yes(ssd_direct_io)},
-          {"ssd-readers", std::to_string(ssd_readers)},
-          {"ssd-flush-ms", std::to_string(ssd_flush_ms)},
-          {"gpu", gpu},
-          {"gpu-memory", std::to_string(gpu_memory_bytes)},
-          {"gpu-device", std::to_string(gpu_device)},
-          {"listen-unix", listen_unix},
-          {"listen-tcp", listen_tcp},
-          {"listen-http", listen_http},
-          {"allow-insecure-tcp", yes(allow_insecure_tcp)},
-          {"planner", planner},
-          {"eviction", eviction},
-          {"placement-memory", std::to_string(placement_bytes)},
-          {"placement-file", placement_file},
-          {"placement-save-ms", std::to_string(placement_save_ms)},
-          {"members", members},
-          {"threads", std::to_string(threads)},
-          {"workers", std::to_string(workers)},
-          {"max-connections", std::to_string(max_connections)},
-          {"lease-ms", std::to_string(lease_ms)},
-          {"drain-ms", std::to_string(drain_ms)},
-          {"log-level", log_level}};
+  std::map<std::string, std::string> shown = {
+      {"memory", std::to_string(memory_bytes)},
+      {"arena", std::to_string(arena_bytes())},
+      {"staging-pool", std::to_string(staging_pool_bytes())},
+      {"index", std::to_string(index_bytes)},
+      {"staging", std::to_string(staging_bytes)},
+      {"huge-pages", yes(huge_pages)},
+      {"prefault", yes(prefault)},
+      {"ssd-path", ssd_path},
+      {"ssd", std::to_string(ssd_bytes)},
+      {"ssd-write-buffer", std::to_string(ssd_write_buffer_bytes)},
+      {"ssd-min-free", std::to_string(ssd_min_free_bytes)},
+      {"ssd-queue", std::to_string(ssd_queue_bytes)},
+      {"ssd-codec", ssd_codec},
+      {"ssd-direct-io", yes(ssd_direct_io)},
+      {"ssd-readers", std::to_string(ssd_readers)},
+      {"ssd-flush-ms", std::to_string(ssd_flush_ms)},
+      {"gpu", gpu},
+      {"gpu-memory", std::to_string(gpu_memory_bytes)},
+      {"gpu-device", std::to_string(gpu_device)},
+      {"listen-unix", listen_unix},
+      {"listen-tcp", listen_tcp},
+      {"listen-http", listen_http},
+      {"allow-insecure-tcp", yes(allow_insecure_tcp)},
+      {"ucx", ucx},
+      {"ucx-tls", ucx_tls},
+      {"ucx-allow-insecure-tcp", yes(ucx_allow_insecure_tcp)},
+      {"planner", planner},
+      {"eviction", eviction},
+      {"placement-memory", std::to_string(placement_bytes)},
+      {"placement-file", placement_file},
+      {"placement-save-ms", std::to_string(placement_save_ms)},
+      {"members", members},
+      {"threads", std::to_string(threads)},
+      {"workers", std::to_string(workers)},
+      {"max-connections", std::to_string(max_connections)},
+      {"lease-ms", std::to_string(lease_ms)},
+      {"drain-ms", std::to_string(drain_ms)},
+      {"log-level", log_level}};
+  tls.AddShown(shown);
+  return shown;
 }
 
 ParsedConfig ParseConfig(const std::vector<std::string>& args,

@@ -13,6 +13,7 @@
 #include "libcache/cluster/membership.h"
 #include "libcache/tier/ssd_tier.h"
 #include "libcache/transport/endpoint.h"
+#include "services/cairnd/tls_config.h"
 
 namespace cairn::server {
 
@@ -45,6 +46,12 @@ struct DaemonConfig {
   std::string listen_tcp = "127.0.0.1:7411";
   std::string listen_http = "127.0.0.1:7412";
   bool allow_insecure_tcp = false;
+  TlsConfig tls;
+
+  // UCX. Off, because engines of this host have shared memory, which is faster.
+  std::string ucx = "off";  ///< "off", "auto" or "on".
+  std::string ucx_tls;      ///< Transports; empty: see UcxService::Config.
+  bool ucx_allow_insecure_tcp = false;
 
   std::string planner = "turn_end_demand";
   std::string eviction = "value";
@@ -82,6 +89,7 @@ struct DaemonConfig {
  private:
   [[nodiscard]] Status CheckSizes() const;
   [[nodiscard]] Status CheckGpu() const;
+  [[nodiscard]] Status CheckUcx() const;
   Status FinishListening();
   Status FinishThreads();
   Status FinishSizes();

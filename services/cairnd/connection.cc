@@ -1,5 +1,6 @@
 #include "services/cairnd/connection.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -65,12 +66,21 @@ void Connection::Arm(std::chrono::milliseconds limit) {
   watchdog_.async_wait(
       [this, arming, weak = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
         if (!error && !weak.expired() && arming == armed_) {
+          late_ = true;
           Close();
         }
       });
 }
 
+bool Connection::PeerGone() {
+  pollfd peer{.fd = socket_.native_handle(), .events = POLLRDHUP, .revents = 0};
+  return poll(&peer, 1, 0) > 0;
+}
+
 void Connection::Close() {
+  if (tls_ != nullptr && socket_.is_open()) {
+    tls_->Shutdown();
+  }
   boost::system::error_code ignored;
   socket_.shutdown(StreamSocket::shutdown_both, ignored);
   socket_.close(ignored);
@@ -81,6 +91,15 @@ asio::awaitable<Status> Connection::Fill(std::size_t bytes) {
     // Grows with what has come, not with what a header promises.
     if (have_ == in_.size()) {
       in_.resize(std::min(std::max(bytes, kBufferBytes), in_.size() * 2));
+    }
+    if (tls_ != nullptr) {
+      const auto free = std::span(in_).subspan(have_);
+      const auto got = co_await ReadTls(free, false);
+      if (!got) {
+        co_return Fail(got.error());
+      }
+      have_ += *got;
+      continue;
     }
     const auto target = asio::buffer(in_.data() + have_, in_.size() - have_);
     const auto result = co_await socket_.async_read_some(target, kAwait);
@@ -147,6 +166,9 @@ asio::awaitable<Status> Connection::ReadRaw(std::span<std::byte> target) {
   std::memmove(in_.data(), in_.data() + buffered, have_ - buffered);
   have_ -= buffered;
   target = target.subspan(buffered);
+  if (tls_ != nullptr) {
+    co_return co_await ReadRawTls(target);
+  }
   boost::system::error_code error;
   while (!target.empty() && !error) {
     Arm(kStallLimit);  // Anew for each piece.
@@ -167,6 +189,9 @@ asio::awaitable<Status> Connection::Write(const v1::Response& response,
   out_.clear();
   if (!FrameAnswer(response, out_)) {
     payload = {};
+  }
+  if (tls_ != nullptr) {
+    co_return co_await WriteTls(payload);
   }
   // The usual answer fits the socket's buffer: try at once, without timer or suspension.
   const iovec pieces[2] = {{out_.data(), out_.size()},

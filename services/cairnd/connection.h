@@ -11,7 +11,9 @@
 
 #include "cairn/v1/cache.pb.h"
 #include "libcache/base/result.h"
+#include "libcache/transport/tls_connection.h"
 #include "services/cairnd/async.h"
+#include "services/cairnd/tls_gate.h"
 
 namespace cairn::server {
 
@@ -23,6 +25,13 @@ using StreamSocket = asio::generic::stream_protocol::socket;
 class Connection {
  public:
   explicit Connection(StreamSocket socket);
+
+  /// TLS from here on, which must come about within `limit`. Before anything else. Nothing is
+  /// allocated for it before the peer has sent a first byte that fits.
+  asio::awaitable<TlsOutcome> Secure(const TlsCredentials& credentials,
+                                     std::chrono::milliseconds limit);
+  /// Once secured, or refused: the TLS of it; null before.
+  [[nodiscard]] const TlsConnection* tls() const { return tls_.get(); }
 
   /// The next request. `idle_limit`: how long the whole of it may take from now on (zero: its first
   /// byte may take for ever).
@@ -37,12 +46,21 @@ class Connection {
   /// As Write, with descriptors on the first byte.
   asio::awaitable<Status> WriteWithFds(const v1::Response& response, std::span<const int> fds);
 
+  /// The peer has closed its end, or died, though what it sent before may not be read yet.
+  [[nodiscard]] bool PeerGone();
   /// Ends pending reads and writes. From its own thread only.
   void Close();
   StreamSocket& socket() { return socket_; }
 
  private:
   asio::awaitable<Status> Fill(std::size_t bytes);
+  // By TLS, of the steps without it.
+  asio::awaitable<TlsOutcome> Handshake();
+  asio::awaitable<Status> WaitFor(TlsConnection::Step step);
+  asio::awaitable<Result<std::size_t>> ReadTls(std::span<std::byte> target, bool stall_counts);
+  asio::awaitable<Status> ReadRawTls(std::span<std::byte> target);
+  asio::awaitable<Status> WriteAllTls(std::span<const std::byte> bytes);
+  asio::awaitable<Status> WriteTls(std::span<const std::byte> payload);
   void Arm(std::chrono::milliseconds limit);
 
   StreamSocket socket_;
@@ -52,8 +70,10 @@ class Connection {
   std::string out_;
   std::uint64_t armed_ = 0;
   bool watching_ = false;
+  bool late_ = false;   // Closed by the watchdog.
   bool large_ = false;  // The last request was.
   std::shared_ptr<bool> alive_;
+  std::unique_ptr<TlsConnection> tls_;  // Of socket_, while that is open; null: plain text.
 };
 
 }  // namespace cairn::server

@@ -16,20 +16,21 @@
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <cstring>
-#include <filesystem>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "libcache/cluster/membership.h"
 #include "libcache/tier/prefault.h"
-#include "libcache/transport/socket.h"
 #include "services/cairnd/admin.h"
 #include "services/cairnd/gpu.h"
 #include "services/cairnd/http.h"
 #include "services/cairnd/metrics.h"
 #include "services/cairnd/placement_keeper.h"
 #include "services/cairnd/session.h"
+#include "services/cairnd/tls_gate.h"
+#include "services/cairnd/ucx.h"
+#include "services/cairnd/unix_socket.h"
 
 namespace cairn::server {
 namespace {
@@ -38,6 +39,7 @@ using asio::ip::tcp;
 
 constexpr std::chrono::milliseconds kSweepEvery{200};
 constexpr std::chrono::seconds kFlushLimit{60};
+constexpr std::chrono::seconds kLookAtCertificatesEvery{1};
 constexpr std::chrono::milliseconds kLastAnswers{50};
 // After a failed accept; it would fail again at once.
 constexpr std::chrono::milliseconds kAcceptPause{100};
@@ -52,39 +54,6 @@ struct IoThread {
   std::thread thread;
 };
 
-unsigned PeerUid(int fd) {
-  ucred credentials{};
-  socklen_t size = sizeof(credentials);
-  const bool known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0;
-  return known ? credentials.uid : UINT32_MAX;
-}
-
-/// Removes a socket that a daemon left behind when it was killed. Errors: kUnavailable when one
-/// listens there, kPermissionDenied.
-Status PrepareSocketPath(const std::string& path) {
-  std::error_code error;
-  const auto parent = std::filesystem::path(path).parent_path();
-  if (!parent.empty() && !std::filesystem::exists(parent, error)) {
-    std::filesystem::create_directories(parent, error);
-  }
-  struct stat info {};
-  if (lstat(path.c_str(), &info) != 0) {
-    return {};
-  }
-  if (!S_ISSOCK(info.st_mode)) {
-    return Fail(ErrorCode::kPermissionDenied,
-                "--listen-unix: " + path + " exists and is no socket; choose another path");
-  }
-  const auto alive = Socket::Connect({.kind = Endpoint::Kind::kUnix, .path = path, .host = {}},
-                                     SteadyClock::Instance().Now() + std::chrono::seconds(1));
-  if (alive || alive.error().code == ErrorCode::kDeadlineExceeded) {
-    return Fail(ErrorCode::kUnavailable, "--listen-unix: a daemon listens on " + path +
-                                             " already; stop it or choose another path");
-  }
-  unlink(path.c_str());
-  return {};
-}
-
 class DaemonImpl final : public Daemon {
  public:
   explicit DaemonImpl(const DaemonConfig& config)
@@ -96,6 +65,7 @@ class DaemonImpl final : public Daemon {
 
  private:
   Status OpenCache();
+  Status OpenUcx();
   std::unique_ptr<ColdTier> ReportedSsd(OpenedSsd opened);
   Status Bind();
   Status BindUnix();
@@ -106,6 +76,7 @@ class DaemonImpl final : public Daemon {
   asio::awaitable<void> ServePages(tcp::socket socket);
   asio::awaitable<void> Serve(std::shared_ptr<Session> session);
   asio::awaitable<void> Sweep();
+  asio::awaitable<void> KeepCertificates();
   void LoadPlacement();
   asio::awaitable<void> KeepPlacement();
   asio::awaitable<void> WaitForSignal();
@@ -124,10 +95,12 @@ class DaemonImpl final : public Daemon {
   PlacementKeeper placement_;
   StagingPool staging_;
   TokenRegistry tokens_;
+  std::unique_ptr<TlsGate> tls_;  // Null: TCP is plain text.
   AdminContext admin_;
   SessionContext context_;
   HttpPages pages_;
   std::vector<std::unique_ptr<IoThread>> ios_;
+  std::unique_ptr<UcxService> ucx_;  // Works on the cache's memory and in the loops.
   std::unique_ptr<ThreadPool> workers_;
   std::unique_ptr<asio::local::stream_protocol::acceptor> unix_;
   std::unique_ptr<tcp::acceptor> tcp_;
@@ -186,6 +159,19 @@ Status DaemonImpl::OpenCache() {
   if (config_.prefault) {
     prefaulter_ = std::make_unique<Prefaulter>(cache_->arena().memory());
   }
+  return {};
+}
+
+Status DaemonImpl::OpenUcx() {
+  std::vector<asio::io_context*> ios;
+  for (const auto& io : ios_) {
+    ios.push_back(&io->io);
+  }
+  auto opened = OpenUcxService(config_, cache_->arena().memory(), ios, admin_.without_ucx);
+  if (!opened) {
+    return Fail(opened.error());
+  }
+  ucx_ = std::move(*opened);
   return {};
 }
 
@@ -267,11 +253,20 @@ Status DaemonImpl::Start() {
   for (int i = 0; i < config_.threads; ++i) {
     ios_.push_back(std::make_unique<IoThread>());
   }
+  if (config_.tls.on()) {
+    auto tls = TlsGate::Open(config_.tls);
+    if (!tls) {
+      return Fail(tls.error());
+    }
+    tls_ = std::move(*tls);
+  }
   // Ports first: a second daemon must not touch the data directory of the first.
   if (const Status bound = Bind(); !bound) {
     return bound;
   }
-  if (const Status opened = OpenCache(); !opened) {
+  Status opened = OpenCache();
+  opened = opened ? OpenUcx() : opened;
+  if (!opened) {
     unlink(config_.listen_unix.c_str());
     return opened;
   }
@@ -281,11 +276,14 @@ Status DaemonImpl::Start() {
   admin_.config = &config_;
   admin_.membership = membership_.get();
   admin_.started = started_;
+  admin_.sessions = &context_;
   admin_.drain = [this] { RequestDrain(); };
   context_.cache = cache_.get();
   context_.workers = workers_.get();
   context_.staging = &staging_;
+  context_.ucx = ucx_.get();
   context_.tokens = &tokens_;
+  context_.tls = tls_.get();
   context_.lease_ms = config_.lease_ms;
   const GpuStats gpu = cache_->Stats().gpu;
   context_.has_device = gpu.state == "ok";
@@ -308,9 +306,14 @@ std::string DaemonImpl::Metrics() {
       std::chrono::duration<double>(SteadyClock::Instance().Now() - started_).count();
   process.connections = connections_;
   process.refused_frames = context_.refused_frames;
+  process.has_ucx = ucx_ != nullptr;
+  if (ucx_ != nullptr) {
+    process.ucx = ucx_->Stats();
+  }
   process.ssd_configured = !config_.ssd_path.empty();
   process.ssd_quarantined = ssd_quarantined_;
   process.failed_placement_saves = placement_.failed_saves();
+  process.tls = tls_ == nullptr ? TlsStats() : tls_->Stats();
   return PrometheusText(cache_->Stats(), process);
 }
 
@@ -384,7 +387,7 @@ asio::awaitable<void> DaemonImpl::AcceptHttp() {
 }
 
 asio::awaitable<void> DaemonImpl::ServePages(tcp::socket socket) {
-  co_await ServeHttp(std::move(socket), pages_);
+  co_await ServeHttp(std::move(socket), pages_, tls_.get());
   http_connections_ -= 1;
 }
 
@@ -395,6 +398,17 @@ asio::awaitable<void> DaemonImpl::Sweep() {
     const auto waited = co_await timer.async_wait(kAwait);
     static_cast<void>(waited);
     cache_->SweepExpired();
+  }
+}
+
+asio::awaitable<void> DaemonImpl::KeepCertificates() {
+  asio::steady_timer timer(ios_[0]->io);
+  const std::function<void()> look = [this] { tls_->Refresh(); };
+  for (;;) {
+    timer.expires_after(kLookAtCertificatesEvery);
+    const auto waited = co_await timer.async_wait(kAwait);
+    static_cast<void>(waited);
+    co_await RunOn(*workers_, look);
   }
 }
 
@@ -521,6 +535,9 @@ void DaemonImpl::StopThreads() {
   unix_.reset();
   tcp_.reset();
   http_.reset();
+  if (ucx_ != nullptr) {
+    ucx_->Stop();
+  }
   ios_.clear();
 }
 
@@ -534,6 +551,9 @@ int DaemonImpl::Run() {
     asio::co_spawn(first, AcceptHttp(), asio::detached);
   }
   asio::co_spawn(first, Sweep(), asio::detached);
+  if (tls_ != nullptr) {
+    asio::co_spawn(first, KeepCertificates(), asio::detached);
+  }
   if (placement_.keeps()) {
     asio::co_spawn(first, KeepPlacement(), asio::detached);
   }
@@ -547,10 +567,11 @@ int DaemonImpl::Run() {
   const auto port = [](const std::unique_ptr<tcp::acceptor>& a) {
     return a == nullptr ? 0 : a->local_endpoint().port();
   };
-  spdlog::info("serving version={} unix={} tcp_port={} http_port={} memory={} arena={} ssd={}",
-               CAIRN_VERSION, config_.listen_unix, port(tcp_), port(http_),
-               FormatBytes(config_.memory_bytes), FormatBytes(config_.arena_bytes()),
-               cache_->Stats().has_cold ? FormatBytes(config_.ssd_bytes) : "off");
+  spdlog::info(
+      "serving version={} unix={} tcp_port={} http_port={} tls={} memory={} arena={} ssd={}",
+      CAIRN_VERSION, config_.listen_unix, port(tcp_), port(http_), tls_ == nullptr ? "off" : "on",
+      FormatBytes(config_.memory_bytes), FormatBytes(config_.arena_bytes()),
+      cache_->Stats().has_cold ? FormatBytes(config_.ssd_bytes) : "off");
   first.run();
   StopThreads();
   const CacheStats stats = cache_->Stats();

@@ -79,6 +79,9 @@ asio::awaitable<Status> Session::Answer(const v1::Request& request, v1::Response
     response.mutable_empty();
     co_return co_await HandleWrite(request.write());
   }
+  if (request.has_attach_ucx() || request.has_ucx_get() || request.has_ucx_put()) {
+    co_return co_await HandleUcx(request, response);
+  }
   if (request.has_commit()) {
     co_return co_await HandleCommit(request, response);
   }
@@ -100,6 +103,10 @@ Status Session::AnswerAtOnce(const v1::Request& request, v1::Response& response)
     case v1::Request::kMatch: return HandleMatch(request.match(), *response.mutable_match());
     case v1::Request::kRelease:
       response.mutable_empty();
+      if (request.release().declined()) {
+        context_.cache->Decline(session_, request.release().lease_id());
+        return {};
+      }
       return context_.cache->Release(session_, request.release().lease_id(),
                                      request.release().used());
     case v1::Request::kReserve:
@@ -123,7 +130,11 @@ asio::awaitable<Status> Session::HandleOpen(const v1::OpenNamespace& open, v1::R
   if (!fidelity) {
     co_return Fail(fidelity.error().code, "fidelity: " + fidelity.error().message);
   }
-  const NamespaceSpec spec{.tenant = open.tenant(),
+  const auto tenant = TenantFor(open.tenant());
+  if (!tenant) {
+    co_return Fail(tenant.error());
+  }
+  const NamespaceSpec spec{.tenant = *tenant,
                            .model = open.model(),
                            .revision = open.revision(),
                            .dtype = open.dtype(),
@@ -203,6 +214,7 @@ Status Session::HandleMatch(const v1::Match& match, v1::MatchReply& reply) {
   reply.set_best(result->best);
   reply.set_overlap_tokens(result->overlap_tokens);
   reply.set_kv_tokens(result->kv_tokens);
+  reply.set_load_permille(result->load_permille);
   reply.mutable_plan()->Assign(result->plan.begin(), result->plan.end());
   reply.mutable_boundaries()->Reserve(static_cast<int>(result->boundaries.size()));
   for (const Boundary& from : result->boundaries) {
@@ -357,7 +369,8 @@ asio::awaitable<Status> Session::HandleCommit(const v1::Request& request, v1::Re
 asio::awaitable<Status> Session::HandleAdmin(const v1::Request& request, v1::Response& response) {
   if (!admin_allowed_) {
     co_return Fail(ErrorCode::kPermissionDenied,
-                   "administration needs the Unix socket and the daemon's user or root");
+                   "administration needs the Unix socket and the daemon's user or root, or TLS and "
+                   "a certificate of --tls-admins");
   }
   // Trees and lists can be long: not on the I/O thread.
   const auto reply = std::make_shared<Result<v1::AdminReply>>(v1::AdminReply());

@@ -1,9 +1,15 @@
 #include "services/cairnd/http.h"
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/ssl.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <boost/beast/ssl.hpp>
 #include <chrono>
+#include <memory>
 #include <utility>
+
+#include "libcache/transport/tls_connection.h"
 
 namespace cairn::server {
 namespace {
@@ -12,6 +18,8 @@ namespace beast = boost::beast;
 namespace http = beast::http;
 
 constexpr std::chrono::seconds kRequestLimit{10};
+constexpr std::chrono::seconds kHandshakeLimit{5};
+constexpr std::chrono::seconds kGoodbyeLimit{1};
 constexpr std::uint64_t kMaxRequestBytes = 8 * 1024;
 
 http::response<http::string_body> Page(const http::request<http::empty_body>& request,
@@ -40,15 +48,14 @@ http::response<http::string_body> Page(const http::request<http::empty_body>& re
   return response;
 }
 
-}  // namespace
-
-asio::awaitable<void> ServeHttp(asio::ip::tcp::socket socket, const HttpPages& pages) {
-  beast::tcp_stream stream(std::move(socket));
+/// Requests and answers until one side has enough. `stream`: of Beast, perhaps in TLS.
+template <class Stream>
+asio::awaitable<void> ServePages(Stream& stream, const HttpPages& pages) {
   beast::flat_buffer buffer(kMaxRequestBytes);
   for (bool keep_alive = true; keep_alive;) {
     http::request_parser<http::empty_body> parser;
     parser.header_limit(kMaxRequestBytes);
-    stream.expires_after(kRequestLimit);
+    beast::get_lowest_layer(stream).expires_after(kRequestLimit);
     const auto read = co_await http::async_read(stream, buffer, parser, kAwait);
     if (std::get<0>(read)) {
       break;
@@ -60,6 +67,70 @@ asio::awaitable<void> ServeHttp(asio::ip::tcp::socket socket, const HttpPages& p
     }
     keep_alive = response.keep_alive();
   }
+}
+
+TlsOutcome OutcomeOf(const boost::system::error_code& error, bool crowded) {
+  if (!error) {
+    return TlsOutcome::kOk;
+  }
+  if (crowded) {
+    return TlsOutcome::kCrowded;
+  }
+  if (error == beast::error::timeout) {
+    return TlsOutcome::kTimeout;
+  }
+  if (error.category() != asio::error::get_ssl_category()) {
+    return TlsOutcome::kClosed;
+  }
+  switch (TlsConnection::RefusalFor(static_cast<unsigned long>(error.value()))) {
+    case TlsConnection::Refusal::kCertificate: return TlsOutcome::kCertificate;
+    case TlsConnection::Refusal::kNoTls: return TlsOutcome::kNoTls;
+    default: return TlsOutcome::kProtocol;
+  }
+}
+
+asio::awaitable<void> ServeHttps(asio::ip::tcp::socket socket, const HttpPages& pages,
+                                 TlsGate& gate) {
+  using Secure = beast::ssl_stream<beast::tcp_stream>;
+  const auto credentials = gate.credentials();
+  SSL_CTX_up_ref(credentials->context());  // Asio takes one over.
+  asio::ssl::context context(credentials->context());
+  const auto stream = std::make_shared<Secure>(beast::tcp_stream(std::move(socket)), context);
+  const auto executor = stream->get_executor();
+  const auto crowded = std::make_shared<bool>(false);
+  TlsGate::Slot slot = gate.Enter([weak = std::weak_ptr(stream), executor, crowded] {
+    asio::post(executor, [weak, crowded] {
+      if (const auto late = weak.lock()) {
+        *crowded = true;
+        beast::get_lowest_layer(*late).close();
+      }
+    });
+  });
+  beast::get_lowest_layer(*stream).expires_after(kHandshakeLimit);
+  const auto shaken = co_await stream->async_handshake(asio::ssl::stream_base::server, kAwait);
+  const auto& [error] = shaken;
+  slot = TlsGate::Slot();
+  gate.Count(OutcomeOf(error, *crowded), error ? "http: " + error.message() : "");
+  if (!error) {
+    co_await ServePages(*stream, pages);
+    beast::get_lowest_layer(*stream).expires_after(kGoodbyeLimit);
+    const auto closed = co_await stream->async_shutdown(kAwait);
+    static_cast<void>(closed);
+  }
+  beast::get_lowest_layer(*stream).close();
+}
+
+}  // namespace
+
+asio::awaitable<void> ServeHttp(asio::ip::tcp::socket socket, const HttpPages& pages,
+                                TlsGate* tls) {
+  if (tls != nullptr) {
+    TlsGate& gate = *tls;
+    co_await ServeHttps(std::move(socket), pages, gate);
+    co_return;
+  }
+  beast::tcp_stream stream(std::move(socket));
+  co_await ServePages(stream, pages);
   beast::error_code ignored;
   stream.socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "services/cairnd/async.h"
+#include "services/cairnd/tls_gate.h"
 
 namespace cairn::server {
 
@@ -15,7 +16,8 @@ struct HttpPages {
 };
 
 /// Serves /healthz (the event loop turns), /readyz (requests are accepted) and /metrics on one
-/// connection, with a time limit per request.
-asio::awaitable<void> ServeHttp(asio::ip::tcp::socket socket, const HttpPages& pages);
+/// connection, with a time limit per request. `tls`: by HTTPS, for any certificate of our CA; null:
+/// in plain text.
+asio::awaitable<void> ServeHttp(asio::ip::tcp::socket socket, const HttpPages& pages, TlsGate* tls);
 
 }  // namespace cairn::server

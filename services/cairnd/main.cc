@@ -53,6 +53,7 @@ int main(int argc, char** argv) {
   for (const std::string& name : parsed.without_effect) {
     spdlog::warn("setting_without_effect name={} reason=\"{}\"", name,
                  name.starts_with("ssd-")     ? "no SSD tier: --ssd-path and --ssd are not given"
+                 : name.starts_with("ucx-")   ? "no UCX plane: --ucx is off"
                  : parsed.config.gpu == "off" ? "no GPU tier: --gpu is off"
                                               : "no GPU tier: --gpu-memory is not given");
   }

@@ -218,6 +218,43 @@ void AddPlacement(Families& f, const CacheStats& s, const ProcessStats& p) {
           p.failed_placement_saves);
 }
 
+/// Only where there is TLS.
+void AddTls(Families& f, const TlsStats& tls) {
+  if (!tls.on) {
+    return;
+  }
+  std::vector<Sample> handshakes;
+  handshakes.reserve(kTlsOutcomes);
+  for (std::size_t i = 0; i < kTlsOutcomes; ++i) {
+    handshakes.push_back({{{"result", std::string(TlsOutcomeName(static_cast<TlsOutcome>(i)))}},
+                          static_cast<double>(tls.handshakes[i])});
+  }
+  f.Counts("tls_handshakes", "Connections to TLS ports by what became of the handshake.",
+           handshakes);
+  f.Gauge("tls_handshakes_under_way", "Handshakes begun and not over.", tls.half_open);
+  f.Counts("tls_reloads", "Times that the files of the certificate had changed.",
+           {{{{"result", "ok"}}, static_cast<double>(tls.reloads)},
+            {{{"result", "failed"}}, static_cast<double>(tls.failed_reloads)}});
+  f.Gauge("tls_certificate_expiry_timestamp_seconds",
+          "Unix time at which the daemon's certificate, or one between it and the CA, expires.",
+          tls.expires_at);
+}
+
+/// Only where UCX is in use.
+void AddUcx(Families& f, const ProcessStats& p) {
+  if (!p.has_ucx) {
+    return;
+  }
+  f.Count("ucx_gets", "Stretches of objects put into engines' memory by UCX.", p.ucx.gets);
+  f.Count("ucx_get_bytes", "Their bytes.", p.ucx.get_bytes);
+  f.Count("ucx_puts", "Stretches of objects got from engines' memory by UCX.", p.ucx.puts);
+  f.Count("ucx_put_bytes", "Their bytes.", p.ucx.put_bytes);
+  f.Count("ucx_peers_lost", "Engines that died or froze in the middle of a transfer.",
+          p.ucx.peers_lost);
+  f.Count("ucx_refused_attach", "Engines whose memory could not be reached, or that sent nonsense.",
+          p.ucx.refused_attach);
+}
+
 void AddState(Families& f, const CacheStats& s, const ProcessStats& p) {
   f.Gauges("leases", "Leases held now.",
            {{{{"kind", "read"}}, static_cast<double>(s.leases)},
@@ -264,7 +301,9 @@ std::string PrometheusText(const CacheStats& stats, const ProcessStats& process)
   AddSsdHealth(families, stats, process);
   AddGpu(families, stats);
   AddPlacement(families, stats, process);
+  AddUcx(families, process);
   AddState(families, stats, process);
+  AddTls(families, process.tls);
   return prometheus::TextSerializer().Serialize(families.all());
 }
 

@@ -4,6 +4,8 @@
 #include <string>
 
 #include "libcache/cache/types.h"
+#include "services/cairnd/tls_gate.h"
+#include "services/cairnd/ucx.h"
 
 namespace cairn::server {
 
@@ -16,6 +18,9 @@ struct ProcessStats {
   bool ssd_configured = false;
   bool ssd_quarantined = false;  ///< The store was damaged and moved aside at this start.
   std::uint64_t failed_placement_saves = 0;
+  TlsStats tls;
+  bool has_ucx = false;
+  UcxStats ucx;
 };
 
 /// Resident memory of this process, from /proc/self/statm; 0 if unreadable.

@@ -23,12 +23,12 @@ void SetError(v1::Response& response, const Error& error) {
 
 }  // namespace
 
-std::string TokenRegistry::Issue(SessionId session) {
+std::string TokenRegistry::Issue(SessionId session, const std::string& identity) {
   std::string token(16, '\0');
   // Whoever shows a token reads under that session's leases, so it must not be guessable.
   FillRandom(std::as_writable_bytes(std::span(token)));
   const MutexLock lock(mu_);
-  sessions_.emplace(token, session);
+  sessions_.emplace(token, Owner{.session = session, .identity = identity});
   return token;
 }
 
@@ -37,10 +37,13 @@ void TokenRegistry::Revoke(const std::string& token) {
   sessions_.erase(token);
 }
 
-std::optional<SessionId> TokenRegistry::Find(const std::string& token) const {
+std::optional<SessionId> TokenRegistry::Find(const std::string& token,
+                                             const std::string& identity) const {
   const MutexLock lock(mu_);
   const auto it = sessions_.find(token);
-  return it == sessions_.end() ? std::nullopt : std::optional(it->second);
+  return it == sessions_.end() || it->second.identity != identity
+             ? std::nullopt
+             : std::optional(it->second.session);
 }
 
 Session::Session(SessionContext& context, StreamSocket socket, bool local, unsigned peer_uid)
@@ -51,15 +54,26 @@ Session::Session(SessionContext& context, StreamSocket socket, bool local, unsig
 
 asio::awaitable<void> Session::Run() {
   const auto self = shared_from_this();  // Alive until the last co_await below has returned.
+  if (context_.tls != nullptr && !local_) {
+    const auto secured = co_await Secure();
+    if (!secured) {
+      connection_.Close();
+      co_return;
+    }
+  }
   const auto greeted = co_await Greet();
   if (!greeted) {
     connection_.Close();
     co_return;
   }
   if (data_) {
+    context_.stream_connections += 1;
     co_await ServeData();
+    context_.stream_connections -= 1;
   } else {
     co_await ServeControl();
+    context_.shm_connections -= staging_ != nullptr ? 1 : 0;
+    ucx_.reset();
     context_.tokens->Revoke(token_);
     context_.cache->EndSession(session_);
   }
@@ -85,6 +99,8 @@ asio::awaitable<bool> Session::Greet() {
     }
     request.set_id(1);
     error = read.error();
+  } else if (stranger_) {
+    error = *stranger_;
   } else if (!request.has_hello()) {
     error = {ErrorCode::kInvalidArgument, "the first message must be Hello"};
   } else if (request.hello().protocol_version() != kProtocolVersion) {
@@ -92,7 +108,8 @@ asio::awaitable<bool> Session::Greet() {
              "protocol version " + std::to_string(request.hello().protocol_version()) +
                  "; this daemon speaks " + std::to_string(kProtocolVersion)};
   } else if (request.hello().role() == v1::ROLE_DATA) {
-    const auto owner = context_.tokens->Find(request.hello().session_token());
+    const auto owner =
+        context_.tokens->Find(request.hello().session_token(), peer_ ? peer_->identity : "");
     data_ = owner.has_value();
     session_ = owner.value_or(0);
     if (!data_) {
@@ -120,10 +137,14 @@ asio::awaitable<bool> Session::Greet() {
       *reply.mutable_device() = context_.device;
     }
   }
+  if (MayUseUcx()) {
+    reply.add_planes(v1::PLANE_UCX);
+    reply.set_ucx_transports(context_.ucx->transports());
+  }
   reply.add_planes(v1::PLANE_STREAM);
   if (!data_) {
     session_ = context_.cache->BeginSession();
-    token_ = context_.tokens->Issue(session_);
+    token_ = context_.tokens->Issue(session_, peer_ ? peer_->identity : "");
     reply.set_session_id(session_);
     reply.set_session_token(token_);
   }
@@ -210,6 +231,7 @@ asio::awaitable<Status> Session::Attach(const v1::Request& request, v1::Response
     auto staging = context_.staging->Take();
     if (staging) {
       staging_ = std::move(*staging);
+      context_.shm_connections += 1;
     } else {
       error = staging.error();
     }

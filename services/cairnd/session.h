@@ -3,6 +3,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -10,20 +11,28 @@
 #include "libcache/cache/cache.h"
 #include "services/cairnd/connection.h"
 #include "services/cairnd/staging.h"
+#include "services/cairnd/tls_gate.h"
+#include "services/cairnd/ucx.h"
 
 namespace cairn::server {
 
 /// Which control connection a data connection belongs to. Thread-safe.
 class TokenRegistry {
  public:
-  /// A fresh random token for `session`.
-  std::string Issue(SessionId session) CAIRN_EXCLUDES(mu_);
+  /// A fresh random token for `session`, good for peers of the same identity ("" without TLS).
+  std::string Issue(SessionId session, const std::string& identity) CAIRN_EXCLUDES(mu_);
   void Revoke(const std::string& token) CAIRN_EXCLUDES(mu_);
-  [[nodiscard]] std::optional<SessionId> Find(const std::string& token) const CAIRN_EXCLUDES(mu_);
+  [[nodiscard]] std::optional<SessionId> Find(const std::string& token,
+                                              const std::string& identity) const
+      CAIRN_EXCLUDES(mu_);
 
  private:
+  struct Owner {
+    SessionId session = 0;
+    std::string identity;
+  };
   mutable Mutex mu_;
-  std::unordered_map<std::string, SessionId> sessions_ CAIRN_GUARDED_BY(mu_);
+  std::unordered_map<std::string, Owner> sessions_ CAIRN_GUARDED_BY(mu_);
 };
 
 /// What all sessions of a daemon share. Outlives them.
@@ -32,12 +41,16 @@ struct SessionContext {
   ThreadPool* workers = nullptr;
   StagingPool* staging = nullptr;
   TokenRegistry* tokens = nullptr;
+  TlsGate* tls = nullptr;  ///< Null: TCP is plain text.
   std::uint32_t lease_ms = 0;
   bool has_device = false;  ///< There is, or was, a GPU tier: ...
   v1::Device device;        ///< ... this one.
   /// Answers an admin request; called on the workers.
   std::function<Result<v1::AdminReply>(const v1::AdminRequest&)> admin;
+  UcxService* ucx = nullptr;  ///< Null: off.
   std::atomic<std::uint64_t> refused_frames{0};
+  std::atomic<std::uint32_t> shm_connections{0};     ///< That have the arena mapped.
+  std::atomic<std::uint32_t> stream_connections{0};  ///< For payload.
 };
 
 /// One connection of an engine: control messages, or the payload of the stream plane. A session
@@ -54,6 +67,11 @@ class Session : public std::enable_shared_from_this<Session> {
   void Close() { connection_.Close(); }
 
  private:
+  /// TLS, where this connection must have it. False: it is over.
+  asio::awaitable<bool> Secure();
+  /// In whose name a namespace is opened that the peer asks for as `asked`'s. Errors:
+  /// kPermissionDenied.
+  [[nodiscard]] Result<std::string> TenantFor(const std::string& asked) const;
   asio::awaitable<bool> Greet();
   asio::awaitable<void> ServeControl();
   asio::awaitable<void> ServeData();
@@ -63,6 +81,15 @@ class Session : public std::enable_shared_from_this<Session> {
   Status AnswerAtOnce(const v1::Request& request, v1::Response& response);
   asio::awaitable<Status> Attach(const v1::Request& request, v1::Response& response);
   asio::awaitable<Status> AttachDevice(const v1::Request& request, v1::Response& response);
+  asio::awaitable<Status> HandleUcx(const v1::Request& request, v1::Response& response);
+  asio::awaitable<Status> HandleUcxGet(const v1::UcxGet& get);
+  asio::awaitable<Status> HandleUcxPut(const v1::UcxPut& put);
+  Status AttachUcx(const v1::AttachUcx& attach, const asio::any_io_executor& executor,
+                   v1::AttachUcxReply& reply);
+  /// The peer has shown who it is, and is as trusted as UCX asks for.
+  [[nodiscard]] bool MayUseUcx() const {
+    return context_.ucx != nullptr && (admin_allowed_ || peer_.has_value());
+  }
   asio::awaitable<Status> HandleFetch(const v1::Request& request, v1::Response& response);
   asio::awaitable<Status> HandleWrite(const v1::Write& write);
   asio::awaitable<Status> HandleCommit(const v1::Request& request, v1::Response& response);
@@ -78,11 +105,14 @@ class Session : public std::enable_shared_from_this<Session> {
   SessionContext& context_;
   Connection connection_;
   const bool local_;
-  const bool admin_allowed_;
+  bool admin_allowed_;
+  std::optional<TlsPeer> peer_;    // By TLS: who it is.
+  std::optional<Error> stranger_;  // Why nobody is let in with that certificate.
   SessionId session_ = 0;
   bool data_ = false;
   std::string token_;
   std::unique_ptr<Staging> staging_;
+  std::unique_ptr<UcxPeer> ucx_;
   std::unordered_map<NamespaceId, std::uint32_t> namespaces_;  // With the grid of this engine.
   std::vector<PrefixKey> keys_;                                // Reused between matches.
 };

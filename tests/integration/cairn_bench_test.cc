@@ -12,7 +12,7 @@
 
 #include "libcache/trace/generator.h"
 #include "libcache/trace/writer.h"
-#include "tests/integration/daemon_fixture.h"
+#include "tests/integration/ucx_fixture.h"
 
 namespace cairn::test {
 namespace {
@@ -154,6 +154,25 @@ TEST_F(CairnBenchTest, SecondRunAgainstTheSameDaemonIsServedMore) {
     EXPECT_EQ(first.Json()["cap_bytes"], 64 * kMiB);
     EXPECT_GT(first.Json()["peak_rss_bytes"], 0);
   }
+}
+
+// Several engines in one process share one UCX.
+TEST_F(CairnBenchTest, ReplayByUcx) {
+  if (const std::string why = WithoutUcx(); !why.empty()) {
+    std::fprintf(stderr, "NOT TESTED: the UCX plane: %s\n", why.c_str());
+    GTEST_SKIP() << why;
+  }
+  ASSERT_TRUE(StartDaemon({.flags = {"--ucx=on"}, .variables = {}}));
+  const std::vector<std::string> more = {"3", "--connect", daemon().UnixEndpoint(), "--plane",
+                                         "ucx"};
+  const std::string trace = Trace(40);
+  const BenchRun first = Bench(Replay(trace, more));
+  ExpectClean(first);
+  EXPECT_EQ(first.Json()["plane"], "ucx");
+  const BenchRun second = Bench(Replay(trace, more));
+  ExpectClean(second);
+  EXPECT_GT(second.Json()["served_tokens"], first.Json()["served_tokens"]);
+  EXPECT_GT(daemon().Counter("ucx_gets"), 0U);
 }
 
 TEST_F(CairnBenchTest, RealRequestsAgainstADaemon) {

@@ -74,6 +74,15 @@ class ChildProcess {
       kill(pid_, signal);
     }
   }
+  /// Returns once all of its threads stand still: the signal alone lets one that runs go on a
+  /// while.
+  void Freeze() const {
+    Signal(SIGSTOP);
+    siginfo_t info{};
+    if (running()) {
+      waitid(P_PID, static_cast<id_t>(pid_), &info, WSTOPPED | WEXITED | WNOWAIT);
+    }
+  }
   /// kill -9, and waits for it to be gone.
   void Kill() {
     Signal(SIGKILL);

@@ -7,12 +7,16 @@
 
 #include "tests/integration/daemon_fixture.h"
 #include "tests/integration/http_client.h"
+#include "tests/integration/test_ca.h"
 
 namespace cairn::test {
 namespace {
 
 class ConfigTest : public DaemonTest {
  protected:
+  void SetUp() override { tls_ = TestCa(dir_).Issue("daemon", {"localhost"}); }
+
+  TlsFiles tls_;
   std::map<std::string, std::string> Config() {
     v1::AdminRequest request;
     request.mutable_config();
@@ -42,6 +46,16 @@ class ConfigTest : public DaemonTest {
             {"gpu-memory", "16777216"},
             {"gpu-device", "3"},
             {"allow-insecure-tcp", "true"},
+            {"tls-cert", tls_.certificate},
+            {"tls-key", tls_.key},
+            {"tls-ca", tls_.ca},
+            {"tls-tenants", "spiffe://c/ns/acme/*=acme,a.example=b"},
+            {"tls-admins", "spiffe://c/admin,b.example"},
+            {"tls-handshakes", "17"},
+            {"tls-kernel", "true"},
+            {"ucx", kSanitized ? "off" : "auto"},  // UCX itself is not instrumented.
+            {"ucx-tls", "posix,self"},
+            {"ucx-allow-insecure-tcp", "true"},
             {"planner", "block:64"},
             {"eviction", "lru"},
             {"placement-memory", "8388608"},

@@ -81,7 +81,7 @@ class DaemonProcess {
     EXPECT_NE(Log().find("stopped leases=0 reservations=0"), std::string::npos) << Log();
   }
   void Kill() { process_->Kill(); }
-  void Freeze() { process_->Signal(SIGSTOP); }
+  void Freeze() { process_->Freeze(); }
   void Thaw() { process_->Signal(SIGCONT); }
 
   [[nodiscard]] ChildProcess& process() { return *process_; }

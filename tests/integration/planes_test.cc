@@ -3,12 +3,33 @@
 
 #include <vector>
 
-#include "tests/integration/daemon_fixture.h"
+#include "tests/integration/ucx_fixture.h"
 
 namespace cairn::test {
 namespace {
 
-class PlanesTest : public DaemonTest, public ::testing::WithParamInterface<Way> {};
+class PlanesTest : public DaemonTest, public ::testing::WithParamInterface<Way> {
+ protected:
+  void SetUp() override {
+    const std::string why = GetParam().plane == PlaneChoice::kUcx ? WithoutUcx() : "";
+    if (!why.empty()) {
+      std::fprintf(stderr, "NOT TESTED: the UCX plane: %s\n", why.c_str());
+      GTEST_SKIP() << why;
+    }
+  }
+  bool StartDaemon(DaemonProcess::Options options = {}) {
+    if (GetParam().plane == PlaneChoice::kUcx) {
+      options.flags.emplace_back("--ucx=on");
+      options.flags.push_back(std::string("--ucx-tls=") + kUcxTransports);
+    }
+    return DaemonTest::StartDaemon(std::move(options));
+  }
+  [[nodiscard]] static std::string PlaneName() {
+    return GetParam().plane == PlaneChoice::kShm   ? "shm"
+           : GetParam().plane == PlaneChoice::kUcx ? "ucx"
+                                                   : "stream";
+  }
+};
 
 TEST_P(PlanesTest, StoredPrefixComesBackByteForByte) {
   ASSERT_TRUE(StartDaemon());
@@ -16,7 +37,7 @@ TEST_P(PlanesTest, StoredPrefixComesBackByteForByte) {
   {
     Engine first(EndpointOf(daemon(), GetParam()), GetParam().plane);
     ASSERT_TRUE(first.Open());
-    EXPECT_EQ(first.client().PlaneName(), GetParam().plane == PlaneChoice::kShm ? "shm" : "stream");
+    EXPECT_EQ(first.client().PlaneName(), PlaneName());
     const auto miss = first.Load(tokens);
     ASSERT_TRUE(miss.has_value()) << Why(miss);
     EXPECT_EQ(miss->resume_at, 0U);
@@ -185,7 +206,7 @@ TEST_P(PlanesTest, AnyDifferenceOfTheNamespaceIsAMiss) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Ways, PlanesTest, ::testing::Values(kShm, kStreamUnix, kStreamTcp),
+INSTANTIATE_TEST_SUITE_P(Ways, PlanesTest, ::testing::Values(kShm, kUcx, kStreamUnix, kStreamTcp),
                          [](const auto& way) { return way.param.name; });
 
 }  // namespace

@@ -491,6 +491,32 @@ static void TestOptionsThatAreWrong(void) {
   cairn_client_close(client);
 }
 
+static void TestMembersOfACluster(void) {
+  cairn_client_options options;
+  cairn_member member;
+  cairn_client* client = NULL;
+  CAIRN_INIT(options);
+  CAIRN_INIT(member);
+  options.endpoint = "a=unix:/nowhere/a.sock,a=unix:/nowhere/b.sock";
+  FAILS(cairn_client_open(&options, &client), CAIRN_INVALID_ARGUMENT, "two are named 'a'");
+  options.endpoint = "a=unix:/nowhere/a.sock,b=unix:/nowhere/b.sock";
+  OK(cairn_client_open(&options, &client));
+  OK(cairn_client_member(client, 1, &member));
+  CHECK(strcmp(member.name, "b") == 0);
+  CHECK(strcmp(member.endpoint, "unix:/nowhere/b.sock") == 0);
+  CHECK(member.state == CAIRN_MEMBER_IDLE);
+  CHECK(member.problem[0] == '\0');
+  FAILS(cairn_client_member(client, 2, &member), CAIRN_NOT_FOUND, "knows 2 daemons");
+  FAILS(cairn_client_connect(client, WAIT_MS), CAIRN_UNAVAILABLE, "can be used: a: ");
+  OK(cairn_client_member(client, 0, &member));
+  CHECK(member.state == CAIRN_MEMBER_DOWN);
+  CHECK(strstr(member.problem, "no daemon at unix:/nowhere/a.sock") != NULL);
+  member.struct_size = 8;
+  FAILS(cairn_client_member(client, 0, &member), CAIRN_INVALID_ARGUMENT, "member.struct_size");
+  FAILS(cairn_client_member(NULL, 0, &member), CAIRN_INVALID_ARGUMENT, "client");
+  cairn_client_close(client);
+}
+
 /* A program compiled against a later header: known fields work, unknown ones must be zero. */
 static void TestStructsOfALaterVersion(void) {
   struct {
@@ -631,6 +657,7 @@ int main(void) {
   TestModels();
   TestFidelity();
   TestOptionsThatAreWrong();
+  TestMembersOfACluster();
   TestStructsOfALaterVersion();
   TestCallsThatAreWrong();
   if (failures == 0) {

@@ -104,6 +104,28 @@ TEST(LearnedPlacementTest, APriceBeyondAnyUseIsNotPaid) {
   EXPECT_TRUE(placement.Plan(request, places, 1e6).empty());
 }
 
+// Of several daemons that were asked, one writes: the others' allowance must not shrink by what
+// they only planned.
+TEST(LearnedPlacementTest, WhatIsNotCarriedOutIsGivenBack) {
+  LearnedPlacement placement({});
+  const SiteRef root = placement.AddOwner(kOwner, 0);
+  int planned = 0;
+  for (int session = 0; session < 50; ++session) {
+    SiteRef edge = root;
+    for (int turn = 0; turn < 10; ++turn) {
+      const auto request = After(placement, root, edge, 640, 100.0 * session + 10 * turn);
+      const auto places = placement.Observe(request);
+      const double before = placement.planned_bytes();
+      planned += placement.Plan(request, places, 0).empty() ? 0 : 1;
+      EXPECT_EQ(placement.planned_bytes() - before, placement.last_spent().bytes);
+      placement.Forgo(placement.last_spent());
+      ASSERT_DOUBLE_EQ(placement.planned_bytes(), before);
+      edge = places.tip;
+    }
+  }
+  EXPECT_GT(planned, 100) << "it goes on planning";
+}
+
 // A clock that stands still, or a trace whose times are all the same.
 TEST(LearnedPlacementTest, RequestsOfOneMomentTakeNoMoreMemory) {
   LearnedPlacement placement({});

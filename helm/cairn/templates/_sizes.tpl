@@ -1,0 +1,57 @@
+{{/* cairn.bytes (list SIZE NAME): the size in bytes; fails in NAME's name if it is none. */}}
+{{- define "cairn.bytes" -}}
+{{- $text := index . 0 -}}
+{{- /* A plain number in a file of values is a float, and would be written 1e+09. */ -}}
+{{- if kindIs "float64" $text -}}{{- $text = int64 $text -}}{{- end -}}
+{{- $text = toString $text -}}
+{{- $name := index . 1 -}}
+{{- if not (regexMatch "^[0-9]{1,15}([KMGT]i?B?|ki?B?)?$" $text) -}}
+{{- fail (printf "%s: '%s' is not a size; write for example 512Mi or 4Gi, in whole numbers" $name $text) -}}
+{{- end -}}
+{{- $unit := regexFind "[A-Za-z]*$" $text | trimSuffix "B" | upper -}}
+{{- $factors := dict "" 1 "K" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "KI" 1024 "MI" 1048576 "GI" 1073741824 "TI" 1099511627776 -}}
+{{- mul (regexFind "^[0-9]+" $text | int64) (index $factors $unit | int64) -}}
+{{- end -}}
+
+{{/* cairn.mebibytes BYTES: as a quantity of Kubernetes, rounded up. */}}
+{{- define "cairn.mebibytes" -}}
+{{- printf "%dMi" (div (add (int64 .) 1048575) 1048576) -}}
+{{- end -}}
+
+{{/* What the daemon's memory adds up to, in bytes: docs/operations.md, "Memory". */}}
+{{- define "cairn.memoryNeeded" -}}
+{{- $v := .Values -}}
+{{- $memory := include "cairn.bytes" (list $v.memory "memory") | int64 -}}
+{{- $sum := add $memory (include "cairn.bytes" (list $v.index "index") | int64) 67108864 -}}
+{{- /* Page tables, where pages are small. */ -}}
+{{- $sum = add $sum (div $memory 256) -}}
+{{- $sum = add $sum (include "cairn.bytes" (list $v.headroom "headroom") | int64) -}}
+{{- if eq $v.planner "trie" -}}
+{{- $sum = add $sum (mul 4 (include "cairn.bytes" (list $v.placementMemory "placementMemory") | int64)) -}}
+{{- end -}}
+{{- if $v.gpu.enabled -}}
+{{- $sum = add $sum 16777216 (include "cairn.bytes" (list $v.gpu.driverMemory "gpu.driverMemory") | int64) -}}
+{{- end -}}
+{{- $sum -}}
+{{- end -}}
+
+{{- define "cairn.memoryLimit" -}}
+{{- if .Values.resources.memoryLimit -}}
+{{- include "cairn.mebibytes" (include "cairn.bytes" (list .Values.resources.memoryLimit "resources.memoryLimit")) -}}
+{{- else -}}
+{{- include "cairn.mebibytes" (include "cairn.memoryNeeded" .) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The volume of the SSD tier: the cap, what must stay free, and a twentieth for the file system. */}}
+{{- define "cairn.diskNeeded" -}}
+{{- $ssd := include "cairn.bytes" (list .Values.ssd.size "ssd.size") | int64 -}}
+{{- $free := include "cairn.bytes" (list .Values.ssd.minFree "ssd.minFree") | int64 -}}
+{{- include "cairn.mebibytes" (add $ssd (div $ssd 20) $free 268435456) -}}
+{{- end -}}
+
+{{/* Seconds from preStop to the end of the process: the daemon cuts off after drainMs and then gives the
+SSD a minute; five more to end. */}}
+{{- define "cairn.graceNeeded" -}}
+{{- add (int .Values.shutdown.preStopSeconds) (div (add (int64 .Values.drainMs) 999) 1000) 65 -}}
+{{- end -}}

@@ -1,0 +1,408 @@
+#include <poll.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <map>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "libcache/base/bytes.h"
+#include "libcache/base/completion.h"
+#include "libcache/transport/data_plane.h"
+#include "libcache/ucx/transports.h"
+#include "libcache/ucx/ucx.h"
+
+namespace cairn {
+namespace {
+
+// The staging memory is a page of words and two halves. A GET fills one half while the other is
+// emptied, and a piece of it is verified as soon as its word is there; a PUT uses it in slots.
+constexpr std::uint64_t kHalves = 2;
+constexpr std::uint64_t kHalfBytes = 2 * kMiB;
+constexpr std::uint64_t kPieceBytes = 64 * kKiB;
+constexpr std::uint64_t kWordStride = 64;  // As the daemon puts them.
+constexpr std::uint64_t kHalfWordsBytes = kHalfBytes / kPieceBytes * kWordStride;
+constexpr std::uint64_t kWordsBytes = kHalves * kHalfWordsBytes;
+constexpr std::uint64_t kSlots = 4;
+constexpr std::uint64_t kSlotBytes = 512 * kKiB;
+// A stretch takes the daemon a fraction of a millisecond, so that each answer is a sign of life.
+// One that does not come for so long will not come.
+constexpr std::chrono::milliseconds kSilence{1000};
+// How long to look for an answer before sleeping; and then between looks, should UCX forget to wake
+// us up, which it does now and then.
+constexpr std::chrono::microseconds kBusyPoll{100};
+constexpr std::chrono::milliseconds kNap{5};
+// Looks at a word between two looks at the connection.
+constexpr int kWordTurns = 50;
+
+TimePoint Now() { return SteadyClock::Instance().Now(); }
+
+/// UCX being opened. Owned by those who wait for it and by the thread that does it.
+struct Opening {
+  Completion done{1};
+  Result<std::shared_ptr<ucx::Context>> context = Fail(ErrorCode::kUnavailable, "");
+};
+
+/// One context for all planes of this process: to open one takes long enough to matter.
+class Contexts {
+ public:
+  /// Errors: those of Context::Open; kDeadlineExceeded, and it is there for the next one.
+  Result<std::shared_ptr<ucx::Context>> Get(const std::string& transports, TimePoint deadline)
+      CAIRN_EXCLUDES(mu_) {
+    std::shared_ptr<Opening> opening;
+    {
+      const MutexLock lock(mu_);
+      std::shared_ptr<Opening>& known = by_transports_[transports];
+      if (known == nullptr || (known->done.IsDone() && !known->context)) {
+        known = std::make_shared<Opening>();
+        if (Status started = Start(known, transports); !started) {
+          known = nullptr;
+          return Fail(started.error());
+        }
+      }
+      opening = known;
+    }
+    if (!opening->done.Wait(deadline)) {
+      return Fail(ErrorCode::kDeadlineExceeded, "UCX is still looking for its devices");
+    }
+    return opening->context;
+  }
+
+ private:
+  /// On a thread of its own: it looks at all cards of the machine, and cannot be hurried.
+  static Status Start(const std::shared_ptr<Opening>& opening, const std::string& transports) {
+    // Neither it nor those that UCX starts take the program's signals.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    Status started;
+    try {
+      std::thread([opening, transports] {
+        opening->context = ucx::Context::Open(transports);
+        opening->done.Done(ErrorCode::kOk);
+      }).detach();
+    } catch (const std::system_error& error) {
+      started = Fail(ErrorCode::kUnavailable, std::string("no thread: ") + error.what());
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return started;
+  }
+
+  Mutex mu_;
+  std::map<std::string, std::shared_ptr<Opening>> by_transports_ CAIRN_GUARDED_BY(mu_);
+};
+
+Contexts& ProcessContexts() {
+  static auto* const contexts = new Contexts;  // Never destroyed: clients may outlive main.
+  return *contexts;
+}
+
+/// Fills memory in several places, one after the other.
+class Scatter {
+ public:
+  explicit Scatter(Pieces target) : target_(target) {}
+  void Take(std::span<const std::byte> bytes, Digester& digester) {
+    while (!bytes.empty()) {
+      const std::span<std::byte> rest = target_[piece_].subspan(done_);
+      const std::size_t count = std::min(rest.size(), bytes.size());
+      digester.CopyAndUpdate(rest.first(count), bytes.first(count));
+      bytes = bytes.subspan(count);
+      done_ += count;
+      if (done_ == target_[piece_].size()) {
+        ++piece_;
+        done_ = 0;
+      }
+    }
+  }
+
+ private:
+  const Pieces target_;
+  std::size_t piece_ = 0;
+  std::size_t done_ = 0;
+};
+
+class UcxPlane final : public DataPlane {
+ public:
+  UcxPlane(Channel& channel, std::unique_ptr<ucx::Worker> worker,
+           std::unique_ptr<ucx::Region> staging)
+      : channel_(channel), worker_(std::move(worker)), staging_(std::move(staging)) {}
+
+  [[nodiscard]] std::string_view Name() const override { return "ucx"; }
+
+  /// Makes the staging memory known to the daemon.
+  Status Attach(TimePoint deadline) {
+    auto address = worker_->Address();
+    auto key = staging_->RemoteKey();
+    if (!address || !key) {
+      return Fail(address ? key.error() : address.error());
+    }
+    v1::Request request;
+    v1::AttachUcx& attach = *request.mutable_attach_ucx();
+    const std::string both = *address + *key;
+    attach.set_checksum(DigestOf(std::as_bytes(std::span(both))).low);
+    attach.set_worker_address(std::move(*address));
+    attach.set_remote_key(std::move(*key));
+    attach.set_address(reinterpret_cast<std::uint64_t>(staging_->memory().data()));
+    attach.set_bytes(staging_->memory().size());
+    if (Status sent = channel_.Send(request, {}, deadline); !sent) {
+      return sent;
+    }
+    // Where both ends have to agree on a way, the daemon waits for this one's progress.
+    return TakeReply(deadline, deadline);
+  }
+
+  Status Get(const PlaneObject& object, Pieces target, TimePoint deadline) override {
+    if (TotalBytes(target) != object.bytes) {
+      return Fail(ErrorCode::kInvalidArgument, "the target has another size than the object");
+    }
+    Scatter scatter(target);
+    Digester digester;
+    std::uint64_t asked = 0;
+    std::uint64_t taken = 0;
+    std::uint64_t in_flight = 0;
+    Status status;
+    while (taken < object.bytes && status) {
+      while (asked < object.bytes && in_flight < kHalves && status) {
+        const std::uint64_t bytes = std::min(kHalfBytes, object.bytes - asked);
+        status = Ask(object, asked, bytes, deadline);
+        in_flight += status ? 1 : 0;
+        asked += bytes;
+      }
+      if (status) {
+        bool answered = false;
+        const std::uint64_t bytes = std::min(kHalfBytes, object.bytes - taken);
+        status = TakeStretch(taken, bytes, scatter, digester, deadline, answered);
+        in_flight -= answered ? 1 : 0;
+        taken += bytes;
+      }
+    }
+    Drain(in_flight, deadline);
+    if (status && !(digester.Finish() == object.digest)) {
+      return Fail(ErrorCode::kCorrupt, "the object does not have its digest");
+    }
+    return status;
+  }
+
+  Result<Digest> Put(std::uint64_t token, std::span<const std::byte> bytes,
+                     TimePoint deadline) override {
+    const std::uint64_t piece = SlotBytesFor(bytes.size());
+    Digester digester;
+    std::uint64_t in_flight = 0;
+    Status status;
+    for (std::uint64_t done = 0; done < bytes.size() && status; done += piece) {
+      if (in_flight == kSlots) {
+        status = TakeReply(deadline);
+        --in_flight;
+        if (!status) {
+          break;
+        }
+      }
+      const auto part = bytes.subspan(done, std::min<std::uint64_t>(piece, bytes.size() - done));
+      const std::uint64_t offset = SlotOffset(done / piece % kSlots);
+      digester.CopyAndUpdate(staging_->memory().subspan(offset, part.size()), part);
+      v1::Request request;
+      v1::UcxPut& put = *request.mutable_ucx_put();
+      put.set_token(token);
+      put.set_object_offset(done);
+      put.set_staging_offset(offset);
+      put.set_bytes(part.size());
+      std::atomic_thread_fence(std::memory_order_release);
+      status = channel_.Send(request, {}, deadline);
+      in_flight += status ? 1 : 0;
+    }
+    for (; in_flight > 0 && status; --in_flight) {
+      status = TakeReply(deadline);
+    }
+    Drain(in_flight, deadline);
+    if (!status) {
+      return Fail(status.error());
+    }
+    return digester.Finish();
+  }
+
+ private:
+  static std::uint64_t SlotOffset(std::uint64_t slot) { return kWordsBytes + slot * kSlotBytes; }
+  static std::uint64_t HalfOf(std::uint64_t offset) { return offset / kHalfBytes % kHalves; }
+  static std::uint64_t WordOffset(std::uint64_t half) { return half * kHalfWordsBytes; }
+  /// So that the two ends overlap even over one object.
+  static std::uint64_t SlotBytesFor(std::uint64_t bytes) {
+    return std::clamp(RoundUp(bytes / kSlots, 4096), kPieceBytes, kSlotBytes);
+  }
+
+  /// Asks for a stretch, which goes to the half that its offset says.
+  Status Ask(const PlaneObject& object, std::uint64_t offset, std::uint64_t bytes,
+             TimePoint deadline) {
+    const std::uint64_t half = HalfOf(offset);
+    // No value twice in the life of this memory, which ends with the connection.
+    words_[half] = next_word_;
+    next_word_ += kHalfBytes / kPieceBytes;
+    v1::Request request;
+    v1::UcxGet& get = *request.mutable_ucx_get();
+    get.set_lease_id(object.lease);
+    get.set_index(object.index);
+    get.set_object_offset(offset);
+    get.set_staging_offset(kWordsBytes + half * kHalfBytes);
+    get.set_bytes(bytes);
+    get.set_word_offset(WordOffset(half));
+    get.set_word(words_[half]);
+    get.set_piece_bytes(kPieceBytes);
+    return channel_.Send(request, {}, deadline);
+  }
+
+  /// Copies the stretch at `offset` out, each piece once it is there, and takes the answer to it,
+  /// which `answered` says.
+  Status TakeStretch(std::uint64_t offset, std::uint64_t bytes, Scatter& scatter,
+                     Digester& digester, TimePoint deadline, bool& answered) {
+    const std::uint64_t half = HalfOf(offset);
+    for (std::uint64_t done = 0; done < bytes; done += kPieceBytes) {
+      const std::uint64_t k = done / kPieceBytes;
+      const std::atomic_ref word(*reinterpret_cast<std::uint64_t*>(
+          staging_->memory().data() + WordOffset(half) + k * kWordStride));
+      const std::uint64_t wanted = words_[half] + k;
+      const auto there = [&] { return word.load(std::memory_order_acquire) == wanted; };
+      if (!there() && !answered && !AwaitWord(there, deadline)) {
+        // The answer is there, or time is over.
+        answered = true;
+        if (Status reply = TakeReply(deadline); !reply) {
+          return reply;
+        }
+      }
+      const bool before = there();
+      if (before) {
+        const std::uint64_t at = kWordsBytes + half * kHalfBytes + done;
+        scatter.Take(staging_->memory().subspan(at, std::min(kPieceBytes, bytes - done)), digester);
+      }
+      std::atomic_thread_fence(std::memory_order_acquire);
+      if (!before || !there()) {
+        channel_.Abandon();
+        return Fail(ErrorCode::kUnavailable, "other bytes arrived than were asked for");
+      }
+    }
+    const bool owed = !answered;
+    answered = true;
+    return owed ? TakeReply(deadline) : Status();
+  }
+
+  /// False when an answer came first, or nothing did for a while.
+  template <class There>
+  bool AwaitWord(const There& there, TimePoint deadline) {
+    const TimePoint until = std::min(deadline, Now() + kBusyPoll);
+    pollfd answer{.fd = channel_.fd(), .events = POLLIN, .revents = 0};
+    for (;;) {
+      for (int turn = 0; turn < kWordTurns; ++turn) {
+        if (there()) {
+          return true;
+        }
+        worker_->Progress();
+      }
+      if (poll(&answer, 1, 0) > 0 || Now() >= until) {
+        return there();
+      }
+      sched_yield();
+    }
+  }
+
+  Status TakeReply(TimePoint deadline) { return TakeReply(deadline, Now() + kSilence); }
+  /// Waits for an answer and moves UCX forward meanwhile.
+  Status TakeReply(TimePoint deadline, TimePoint silent_at) {
+    if (channel_.broken()) {
+      return Fail(ErrorCode::kUnavailable, "the connection failed before");
+    }
+    const TimePoint until = std::min(deadline, silent_at);
+    if (!AwaitAnswer(until)) {
+      channel_.Abandon();
+      return deadline <= silent_at
+                 ? Fail(ErrorCode::kDeadlineExceeded, "the daemon did not answer in time")
+                 : Fail(ErrorCode::kUnavailable, "the daemon has been silent for a second");
+    }
+    const auto reply = channel_.Receive(until);
+    if (!reply) {
+      // A frame that makes no sense says nothing about the object.
+      const bool senseless = channel_.broken() && reply.error().code == ErrorCode::kCorrupt;
+      return senseless ? Fail(ErrorCode::kUnavailable, reply.error().message) : Fail(reply.error());
+    }
+    return {};
+  }
+
+  bool AwaitAnswer(TimePoint until) {
+    const TimePoint busy_until = Now() + kBusyPoll;
+    std::array<pollfd, 2> fds{{{.fd = channel_.fd(), .events = POLLIN, .revents = 0},
+                               {.fd = worker_->event_fd(), .events = POLLIN, .revents = 0}}};
+    for (;;) {
+      while (worker_->Progress()) {
+      }
+      if (poll(fds.data(), 1, 0) > 0) {
+        return true;
+      }
+      const TimePoint now = Now();
+      if (now >= until) {
+        return false;
+      }
+      if (now < busy_until) {
+        sched_yield();
+      } else if (worker_->Arm()) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - now);
+        poll(fds.data(), fds.size(), static_cast<int>(std::min(left, kNap).count()));
+      }
+    }
+  }
+
+  /// Answers that nobody needs any more, so that the next call gets its own.
+  void Drain(std::uint64_t in_flight, TimePoint deadline) {
+    for (; in_flight > 0 && !channel_.broken(); --in_flight) {
+      static_cast<void>(TakeReply(deadline));
+    }
+  }
+
+  Channel& channel_;
+  // The memory goes first: nothing of a daemon that is late may reach what comes after it.
+  const std::unique_ptr<ucx::Worker> worker_;
+  const std::unique_ptr<ucx::Region> staging_;
+  std::array<std::uint64_t, kHalves> words_{};  // The first of each half.
+  std::uint64_t next_word_ = 1;
+};
+
+/// UCX with tcp opens a port in this process as well; a daemon cannot decide that for an engine.
+bool EngineAllowsTcp() {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing of ours changes the environment.
+  const char* const value = std::getenv("CAIRN_UCX_ALLOW_INSECURE_TCP");
+  return value != nullptr && std::string_view(value) == "true";
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DataPlane>> OpenUcxPlane(Channel& channel, TimePoint deadline) {
+  const auto& planes = channel.hello().planes();
+  if (std::find(planes.begin(), planes.end(), v1::PLANE_UCX) == planes.end()) {
+    return Fail(ErrorCode::kUnsupported,
+                "the daemon offers no UCX over this connection; start it with --ucx on, and "
+                "connect as a user it knows");
+  }
+  const std::string& transports = channel.hello().ucx_transports();
+  if (const Status safe = ucx::CheckTransports(transports, EngineAllowsTcp()); !safe) {
+    return Fail(ErrorCode::kUnsupported, "the daemon's --ucx-tls: " + safe.error().message);
+  }
+  const auto context = ProcessContexts().Get(transports, deadline);
+  if (!context) {
+    return Fail(context.error());
+  }
+  auto worker = (*context)->OpenWorker();
+  auto staging = (*context)->Allocate(kWordsBytes + kHalves * kHalfBytes);
+  if (!worker || !staging) {
+    return Fail(worker ? staging.error() : worker.error());
+  }
+  auto plane = std::make_unique<UcxPlane>(channel, std::move(*worker), std::move(*staging));
+  if (const Status attached = plane->Attach(deadline); !attached) {
+    return Fail(attached.error());
+  }
+  return plane;
+}
+
+}  // namespace cairn

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cairn/v1/admin.pb.h"
+#include "libcache/base/result.h"
+#include "libcache/cluster/membership.h"
+#include "services/cairnctl/command_table.h"
+
+namespace cairn::ctl {
+
+/// Errors: kInvalidArgument for what is neither a list of endpoints nor "dns:NAME:PORT". Looks
+/// nothing up.
+Status CheckCluster(const std::string& text);
+
+/// Where --connect names several daemons: the one of --member becomes the invocation's endpoint;
+/// without it a command of all gets them as members. Errors: kInvalidArgument for an unknown name,
+/// and for a command that needs one; kUnavailable when DNS gives none.
+Status ChooseMember(Invocation& invocation);
+
+/// What one daemon of several says.
+struct MemberStatus {
+  Member member;
+  Result<v1::StatusReply> status;
+};
+/// Asks all of invocation.members, one after the other. Errors: kUnavailable when none answers.
+Result<std::vector<MemberStatus>> AskMembers(const Invocation& invocation);
+
+}  // namespace cairn::ctl

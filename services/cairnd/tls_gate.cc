@@ -1,0 +1,170 @@
+#include "services/cairnd/tls_gate.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "libcache/base/check.h"
+#include "libcache/transport/certificates.h"
+
+namespace cairn::server {
+namespace {
+
+constexpr std::chrono::seconds kTellEvery{1};
+constexpr std::int64_t kSoonSeconds = 7 * 86'400;
+
+void LogCredentials(const char* event, const TlsCredentials& credentials) {
+  spdlog::info("{} identity={} expires=\"{}\" kernel={}", event, credentials.identity(),
+               FormatUnixTime(credentials.expires_at()),
+               credentials.kernel_tls() ? "wanted" : "off");
+  if (!credentials.warning().empty()) {
+    spdlog::warn("tls_warning reason=\"{}\"", credentials.warning());
+  }
+  // Certificates that live for hours are somebody's to renew; these are the ones that are
+  // forgotten.
+  if (const std::int64_t left = credentials.expires_at() - UnixNow();
+      left < kSoonSeconds && left > 86'400) {
+    spdlog::warn("tls_expires_soon days={}", left / 86'400);
+  }
+}
+
+}  // namespace
+
+std::string_view TlsOutcomeName(TlsOutcome outcome) {
+  switch (outcome) {
+    case TlsOutcome::kOk: return "ok";
+    case TlsOutcome::kNoTls: return "plain_text";
+    case TlsOutcome::kProtocol: return "protocol";
+    case TlsOutcome::kCertificate: return "certificate";
+    case TlsOutcome::kIdentity: return "identity";
+    case TlsOutcome::kTimeout: return "timeout";
+    case TlsOutcome::kCrowded: return "crowded";
+    case TlsOutcome::kClosed: return "closed";
+  }
+  return "";
+}
+
+TlsGate::TlsGate(const TlsConfig& config)
+    : most_handshakes_(config.handshakes),
+      store_({.files = config.Files(),
+              .names = TlsConfig::Names(),
+              .role = TlsCredentials::Role::kServer,
+              .kernel_tls = config.kernel}) {}
+
+Result<std::unique_ptr<TlsGate>> TlsGate::Open(const TlsConfig& config) {
+  auto tenants = TenantMap::Parse(config.tenants);
+  auto admins = ParseIdentities(config.admins);
+  CAIRN_CHECK(tenants.has_value() && admins.has_value());  // TlsConfig::Check has seen them.
+  std::unique_ptr<TlsGate> gate(new TlsGate(config));
+  gate->tenants_ = std::move(*tenants);
+  gate->admins_ = std::move(*admins);
+  if (const auto loaded = gate->store_.Refresh(); !loaded) {
+    return Fail(loaded.error());
+  }
+  LogCredentials("tls_on", *gate->credentials());
+  return gate;
+}
+
+Result<TlsPeer> TlsGate::Admit(const std::string& identity) const {
+  if (identity.empty()) {
+    return Fail(ErrorCode::kPermissionDenied,
+                "the certificate names nobody: it needs one SPIFFE ID (a URI spiffe://...) or a "
+                "DNS name");
+  }
+  TlsPeer peer{.identity = identity,
+               .tenant = tenants_.TenantOf(identity).value_or(""),
+               .is_admin = std::find(admins_.begin(), admins_.end(), identity) != admins_.end()};
+  if (tenants_.empty() && !peer.is_admin) {
+    peer.tenant = "default";
+  }
+  if (peer.tenant.empty() && !peer.is_admin) {
+    return Fail(ErrorCode::kPermissionDenied,
+                "'" + identity + "' belongs to no tenant; add it to the daemon's --tls-tenants");
+  }
+  return peer;
+}
+
+TlsGate::Slot TlsGate::Enter(std::function<void()> drop) {
+  std::function<void()> oldest;
+  Slot slot;
+  {
+    const MutexLock lock(mu_);
+    if (under_way_.size() >= most_handshakes_) {
+      // It leaves by itself once it is closed, and its place in the list is its own until then; an
+      // empty function has been told already.
+      for (std::function<void()>& other : under_way_) {
+        if (other) {
+          oldest = std::exchange(other, nullptr);
+          break;
+        }
+      }
+    }
+    slot.at_ = under_way_.insert(under_way_.end(), std::move(drop));
+    slot.gate_ = this;
+  }
+  if (oldest) {
+    oldest();
+  }
+  return slot;
+}
+
+void TlsGate::Leave(std::list<std::function<void()>>::iterator at) {
+  std::function<void()> unused;  // It goes outside of the lock.
+  const MutexLock lock(mu_);
+  unused = std::move(*at);
+  under_way_.erase(at);
+}
+
+void TlsGate::Count(TlsOutcome outcome, const std::string& why) {
+  outcomes_[static_cast<std::size_t>(outcome)] += 1;
+  if (outcome == TlsOutcome::kOk || outcome == TlsOutcome::kClosed) {
+    return;
+  }
+  std::uint64_t before = 0;
+  {
+    const MutexLock lock(mu_);
+    const TimePoint now = SteadyClock::Instance().Now();
+    if (told_ != TimePoint{} && now - told_ < kTellEvery) {
+      ++untold_;
+      return;
+    }
+    told_ = now;
+    before = std::exchange(untold_, 0);
+  }
+  spdlog::info("tls_refused result={} reason=\"{}\" untold={}", TlsOutcomeName(outcome), why,
+               before);
+}
+
+void TlsGate::NoteKernel(bool kernel_sends) {
+  if (!kernel_noted_.exchange(true)) {
+    spdlog::info("tls_kernel state={}",
+                 kernel_sends ? "on" : "off: the kernel has no TLS (tls.ko)");
+  }
+}
+
+void TlsGate::Refresh() {
+  const auto change = store_.Refresh();
+  if (!change) {
+    failed_reloads_ += 1;
+    spdlog::error("tls_not_reloaded reason=\"{}\" effect=\"the certificate there was stays\"",
+                  change.error().message);
+  } else if (*change == TlsStore::Change::kNew) {
+    reloads_ += 1;
+    LogCredentials("tls_reloaded", *credentials());
+  }
+}
+
+TlsStats TlsGate::Stats() const {
+  TlsStats stats;
+  stats.on = true;
+  std::transform(outcomes_.begin(), outcomes_.end(), stats.handshakes.begin(),
+                 [](const auto& count) { return count.load(); });
+  stats.reloads = reloads_;
+  stats.failed_reloads = failed_reloads_;
+  stats.expires_at = credentials()->expires_at();
+  const MutexLock lock(mu_);
+  stats.half_open = under_way_.size();
+  return stats;
+}
+
+}  // namespace cairn::server

@@ -1,0 +1,314 @@
+"""The chart, as Helm renders it: valid, safe, as it was, and refused where values contradict each other.
+
+Usage: chart_test.py BIN OUT [--regenerate]
+"""
+
+import itertools
+import re
+import shutil
+import sys
+
+sys.dont_write_bytecode = True
+from harness import (CHART, GOLDEN, HERE, TOOLS, Skip, check, main, objects, of_kind, pod_of, render,  # noqa: E402
+                     rendered, run, tool)
+
+CASES = sorted((HERE / "values").glob("*.yaml"))
+IMAGE = "image.repository=registry.example.com/cairnd"
+PLAIN = ("tls.mode=none", "tls.acceptPlainText=true")
+# Sets of values, one of each row in every combination.
+AXES = (
+    (("mode=daemonset",), ("mode=statefulset", "replicas=5")),
+    ((), PLAIN, ("tls.mode=secret", "tls.secretName=certificates"), ("tls.mode=spiffe",)),
+    ((), ("ssd.size=100G", "ssd.volume=emptyDir"), ("ssd.size=1Ti", "ssd.volume=ephemeral"),
+     ("ssd.size=64Mi", "ssd.volume=pvc", "ssd.storageClass=fast")),
+    ((), ("gpu.enabled=true", "gpu.memory=4Gi", "rdma.enabled=true", "rdma.resource=rdma/hca",
+          "planner=trie", "networkPolicy.enabled=false", "podDisruptionBudget.enabled=false",
+          "serviceMonitor.enabled=true", "serviceMonitor.tlsConfig.insecureSkipVerify=true",
+          "prometheusRule.enabled=true", "dashboard.enabled=true", "serviceAccount.create=false",
+          "settings.threads=8", "resources.cpu.limit=4", "resources.extra.hugepages-2Mi=1Gi")),
+)
+# Values, and what the refusal must say: what is wrong, and a way out.
+REFUSED = (
+    ((), "image.repository: from where"),
+    ((IMAGE, "memory=lots"), "memory: 'lots' is not a size; write for example 512Mi or 4Gi"),
+    ((IMAGE, "memory=1.5Gi"), "in whole numbers"),
+    ((IMAGE, "memory=16Mi"), "memory: 16Mi is too little; give at least 32Mi"),
+    ((IMAGE, "memory=8Gi", "resources.memoryLimit=8Gi"), "add up to 8480Mi"),
+    ((IMAGE, "shutdown.gracePeriodSeconds=30"), "add up to 73"),
+    ((IMAGE, "drainMs=60000", "shutdown.gracePeriodSeconds=90"), "is too short"),
+    ((IMAGE, "image.tag=1", "image.digest=sha256:" + "0" * 64), "image.tag and image.digest"),
+    ((IMAGE, "ssd.volume=ephemeral"), "ssd.size is empty"),
+    ((IMAGE, "ssd.size=1Mi"), "give at least 16Mi"),
+    ((IMAGE, "ssd.size=1Gi", "ssd.volume=pvc"), "pvc is for mode statefulset"),
+    ((IMAGE, "ssd.size=1Gi", "ssd.volume=hostPath"), "which folder of the node"),
+    ((IMAGE, "ssd.size=1Gi", "ssd.volume=hostPath", "ssd.hostPath=/mnt"), "Pod Security 'restricted' forbids"),
+    ((IMAGE, "ssd.size=1Gi", "ssd.hostPath=/mnt"), "ssd.volume is emptyDir; set ssd.volume=hostPath"),
+    ((IMAGE, "ssd.size=1Gi", "ssd.storageClass=fast"), "makes no claim"),
+    ((IMAGE, "gpu.enabled=true"), "gpu.memory: how much GPU memory"),
+    ((IMAGE, "gpu.memory=4Gi"), "gpu.enabled is false"),
+    ((IMAGE, "gpu.enabled=true", "gpu.memory=1Mi"), "give at least 8Mi"),
+    ((IMAGE, "rdma.enabled=true"), "rdma.resource: what does the device plugin call"),
+    ((IMAGE, "rdma.enabled=true", "rdma.resource=rdma/x", r"rdma.transports=rc\,tcp"), "has tcp in it"),
+    ((IMAGE, "rdma.memlock=capability"), "rdma.enabled is false"),
+    ((IMAGE, "rdma.enabled=true", "rdma.resource=rdma/x", "rdma.memlock=capability"), "raise the node's limit"),
+    ((IMAGE, "unixSocket.hostPath=/run/cairn"), "let engines connect by TCP"),
+    ((IMAGE, "unixSocket.hostPath=/run/cairn", "podSecurity=privileged", "mode=statefulset"),
+     "fight for one socket"),
+    ((IMAGE, "tls.mode=none"), "sends everything as plain text"),
+    ((IMAGE, "tls.acceptPlainText=true"), "tls.mode is certManager"),
+    ((IMAGE, "tls.mode=secret"), "which secret has the daemon's tls.crt"),
+    ((IMAGE, "tls.secretName=x"), "set tls.mode=secret"),
+    ((IMAGE, "tls.mode=spiffe", "tls.issuerRef.name=x"), "it is for certManager"),
+    ((IMAGE, *PLAIN, "admins[0]=spiffe://x/a"), "without certificates nobody is known"),
+    ((IMAGE, *PLAIN, "tenants[0].name=a", "tenants[0].identities[0]=spiffe://x/a"),
+     "a tenant is known by its certificate"),
+    ((IMAGE, "tenants[0].name=a"), "neither identities nor certificate"),
+    ((IMAGE, "tls.mode=spiffe", "tenants[0].name=a", "tenants[0].certificate=true"),
+     "give its identities instead"),
+    ((IMAGE, "tenants[0].name=a", "tenants[0].certificate=true", "tenants[1].name=a",
+      "tenants[1].certificate=true"), "'a' is there twice"),
+    ((IMAGE, "tenants[0].name=a", "tenants[0].identities[0]=spiffe://x/y", "tenants[1].name=b",
+      "tenants[1].identities[0]=spiffe://x/y"), "an identity is of one tenant"),
+    ((IMAGE, "tenants[0].name=a", "tenants[0].identities[0]=x=b"), "is no identity"),
+    ((IMAGE, "listen.port=7412"), "both 7412"),
+    ((IMAGE, "networkPolicy.engines=null"), "no engine could connect"),
+    ((IMAGE, "serviceMonitor.enabled=true", "networkPolicy.prometheus=null"), "Prometheus could not connect"),
+    ((IMAGE, "tls.mode=spiffe", "serviceMonitor.enabled=true"), "asks for a client certificate"),
+    ((IMAGE, "mode=statefulset", "podDisruptionBudget.maxUnavailable=0"), "could ever be drained"),
+    ((IMAGE, "settings.memory=1GiB"), "the chart has a value of its own for that, memory"),
+    ((IMAGE, "settings.--lease-ms=1"), "without the dashes"),
+    # By the schema: what is misspelt, or of another type.
+    ((IMAGE, "memori=4Gi"), "memori"),
+    ((IMAGE, "mode=deployment"), "'daemonset', 'statefulset'"),
+    ((IMAGE, "replicas=0"), "/replicas"),
+    ((IMAGE, "tls.mode=ssl"), "'certManager', 'spiffe', 'secret', 'none'"),
+    ((IMAGE, "gpu.enabled=maybe"), "/gpu/enabled"),
+    ((IMAGE, "tenants[0].name=A_B", "tenants[0].certificate=true"), "/tenants/0/name"),
+)
+
+
+def combinations() -> list:
+    chosen = []
+    for parts in itertools.product(*AXES):
+        values = (IMAGE, *itertools.chain(*parts))
+        if "mode=daemonset" in values and "ssd.volume=pvc" in values:
+            continue  # Refused: REFUSED has it.
+        chosen.append(values)
+    return chosen
+
+
+def write_all(arguments) -> list:
+    """Renders every case and combination into files of their own, once."""
+    folder = arguments.out / "rendered"
+    if not hasattr(arguments, "files"):
+        folder.mkdir(exist_ok=True)
+        for old in folder.iterdir():
+            old.unlink()
+        for case in CASES:
+            (folder / case.name).write_text(rendered(case), encoding="utf-8")
+        for i, values in enumerate(combinations()):
+            (folder / f"combination-{i}.yaml").write_text(
+                f"# {' '.join(values)}\n{rendered(*values)}", encoding="utf-8")
+        arguments.files = sorted(folder.iterdir())
+    return arguments.files
+
+
+def lint_is_clean(arguments):
+    for case in CASES:
+        check([tool("helm"), "lint", "--strict", "--quiet", CHART, "--values", case], f"helm lint {case.name}")
+
+
+def objects_fit_the_schemas(arguments):
+    """Kubernetes' own kinds against its schemas, the others against the types of their projects."""
+    schemas = TOOLS / "schemas"
+    if not schemas.is_dir():
+        raise Skip("the schemas of Kubernetes are not here: ./dev setup helm derives them")
+    files = write_all(arguments)
+    ours = "Issuer,Certificate,ServiceMonitor,PrometheusRule"
+    told = check([tool("kubeconform"), "-strict", "-summary", "-skip", ours, "-schema-location",
+                  f"{schemas}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json", *files], "kubeconform")
+    assert re.search(r"Valid: [1-9]\d*, Invalid: 0, Errors: 0", told), told
+    check([tool("checks"), "custom", *files], "kinds of cert-manager and Prometheus' operator")
+    print(told.strip())
+
+
+def schemas_notice_what_is_wrong(arguments):
+    """A check of the check: a field that does not exist, and one of another type."""
+    text = rendered(HERE / "values" / "minimal.yaml")
+    for wrong in (text.replace("readOnlyRootFilesystem: true", "readOnlyRoot: true"),
+                  text.replace("hostname: ", "hostname: [").replace("runAsUser: 65532", "runAsUser: me")):
+        assert wrong != text
+        done = run(tool("kubeconform"), "-strict", "-skip", "Issuer,Certificate", "-schema-location",
+                   f"{TOOLS}/schemas/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json", "-", stdin=wrong)
+        assert done.returncode != 0, "kubeconform accepts a field that does not exist"
+    wrong = text.replace("secretName: cairn-tls", "secret: cairn-tls")
+    assert run(tool("checks"), "custom", "-", stdin=wrong).returncode == 1
+
+
+def pods_are_restricted(arguments):
+    """All but node.yaml, which says of itself that it is not."""
+    files = [file for file in write_all(arguments) if file.name != "node.yaml"]
+    check([tool("checks"), "pod-security", "restricted", *files], "Pod Security restricted")
+    told = run(tool("checks"), "pod-security", "restricted", arguments.out / "rendered" / "node.yaml").stdout
+    for expected in ("hostPath", "runAsUser=0", "IPC_LOCK"):
+        assert expected in told, f"{expected} is not noticed: {told}"
+
+
+def renders_are_as_they_were(arguments):
+    different = []
+    for case in CASES:
+        if case.stem == "monitored":
+            continue  # Most of it is the dashboard.
+        text = rendered(case)
+        golden = GOLDEN / case.name
+        if arguments.regenerate:
+            golden.parent.mkdir(exist_ok=True)
+            golden.write_text(text, encoding="utf-8")
+        elif not golden.exists() or golden.read_text(encoding="utf-8") != text:
+            now = arguments.out / case.name
+            now.write_text(text, encoding="utf-8")
+            different.append(f"diff {golden} {now}")
+    assert not different, ("what the chart renders has changed; look at it by\n" + "\n".join(different) +
+                           f"\nand if it is right: {sys.argv[0]} BIN OUT --regenerate")
+
+
+def contradictions_are_refused(arguments):
+    wrong = []
+    for values, expected in REFUSED:
+        done = render(*values)
+        if done.returncode == 0:
+            wrong.append(f"{values} is not refused")
+        elif expected not in done.stderr:
+            wrong.append(f"{values} is refused by\n{done.stderr}instead of '{expected}'")
+    assert not wrong, "\n".join(wrong)
+
+
+def missing_kinds_are_told(arguments):
+    """Connected to a cluster without cert-manager or Prometheus' operator; Helm then knows kinds."""
+    for flags, values, expected in (
+            ((), (), "cert-manager is not in this cluster"),
+            (("--api-versions", "cert-manager.io/v1/Certificate"), ("serviceMonitor.enabled=true",),
+             "no Prometheus operator"),
+            (("--api-versions", "cert-manager.io/v1/Certificate"), ("prometheusRule.enabled=true",),
+             "no Prometheus operator")):
+        sets = [part for value in (IMAGE, *values) for part in ("--set", value)]
+        done = run(tool("helm"), "template", "cairn", CHART, "--kube-version", "1.36", "--api-versions", "v1/Pod",
+                   *flags, *sets)
+        assert done.returncode != 0 and expected in done.stderr, done.stderr
+
+
+def limits_agree_with_the_options(arguments):
+    """The container's limit is what docs/operations.md adds up; the volume holds the cap."""
+    for values, mebibytes in (
+            (("memory=4Gi",), 4096 + 64 + 64 + 16 + 128),
+            (("memory=4Gi", "planner=trie"), 4096 + 64 + 64 + 16 + 128 + 4 * 32),
+            (("memory=1G", "index=1Gi", "headroom=0"), -(-(10**9 + 10**9 // 256) // 2**20) + 1024 + 64),
+            (("memory=4Gi", "gpu.enabled=true", "gpu.memory=1Gi"), 4096 + 64 + 64 + 16 + 128 + 16 + 512),
+            (("memory=4GiB", "resources.memoryLimit=6Gi"), 6144)):
+        container = pod_of(rendered(IMAGE, *values))["containers"][0]
+        expected = f"{mebibytes}Mi"
+        for which in ("requests", "limits"):
+            assert container["resources"][which]["memory"] == expected, (values, container["resources"])
+    pod = pod_of(rendered(IMAGE, "ssd.size=100Gi"))
+    disk = [one for one in pod["volumes"] if one["name"] == "ssd"][0]["emptyDir"]["sizeLimit"]
+    assert disk == f"{102400 + 5120 + 64 + 256}Mi", disk
+    assert pod["containers"][0]["resources"]["limits"]["ephemeral-storage"] == disk
+    assert f"--ssd={100 * 2**30}" in pod["containers"][0]["args"]
+
+
+def pods_stop_in_order(arguments):
+    pod = pod_of(rendered(IMAGE, "drainMs=20500", "shutdown.preStopSeconds=7"))
+    assert pod["terminationGracePeriodSeconds"] == 7 + 21 + 65, pod["terminationGracePeriodSeconds"]
+    assert pod["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 7}}
+    assert "--drain-ms=20500" in pod["containers"][0]["args"]
+
+
+def policy_lets_in_who_is_named(arguments):
+    for case, egress in (("minimal", 0), ("shared", 2)):
+        text = rendered(HERE / "values" / f"{case}.yaml")
+        policy = of_kind(text, "NetworkPolicy")[0]["spec"]
+        assert policy["policyTypes"] == ["Ingress", "Egress"]
+        assert len(policy.get("egress", [])) == egress, policy
+        selector = of_kind(text, "ServiceAccount") and policy["podSelector"]["matchLabels"]
+        engines, metrics = policy["ingress"]
+        assert engines["ports"] == [{"port": "engines"}] and metrics["ports"] == [{"port": "metrics"}]
+        assert {"podSelector": {"matchLabels": {"cairn-client": "true"}}} in engines["from"]
+        assert {"podSelector": {"matchLabels": selector}} in engines["from"], "daemons among each other"
+        labels = (of_kind(text, "DaemonSet") + of_kind(text, "StatefulSet"))[0]["spec"]["template"]["metadata"]
+        assert selector.items() <= labels["labels"].items(), "the policy is about other pods"
+
+
+def services_lead_to_the_pods(arguments):
+    for case in CASES:
+        text = rendered(case)
+        workload = (of_kind(text, "DaemonSet") + of_kind(text, "StatefulSet"))[0]
+        labels = workload["spec"]["template"]["metadata"]["labels"]
+        ports = {port["name"] for port in workload["spec"]["template"]["spec"]["containers"][0]["ports"]}
+        names = set()
+        for service in of_kind(text, "Service"):
+            names.add(service["metadata"]["name"])
+            assert service["spec"]["selector"].items() <= labels.items(), case
+            assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports, case
+        if workload["kind"] == "StatefulSet":
+            assert workload["spec"]["serviceName"] in names, names
+            arguments_ = workload["spec"]["template"]["spec"]["containers"][0]["args"]
+            members = [one for one in arguments_ if one.startswith("--members=")][0]
+            assert members.count(f".{workload['spec']['serviceName']}.serving.svc:7411") == \
+                workload["spec"]["replicas"], members
+
+
+def tenants_are_passed_on(arguments):
+    text = rendered(HERE / "values" / "shared.yaml")
+    flags = pod_of(text)["containers"][0]["args"]
+    assert ("--tls-tenants=spiffe://cluster.local/ns/acme/sa/vllm=acme,engine.acme.example=acme,"
+            "spiffe://cluster.local/cairn/tenant/acme=acme,"
+            "spiffe://cluster.local/cairn/tenant/lab=lab") in flags, flags
+    made = {one["metadata"]["name"]: one["spec"] for one in of_kind(text, "Certificate")}
+    assert made["cairn-tenant-lab"]["uris"] == ["spiffe://cluster.local/cairn/tenant/lab"], made.keys()
+    assert made["cairn-ca"]["isCA"] and "server auth" not in made["cairn-tenant-lab"]["usages"]
+
+
+def notes_say_what_to_paste(arguments):
+    """NOTES.txt, which Helm shows only where there is a cluster: here in a copy that has it as an object."""
+    copy = arguments.out / "chart-with-notes"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(CHART, copy)
+    notes = copy / "templates" / "NOTES.txt"
+    (copy / "templates" / "notes.yaml").write_text(
+        '{{- define "notes" -}}' + notes.read_text(encoding="utf-8") + "{{- end -}}\n"
+        'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: notes}\n'
+        'data:\n  text: {{ include "notes" . | toJson }}\n', encoding="utf-8")
+    notes.unlink()
+    for case, expected in (
+            ("minimal", ("cairn.serving.svc:7411", "cairnctl status", 'cairn-client: "true"',
+                         "secret cairn-metrics", "engines: secret cairn-engine",
+                         "secretName: cairn-engine", "CAIRN_TLS_CERT")),
+            ("shared", ("cairn-0=cairn-0.cairn-daemons.serving.svc:7411,cairn-1=", "tenant lab: secret cairn-tenant-lab")),
+            ("plain", ("WARNING: tls.mode is none",)),
+            ("node", ("supplementalGroups: [65532]", "CAIRN_TLS_SERVER",
+                      "spiffe://cluster.local/ns/serving/sa/cairn"))):
+        text = check([tool("helm"), "template", "cairn", copy, "--namespace", "serving", "--kube-version", "1.36",
+                      "--show-only", "templates/notes.yaml", "--values", HERE / "values" / f"{case}.yaml"], case)
+        told = objects(text)[0]["data"]["text"]
+        (arguments.out / f"notes-{case}.txt").write_text(told, encoding="utf-8")
+        for part in expected:
+            assert part in told, f"{case}: '{part}' is not in\n{told}"
+
+
+def names_stay_valid(arguments):
+    """A release's name may have 53 characters; names of objects and labels end at 63."""
+    done = run(tool("helm"), "template", "r" * 53, CHART, "--kube-version", "1.36", "--set", IMAGE, "--set",
+               "mode=statefulset", "--set", "tenants[0].name=" + "t" * 12, "--set",
+               "tenants[0].certificate=true")
+    assert done.returncode == 0, done.stderr
+    for one in objects(done.stdout):
+        assert len(one["metadata"]["name"]) <= 63, one["metadata"]["name"]
+
+
+TESTS = [lint_is_clean, objects_fit_the_schemas, schemas_notice_what_is_wrong, pods_are_restricted,
+         renders_are_as_they_were, contradictions_are_refused, missing_kinds_are_told,
+         limits_agree_with_the_options, pods_stop_in_order, policy_lets_in_who_is_named,
+         services_lead_to_the_pods, tenants_are_passed_on, notes_say_what_to_paste, names_stay_valid]
+
+if __name__ == "__main__":
+    sys.exit(main(__doc__, "Chart", TESTS))

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "libcache/ucx/transports.h"
+#include "libcache/ucx/ucx.h"
+#include "tests/integration/daemon_fixture.h"
+
+namespace cairn::test {
+
+inline constexpr const char* kUcxTransports = "posix,sysv,cma,self";
+
+/// Why the UCX plane cannot be tested here; empty if it can.
+inline std::string WithoutUcx() {
+  if (kSanitized) {
+    return "UCX is not instrumented, and writes what a sanitizer cannot follow";
+  }
+  const auto context = ucx::Context::Open(kUcxTransports);
+  return context ? "" : context.error().message;
+}
+
+/// A daemon with the UCX plane on. Skips, and says so, where there is no UCX.
+class UcxTest : public DaemonTest {
+ protected:
+  void SetUp() override {
+    if (const std::string why = WithoutUcx(); !why.empty()) {
+      std::fprintf(stderr, "NOT TESTED: the UCX plane: %s\n", why.c_str());
+      GTEST_SKIP() << why;
+    }
+  }
+  bool StartUcx(std::vector<std::string> more = {}) {
+    more.push_back("--ucx=on");
+    more.push_back(std::string("--ucx-tls=") + kUcxTransports);
+    return StartDaemon({.flags = std::move(more), .variables = {}, .memory = "192MiB"});
+  }
+  /// What the status says of the plane.
+  v1::PlaneStatus PlaneOf(const std::string& name) {
+    const v1::StatusReply status = daemon().Status();
+    for (const v1::PlaneStatus& plane : status.planes()) {
+      if (plane.name() == name) {
+        return plane;
+      }
+    }
+    ADD_FAILURE() << "the status has no plane " << name;
+    return {};
+  }
+};
+
+inline constexpr Way kUcx = {"ucx", PlaneChoice::kUcx, false};
+
+/// A recurrent model with states of `bytes`, and a block of KV of one byte.
+inline NamespaceSpec StatesOf(std::uint64_t bytes) {
+  NamespaceSpec spec = SmallModel();
+  spec.model = "states of " + std::to_string(bytes);
+  spec.block_tokens = 1;
+  spec.kv_bytes_per_token = 1;
+  spec.checkpoint_bytes = bytes;
+  return spec;
+}
+
+}  // namespace cairn::test

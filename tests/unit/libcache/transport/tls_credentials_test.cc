@@ -1,0 +1,196 @@
+// Certificates and keys as they come from files: what is refused, in which words, and what happens
+// when the files change.
+#include "libcache/transport/tls_credentials.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "libcache/base/clock.h"
+#include "libcache/transport/certificates.h"
+#include "libcache/transport/tls_store.h"
+#include "tests/integration/test_ca.h"
+
+namespace cairn::test {
+namespace {
+
+class TlsCredentialsTest : public ::testing::Test {
+ protected:
+  using Loaded = Result<std::shared_ptr<const TlsCredentials>>;
+  static Loaded Load(const TlsFiles& files) {
+    return TlsCredentials::Load(files, TlsNames(), TlsCredentials::Role::kServer);
+  }
+  static void ExpectRefused(const TlsFiles& files, const std::vector<std::string>& words,
+                            ErrorCode code = ErrorCode::kInvalidArgument) {
+    const Loaded loaded = Load(files);
+    ASSERT_FALSE(loaded.has_value());
+    EXPECT_EQ(loaded.error().code, code) << loaded.error().message;
+    for (const std::string& word : words) {
+      EXPECT_NE(loaded.error().message.find(word), std::string::npos) << word << "\n"
+                                                                      << loaded.error().message;
+    }
+  }
+
+  TempDir dir_;
+  TestCa ca_{dir_};
+};
+
+TEST_F(TlsCredentialsTest, EveryKindOfKey) {
+  using Key = CertificateRequest::Key;
+  for (const Key key : {Key::kEcdsa, Key::kEd25519, Key::kRsa}) {
+    const Loaded loaded = Load(ca_.Issue("daemon", {"a.example", "spiffe://c/x"}, {.key = key}));
+    ASSERT_TRUE(loaded.has_value()) << loaded.error().message;
+    EXPECT_EQ((*loaded)->identity(), "spiffe://c/x");
+    EXPECT_NEAR(static_cast<double>((*loaded)->expires_at() - UnixNow()), 86'400, 60);
+    EXPECT_EQ((*loaded)->warning(), "");
+  }
+}
+
+TEST_F(TlsCredentialsTest, SaysWhatIsWrongWithWhichFile) {
+  const TlsFiles good = ca_.Issue("good", {"a.example"});
+  const auto with = [&good](std::string TlsFiles::*field, const std::string& path) {
+    TlsFiles files = good;
+    files.*field = path;
+    return files;
+  };
+  ExpectRefused(with(&TlsFiles::ca, ""), {"--tls-ca", "missing"});
+  ExpectRefused(with(&TlsFiles::key, dir_ / "no.key"), {"--tls-key", "no.key", "cert dev"},
+                ErrorCode::kNotFound);
+  ExpectRefused(with(&TlsFiles::certificate, dir_.path()), {"--tls-cert", "directory"});
+  WriteFile(dir_ / "text", "not a certificate");
+  ExpectRefused(with(&TlsFiles::certificate, dir_ / "text"), {"--tls-cert", "no certificate"});
+  ExpectRefused(with(&TlsFiles::ca, dir_ / "text"), {"--tls-ca", "no certificate"});
+  ExpectRefused(with(&TlsFiles::key, dir_ / "text"), {"--tls-key", "no private key"});
+  ExpectRefused(with(&TlsFiles::certificate, good.key), {"--tls-cert", "no certificate"});
+  WriteFile(dir_ / "torn", ReadFile(good.certificate).substr(0, 200));
+  ExpectRefused(with(&TlsFiles::certificate, dir_ / "torn"), {"--tls-cert", "torn"});
+  WriteFile(dir_ / "large", std::string(2U << 20U, 'x'));
+  ExpectRefused(with(&TlsFiles::key, dir_ / "large"), {"1 MiB"});
+  const TlsFiles other = ca_.Issue("other", {"b.example"});
+  ExpectRefused(with(&TlsFiles::key, other.key), {"--tls-key", "not the key of", "good.crt"});
+  ExpectRefused(ca_.Issue("old", {"a.example"}, {.from_s = -7200, .to_s = -3600}),
+                {"--tls-cert", "expired on", "renew"});
+  ExpectRefused(ca_.Issue("new", {"a.example"}, {.from_s = 3600, .to_s = 7200}),
+                {"--tls-cert", "not valid before", "clock"});
+}
+
+TEST_F(TlsCredentialsTest, WarnsOfAKeyThatAllCanRead) {
+  const TlsFiles files = ca_.Issue("daemon", {"a.example"});
+  chmod(files.key.c_str(), 0644);
+  const Loaded loaded = Load(files);
+  ASSERT_TRUE(loaded.has_value());
+  EXPECT_NE((*loaded)->warning().find("chmod 600"), std::string::npos);
+}
+
+TEST_F(TlsCredentialsTest, IdentityIsTheSpiffeIdElseTheFirstName) {
+  const auto identity = [this](const std::vector<std::string>& names) {
+    return DescribeCertificates(ReadFile(ca_.Issue("x", names).certificate))->front().identity;
+  };
+  EXPECT_EQ(identity({"B.example", "a.example"}), "b.example");
+  EXPECT_EQ(identity({"a.example", "spiffe://c/ns/x"}), "spiffe://c/ns/x");
+  EXPECT_EQ(identity({"https://a.example/", "a.example"}), "a.example");
+  EXPECT_EQ(identity({"spiffe://c/1", "spiffe://c/2"}), "") << "which of the two?";
+  EXPECT_EQ(identity({"127.0.0.1"}), "");
+  EXPECT_EQ(identity({}), "");
+}
+
+TEST_F(TlsCredentialsTest, DevCertificatesAreGoodAndNeverOverwritten) {
+  const DevCertificates::Options options{
+      .directory = dir_ / "dev", .names = {"localhost", "::1"}, .tenant = "acme"};
+  const auto made = DevCertificates::Write(options);
+  ASSERT_TRUE(made.has_value()) << made.error().message;
+  EXPECT_EQ(made->engine_identity, "spiffe://cairn.dev/ns/acme/engine");
+  for (const char* const name : {"daemon", "engine", "admin"}) {
+    const std::string base = options.directory + "/" + name;
+    EXPECT_TRUE(Load(
+        {.ca = options.directory + "/ca.crt", .certificate = base + ".crt", .key = base + ".key"}));
+    struct stat info {};
+    ASSERT_EQ(stat((base + ".key").c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 0777U, 0600U);
+  }
+  const std::string before = ReadFile(made->files[1]);
+  const auto again = DevCertificates::Write(options);
+  ASSERT_FALSE(again.has_value());
+  EXPECT_EQ(again.error().code, ErrorCode::kExists);
+  EXPECT_EQ(ReadFile(made->files[1]), before);
+  DevCertificates::Options force = options;
+  force.overwrite = true;
+  EXPECT_TRUE(DevCertificates::Write(force));
+  EXPECT_NE(ReadFile(made->files[1]), before);
+  force.names = {"not a name"};
+  EXPECT_FALSE(DevCertificates::Write(force));
+}
+
+class TlsStoreTest : public TlsCredentialsTest {
+ protected:
+  TlsStore MakeStore(const TlsFiles& files) {
+    return TlsStore({.files = files, .names = TlsNames()}, clock_);
+  }
+  ManualClock clock_;
+};
+
+TEST_F(TlsStoreTest, TakesUpNewFilesAndKeepsTheOldOverBadOnes) {
+  const TlsFiles files = ca_.Issue("x", {"a.example"});
+  TlsStore store = MakeStore(files);
+  EXPECT_EQ(store.Current(), nullptr);
+  ASSERT_TRUE(store.Get());
+  const auto first = store.Current();
+  ca_.Issue("x", {"b.example"});
+  EXPECT_EQ(*store.Get(), first) << "looked at within the second";
+  clock_.Advance(std::chrono::seconds(1));
+  ASSERT_TRUE(store.Get());
+  EXPECT_EQ(store.Current()->identity(), "b.example");
+  EXPECT_EQ(first->identity(), "a.example") << "who has it keeps it";
+
+  WriteFile(files.key, "half a fi");
+  const auto broken = store.Refresh();
+  ASSERT_FALSE(broken.has_value());
+  EXPECT_EQ(store.Current()->identity(), "b.example");
+  EXPECT_TRUE(store.Refresh()) << "told once";
+  std::filesystem::remove(files.certificate);
+  EXPECT_FALSE(store.Refresh());
+  clock_.Advance(std::chrono::seconds(1));
+  EXPECT_TRUE(store.Get()) << "the old ones do";
+
+  ca_.Issue("x", {"c.example"});
+  EXPECT_EQ(*store.Refresh(), TlsStore::Change::kNew);
+  EXPECT_EQ(store.Current()->identity(), "c.example");
+}
+
+TEST_F(TlsStoreTest, TriesAgainWhereThereNeverWereGoodFiles) {
+  TlsFiles files = ca_.Issue("x", {"a.example"});
+  const std::string key = ReadFile(files.key);
+  std::filesystem::remove(files.key);
+  TlsStore store = MakeStore(files);
+  EXPECT_FALSE(store.Get());
+  EXPECT_FALSE(store.Get());
+  WriteFile(files.key, key);
+  EXPECT_TRUE(store.Get());
+}
+
+// Secrets in Kubernetes: files are links into a directory that is itself a link, swapped as a
+// whole.
+TEST_F(TlsStoreTest, SeesThroughLinks) {
+  namespace fs = std::filesystem;
+  const TlsFiles one = ca_.Issue("one", {"a.example"});
+  const TlsFiles two = ca_.Issue("two", {"b.example"});
+  for (const auto& [files, name] : {std::pair{one, "v1"}, std::pair{two, "v2"}}) {
+    fs::create_directory(dir_ / name);
+    fs::rename(files.certificate, dir_ / (std::string(name) + "/tls.crt"));
+    fs::rename(files.key, dir_ / (std::string(name) + "/tls.key"));
+  }
+  fs::create_directory_symlink("v1", dir_ / "data");
+  fs::create_symlink("data/tls.crt", dir_ / "tls.crt");
+  fs::create_symlink("data/tls.key", dir_ / "tls.key");
+  TlsStore store =
+      MakeStore({.ca = ca_.path(), .certificate = dir_ / "tls.crt", .key = dir_ / "tls.key"});
+  ASSERT_TRUE(store.Get());
+  fs::create_directory_symlink("v2", dir_ / "next");
+  fs::rename(dir_ / "next", dir_ / "data");
+  EXPECT_EQ(*store.Refresh(), TlsStore::Change::kNew);
+  EXPECT_EQ(store.Current()->identity(), "b.example");
+}
+
+}  // namespace
+}  // namespace cairn::test
