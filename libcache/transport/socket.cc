@@ -12,13 +12,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <memory>
-#include <system_error>
-#include <thread>
 
 #include "libcache/base/completion.h"
+#include "libcache/base/detached_thread.h"
 #include "libcache/base/errno_text.h"
 
 namespace cairn {
@@ -149,25 +147,6 @@ struct Lookup {
   addrinfo* list = nullptr;
 };
 
-/// Starts `lookup` on a thread of its own, which takes none of the program's signals.
-Status RunDetached(const std::shared_ptr<Lookup>& lookup) {
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  Status started;
-  try {
-    std::thread([lookup] {
-      lookup->Run();
-      lookup->done.Done(ErrorCode::kOk);
-    }).detach();
-  } catch (const std::system_error& error) {
-    started = Fail(ErrorCode::kUnavailable, std::string("no thread: ") + error.what());
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return started;
-}
-
 Result<std::shared_ptr<Lookup>> Resolve(const Endpoint& endpoint, TimePoint deadline) {
   // Numbers need no name server, so they take no time.
   auto lookup = std::make_shared<Lookup>(endpoint, AI_NUMERICHOST);
@@ -176,7 +155,11 @@ Result<std::shared_ptr<Lookup>> Resolve(const Endpoint& endpoint, TimePoint dead
     return lookup;
   }
   lookup = std::make_shared<Lookup>(endpoint, AI_ADDRCONFIG);
-  if (const Status started = RunDetached(lookup); !started) {
+  const Status started = RunDetached([lookup] {
+    lookup->Run();
+    lookup->done.Done(ErrorCode::kOk);
+  });
+  if (!started) {
     return Fail(started.error());
   }
   if (!lookup->done.Wait(deadline)) {

@@ -70,26 +70,39 @@ std::string TimeProblem(const CertificateInfo& info) {
   return "";
 }
 
-/// Our chain into `context`. Returns when its first certificate expires.
-Result<std::int64_t> UseCertificate(SSL_CTX* context, const std::string& name,
-                                    const std::string& path) {
-  const auto text = ReadText(name, path);
+struct Certificates {
+  std::string text;
+  std::vector<CertificateInfo> infos;  ///< At least one.
+};
+Result<Certificates> ReadCertificates(const std::string& name, const std::string& path) {
+  auto text = ReadText(name, path);
   if (!text) {
     return Fail(text.error());
   }
-  const auto infos = DescribeCertificates(*text);
+  auto infos = DescribeCertificates(*text);
   if (!infos) {
     return Bad(name, path, infos.error().message);
   }
-  std::int64_t expires_at = infos->front().not_after;
-  for (const CertificateInfo& info : *infos) {
+  return Certificates{.text = std::move(*text), .infos = std::move(*infos)};
+}
+
+/// Our chain into `context`. Returns when its first certificate expires.
+Result<std::int64_t> UseCertificate(SSL_CTX* context, const std::string& name,
+                                    const std::string& path) {
+  const auto read = ReadCertificates(name, path);
+  if (!read) {
+    return Fail(read.error());
+  }
+  const auto& [text, infos] = *read;
+  std::int64_t expires_at = infos.front().not_after;
+  for (const CertificateInfo& info : infos) {
     if (const std::string problem = TimeProblem(info); !problem.empty()) {
       return Bad(name, path, "the certificate of " + info.subject + " " + problem);
     }
     expires_at = std::min(expires_at, info.not_after);
   }
-  const BioPtr memory(BIO_new_mem_buf(text->data(), static_cast<int>(text->size())));
-  for (std::size_t i = 0; i < infos->size(); ++i) {
+  const BioPtr memory(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+  for (std::size_t i = 0; i < infos.size(); ++i) {
     CertificatePtr certificate(PEM_read_bio_X509(memory.get(), nullptr, nullptr, nullptr));
     // The context takes a chain certificate over, and a reference to ours.
     const long used = i == 0 ? SSL_CTX_use_certificate(context, certificate.get())
@@ -133,25 +146,22 @@ Status UseKey(SSL_CTX* context, const std::string& name, const TlsFiles& files) 
 }
 
 Status UseCa(SSL_CTX* context, const std::string& name, const std::string& path) {
-  const auto text = ReadText(name, path);
-  if (!text) {
-    return Fail(text.error());
+  const auto read = ReadCertificates(name, path);
+  if (!read) {
+    return Fail(read.error());
   }
-  const auto infos = DescribeCertificates(*text);
-  if (!infos) {
-    return Bad(name, path, infos.error().message);
-  }
+  const auto& [text, infos] = *read;
   // Some of a bundle may be out of time, but not all.
-  const bool any = std::any_of(infos->begin(), infos->end(), [](const CertificateInfo& info) {
+  const bool any = std::any_of(infos.begin(), infos.end(), [](const CertificateInfo& info) {
     return TimeProblem(info).empty();
   });
   if (!any) {
     return Bad(name, path,
-               "the certificate of " + infos->front().subject + " " + TimeProblem(infos->front()));
+               "the certificate of " + infos.front().subject + " " + TimeProblem(infos.front()));
   }
   X509_STORE* const store = SSL_CTX_get_cert_store(context);
-  const BioPtr memory(BIO_new_mem_buf(text->data(), static_cast<int>(text->size())));
-  for (std::size_t i = 0; i < infos->size(); ++i) {
+  const BioPtr memory(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+  for (std::size_t i = 0; i < infos.size(); ++i) {
     const CertificatePtr certificate(PEM_read_bio_X509(memory.get(), nullptr, nullptr, nullptr));
     if (X509_STORE_add_cert(store, certificate.get()) != 1) {
       return Bad(name, path, "cannot be used: " + TakeOpenSslError());

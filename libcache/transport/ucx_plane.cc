@@ -5,15 +5,13 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <csignal>
 #include <cstdlib>
 #include <map>
-#include <system_error>
-#include <thread>
 #include <utility>
 
 #include "libcache/base/bytes.h"
 #include "libcache/base/completion.h"
+#include "libcache/base/detached_thread.h"
 #include "libcache/transport/data_plane.h"
 #include "libcache/ucx/transports.h"
 #include "libcache/ucx/ucx.h"
@@ -77,22 +75,10 @@ class Contexts {
  private:
   /// On a thread of its own: it looks at all cards of the machine, and cannot be hurried.
   static Status Start(const std::shared_ptr<Opening>& opening, const std::string& transports) {
-    // Neither it nor those that UCX starts take the program's signals.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    Status started;
-    try {
-      std::thread([opening, transports] {
-        opening->context = ucx::Context::Open(transports);
-        opening->done.Done(ErrorCode::kOk);
-      }).detach();
-    } catch (const std::system_error& error) {
-      started = Fail(ErrorCode::kUnavailable, std::string("no thread: ") + error.what());
-    }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    return started;
+    return RunDetached([opening, transports] {
+      opening->context = ucx::Context::Open(transports);
+      opening->done.Done(ErrorCode::kOk);
+    });
   }
 
   Mutex mu_;

@@ -12,6 +12,7 @@
 #include "services/cairn-bench/latency.h"
 #include "services/cairn-bench/micro.h"
 #include "services/cairn-bench/micro_objects.h"
+#include "services/cairn-bench/micro_planes.h"
 #include "services/cairn-bench/micro_report.h"
 #include "services/cairn-bench/report.h"
 #include "services/terminal/progress.h"
@@ -173,46 +174,29 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
   return status ? Result<Figures>(std::move(figures)) : Result<Figures>(Fail(status.error()));
 }
 
-MicroReport NewReport(const std::string& plane, bool tls) {
-  const bool stream = plane == "stream";
-  const bool ucx = plane == "ucx";
+MicroReport NewReport(const MicroOptions& options) {
   using enum MicroReport::Unit;
-  const std::string other = tls      ? "raw TLS"
-                            : stream ? "plain socket"
-                            : ucx    ? "ucx_perftest"
-                                     : "memcpy";
-  return MicroReport(
-      plane == "shm" ? "get" : "get --plane " + plane + (tls ? " --tls" : ""),
-      tls      ? "GET over loopback TCP with TLS against OpenSSL that sends the same chunks"
-      : stream ? "GET over loopback TCP against a plain socket that sends the same chunks"
-      : ucx    ? "GET by UCX against ucx_perftest -t ucp_put_bw with the same transports"
-               : "GET through shared memory against memcpy from memory of the same size",
-      {{"object_bytes", "object", kBytes},
-       {"get_bytes_per_second", "GET", kBytesPerSecond},
-       {"load_bytes_per_second", "load alone", kBytesPerSecond},
-       {"base_bytes_per_second", other, kBytesPerSecond},
-       {"ratio", "GET/" + other, kRatio},
-       {"load_ratio", "load/" + other, kRatio},
-       {"best_ratio", "best GET/best", kRatio},
-       {"get_us", "GET", kMicroseconds},
-       {"daemon_cpu_us", "daemon CPU/GET", kMicroseconds},
-       {"gets", "GETs", kCount}});
+  const auto [name, title, other] =
+      WordsFor(options, "get", "through shared memory against memcpy from memory of the same size");
+  return MicroReport(name, title,
+                     {{"object_bytes", "object", kBytes},
+                      {"get_bytes_per_second", "GET", kBytesPerSecond},
+                      {"load_bytes_per_second", "load alone", kBytesPerSecond},
+                      {"base_bytes_per_second", other, kBytesPerSecond},
+                      {"ratio", "GET/" + other, kRatio},
+                      {"load_ratio", "load/" + other, kRatio},
+                      {"best_ratio", "best GET/best", kRatio},
+                      {"get_us", "GET", kMicroseconds},
+                      {"daemon_cpu_us", "daemon CPU/GET", kMicroseconds},
+                      {"gets", "GETs", kCount}});
 }
 
 }  // namespace
 
 int RunGet(const MicroOptions& options) {
-  const bool stream = options.plane == "stream";
+  const std::vector<std::uint64_t> sizes = PlaneSizes(options);
   const bool ucx = options.plane == "ucx";
-  const std::vector<std::uint64_t> sizes =
-      ucx ? SizesOf(options, kUcxSizes) : SizesOf(options, kUsualSizes);
-  const auto daemon = DaemonProcess::Start(
-      {.memory_bytes = MemoryFor(options, sizes),
-       .below = "",
-       .tcp = stream,
-       .tls = options.tls,
-       .more_flags = ucx ? std::vector<std::string>{"--ucx=on", kUcxTlsFlag + kUcxTransports}
-                         : std::vector<std::string>{}});
+  const auto daemon = StartForPlane(options, sizes);
   if (!daemon) {
     return MicroFailed("get", daemon.error());
   }
@@ -221,7 +205,7 @@ int RunGet(const MicroOptions& options) {
   if (!source) {
     return MicroFailed("get", source.error());
   }
-  MicroReport report = NewReport(options.plane, options.tls);
+  MicroReport report = NewReport(options);
   terminal::Progress progress(terminal::Progress::Unless(options.quiet));
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     progress.Update(static_cast<double>(i) / static_cast<double>(sizes.size()),
@@ -255,7 +239,7 @@ int RunGet(const MicroOptions& options) {
         "ucx_perftest moves one message over and over, which up to some MiB stays in the "
         "caches; GETs go round a working set that does not, and verify what they bring.");
   }
-  if (stream) {
+  if (options.plane == "stream") {
     const double iperf = Iperf3BytesPerSecond();
     report.Note(iperf > 0 ? "iperf3 over loopback in the same run: " + GigabytesPerSecond(iperf)
                           : "iperf3 is not installed");

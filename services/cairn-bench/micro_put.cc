@@ -10,6 +10,7 @@
 #include "services/cairn-bench/latency.h"
 #include "services/cairn-bench/micro.h"
 #include "services/cairn-bench/micro_objects.h"
+#include "services/cairn-bench/micro_planes.h"
 #include "services/cairn-bench/micro_report.h"
 #include "services/cairn-bench/report.h"
 #include "services/terminal/progress.h"
@@ -110,44 +111,26 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
   return figures;
 }
 
-MicroReport NewReport(const std::string& plane, bool tls) {
-  const bool stream = plane == "stream";
-  const bool ucx = plane == "ucx";
+MicroReport NewReport(const MicroOptions& options) {
   using enum MicroReport::Unit;
-  const std::string other = tls      ? "raw TLS"
-                            : stream ? "plain socket"
-                            : ucx    ? "ucx_perftest"
-                                     : "memcpy";
-  return MicroReport(
-      plane == "shm" ? "put" : "put --plane " + plane + (tls ? " --tls" : ""),
-      tls      ? "PUT over loopback TCP with TLS against OpenSSL that sends the same chunks"
-      : stream ? "PUT over loopback TCP against a plain socket that sends the same chunks"
-      : ucx    ? "PUT by UCX against ucx_perftest -t ucp_put_bw with the same transports"
-               : "PUT through shared memory against memcpy to memory of the same size",
-      {{"object_bytes", "object", kBytes},
-       {"put_bytes_per_second", "PUT", kBytesPerSecond},
-       {"base_bytes_per_second", other, kBytesPerSecond},
-       {"ratio", "PUT/" + other, kRatio},
-       {"best_ratio", "best PUT/best", kRatio},
-       {"put_us", "PUT", kMicroseconds},
-       {"daemon_cpu_us", "daemon CPU/PUT", kMicroseconds},
-       {"puts", "PUTs", kCount}});
+  const auto [name, title, other] =
+      WordsFor(options, "put", "through shared memory against memcpy to memory of the same size");
+  return MicroReport(name, title,
+                     {{"object_bytes", "object", kBytes},
+                      {"put_bytes_per_second", "PUT", kBytesPerSecond},
+                      {"base_bytes_per_second", other, kBytesPerSecond},
+                      {"ratio", "PUT/" + other, kRatio},
+                      {"best_ratio", "best PUT/best", kRatio},
+                      {"put_us", "PUT", kMicroseconds},
+                      {"daemon_cpu_us", "daemon CPU/PUT", kMicroseconds},
+                      {"puts", "PUTs", kCount}});
 }
 
 }  // namespace
 
 int RunPut(const MicroOptions& options) {
-  const bool stream = options.plane == "stream";
-  const bool ucx = options.plane == "ucx";
-  const std::vector<std::uint64_t> sizes =
-      ucx ? SizesOf(options, kUcxSizes) : SizesOf(options, kUsualSizes);
-  const auto daemon = DaemonProcess::Start(
-      {.memory_bytes = MemoryFor(options, sizes),
-       .below = "",
-       .tcp = stream,
-       .tls = options.tls,
-       .more_flags = ucx ? std::vector<std::string>{"--ucx=on", kUcxTlsFlag + kUcxTransports}
-                         : std::vector<std::string>{}});
+  const std::vector<std::uint64_t> sizes = PlaneSizes(options);
+  const auto daemon = StartForPlane(options, sizes);
   if (!daemon) {
     return MicroFailed("put", daemon.error());
   }
@@ -157,7 +140,7 @@ int RunPut(const MicroOptions& options) {
   if (!source || !sink) {
     return MicroFailed("put", source ? sink.error() : source.error());
   }
-  MicroReport report = NewReport(options.plane, options.tls);
+  MicroReport report = NewReport(options);
   terminal::Progress progress(terminal::Progress::Unless(options.quiet));
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     progress.Update(static_cast<double>(i) / static_cast<double>(sizes.size()),
