@@ -16,7 +16,7 @@ packages() {
     # is the one without windows, which is a quarter smaller.
     test)
       echo python3 clang-14 libclang-rt-14-dev llvm-14 clang-format-14 codespell \
-        chromium-headless-shell
+        chromium-headless-shell nftables
       ;;
     bench) echo iperf3 ucx-utils redis-server libhiredis-dev python3 time valgrind ;;
     fmt) echo clang-format-14 ;;

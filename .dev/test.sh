@@ -4,7 +4,7 @@ source .dev/lib.sh
 
 [[ ${1:-} != --gpu ]] || { shift && exec .dev/gpu.sh test "$@"; }
 
-only='' quick=0 fuzz_seconds=20
+only='' quick=0 fuzz_seconds=20 chaos=0 seeds=1-60
 while [[ $# -gt 0 ]]; do
   case $1 in
     --only)
@@ -13,6 +13,13 @@ while [[ $# -gt 0 ]]; do
       shift
       ;;
     --quick) quick=1 ;;
+    --chaos) chaos=1 ;;
+    --seeds)
+      seeds=${2:-}
+      [[ $chaos == 1 && $seeds =~ ^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$ ]] ||
+        die "--seeds needs --chaos before it and numbers or ranges after it" "./dev test --chaos --seeds 7,20-29"
+      shift
+      ;;
     --fuzz-seconds)
       fuzz_seconds=${2:-}
       [[ $fuzz_seconds =~ ^[1-9][0-9]*$ ]] || die "--fuzz-seconds needs a number above 0"
@@ -119,6 +126,17 @@ if [[ -n $only ]]; then
   list_skipped
   ((status == 0)) || die "a matching test failed"
   finish "The matching tests passed."
+  exit
+fi
+
+if ((chaos)); then
+  .dev/build.sh release
+  step "Fault schedules, seeds $seeds (6 s each)"
+  status=0
+  CAIRN_CHAOS_SEEDS=$seeds run_ctest release -V -R '^chaos\.' || status=$?
+  list_skipped
+  ((status == 0)) || die "a schedule failed: it stands above, with the command that repeats it"
+  finish "The fault schedules passed."
   exit
 fi
 

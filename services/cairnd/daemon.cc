@@ -28,6 +28,7 @@
 #include "services/cairnd/metrics.h"
 #include "services/cairnd/placement_keeper.h"
 #include "services/cairnd/session.h"
+#include "services/cairnd/tcp_socket.h"
 #include "services/cairnd/tls_gate.h"
 #include "services/cairnd/ucx.h"
 #include "services/cairnd/unix_socket.h"
@@ -343,8 +344,7 @@ asio::awaitable<void> DaemonImpl::Accept(Acceptor& acceptor, bool is_local) {
     if (is_local) {
       uid = PeerUid(socket.native_handle());
     } else {
-      const int on = 1;
-      setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+      PrepareTcpSocket(socket.native_handle());
     }
     auto session =
         std::make_shared<Session>(context_, StreamSocket(std::move(socket)), is_local, uid);

@@ -25,6 +25,7 @@ class DaemonProcess {
     ChildProcess::Variables variables;
     bool tcp = true;
     bool http = true;
+    std::string tcp_address = "127.0.0.1:0";
     std::string memory = "64MiB";
   };
 
@@ -44,13 +45,14 @@ class DaemonProcess {
     started_ = std::chrono::steady_clock::now();
     log_start_ = ReadFile(log_path()).size();
     process_.reset();
-    std::vector<std::string> command = {std::string(CAIRN_BINARY_DIR) + "/bin/cairnd",
-                                        "--memory=" + options_.memory,
-                                        "--listen-unix=" + socket_path(),
-                                        "--huge-pages=false",
-                                        "--prefault=false",
-                                        std::string("--listen-tcp=") + Port(options_.tcp),
-                                        std::string("--listen-http=") + Port(options_.http)};
+    std::vector<std::string> command = {
+        std::string(CAIRN_BINARY_DIR) + "/bin/cairnd",
+        "--memory=" + options_.memory,
+        "--listen-unix=" + socket_path(),
+        "--huge-pages=false",
+        "--prefault=false",
+        "--listen-tcp=" + (options_.tcp ? options_.tcp_address : ""),
+        std::string("--listen-http=") + (options_.http ? "127.0.0.1:0" : "")};
     command.insert(command.end(), options_.flags.begin(), options_.flags.end());
     process_ = std::make_unique<ChildProcess>(command, log_path(), options_.variables);
     const auto until = started_ + std::chrono::seconds(kSanitized ? 60 : 20);
@@ -151,7 +153,6 @@ class DaemonProcess {
   }
 
  private:
-  static const char* Port(bool on) { return on ? "127.0.0.1:0" : ""; }
   static std::uint16_t Number(const std::string& text, std::string_view name) {
     std::uint16_t value = 0;
     if (const std::size_t at = text.find(name); at != std::string::npos) {
