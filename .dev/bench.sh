@@ -8,7 +8,7 @@ source .dev/lib.sh
 BIN=${BIN:-build/release/bin}
 OUT=${OUT:-build/bench}
 TRACES=${CAIRN_TRACES:-../shared/traces}
-NAMES=(get put match ssd redis stream tls ucx replay rss llama placement ablation union cluster sim kernels micro instructions)
+NAMES=(get put match ssd redis stream tls ucx busy replay rss llama placement ablation union cluster sim kernels micro instructions)
 
 list() {
   cat <<'TEXT'
@@ -22,6 +22,7 @@ Usage: ./dev bench NAME
   stream   reading and writing objects over loopback TCP, against plain sockets and iperf3
   tls      the same with TLS, against OpenSSL alone
   ucx      reading and writing objects by UCX, against ucx_perftest; the idle daemon
+  busy     the stream plane while each core has another program to run, against the same without
   replay   traces through a daemon with SSD: share of prefill saved, latencies, write amplification
   rss      peak memory of a daemon at ten times its cap
   llama    llama.cpp with and without the cache, for each kind of model (ROUNDS=2, MODELS=...)
@@ -41,6 +42,7 @@ DIR='' DAEMON=''
 clean_up() {
   local status=$?
   trap - EXIT INT TERM
+  stop_spinners
   if [[ -n $DAEMON ]]; then
     kill "$DAEMON" 2>/dev/null || true
     wait "$DAEMON" 2>/dev/null || true
@@ -279,6 +281,33 @@ bench_instructions() {
   } | tee "$OUT/instructions.txt"
 }
 
+SPINNERS=()
+stop_spinners() {
+  ((${#SPINNERS[@]})) || return 0
+  kill "${SPINNERS[@]}" 2>/dev/null || true
+  wait "${SPINNERS[@]}" 2>/dev/null || true
+  SPINNERS=()
+}
+bench_busy() {
+  local i sizes=4KiB,1MiB,16MiB
+  "$BIN/cairn-bench" get --plane stream --sizes "$sizes" --save "$OUT/busy-without.json"
+  for ((i = 0; i < $(nproc); ++i)); do
+    (while :; do :; done) &
+    SPINNERS+=($!)
+  done
+  note "$(nproc) programs that spin, from here on"
+  "$BIN/cairn-bench" get --plane stream --sizes "$sizes" --save "$OUT/busy-with.json"
+  stop_spinners
+  python3 - "$OUT" <<'TEXT'
+import json, sys
+
+without, busy = (json.load(open(f"{sys.argv[1]}/busy-{name}.json"))["rows"] for name in ("without", "with"))
+print("Median GET, busy / without:")
+for a, b in zip(without, busy):
+    print(f"  {a['object_bytes'] / 1024:6.0f} KiB  {b['get_us']:8.1f} us / {a['get_us']:8.1f} us = {b['get_us'] / a['get_us']:.2f}")
+TEXT
+}
+
 bench_one() {
   case $1 in
     get | put | match | ssd | redis) "$BIN/cairn-bench" "$1" --save "$OUT/$1.json" ;;
@@ -301,7 +330,7 @@ bench_one() {
       echo
       "$BIN/cairn-bench" put --plane ucx --save "$OUT/ucx-put.json"
       ;;
-    replay | rss | llama | placement | ablation | union | cluster | sim | kernels | micro | instructions) "bench_$1" ;;
+    busy | replay | rss | llama | placement | ablation | union | cluster | sim | kernels | micro | instructions) "bench_$1" ;;
   esac
 }
 
