@@ -10,7 +10,7 @@ case ${1:-} in
   *) die "lint knows no option '$1'" "./dev lint [--all]" ;;
 esac
 
-shell_check() { shellcheck -x -e SC1091 dev .dev/*.sh .ci/run deploy/*/smoke; }
+shell_check() { shellcheck -x -e SC1091 dev .dev/*.sh .ci/run deploy/*/smoke deploy/cluster/*; }
 
 # The .cc files to look at: changed ones, and those that include a changed header directly.
 tidy_files() {

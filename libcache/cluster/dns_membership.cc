@@ -3,6 +3,7 @@
 #include <thread>
 #include <utility>
 
+#include "libcache/base/detached_thread.h"
 #include "libcache/base/mutex.h"
 #include "libcache/cluster/membership.h"
 
@@ -74,7 +75,7 @@ struct Shared {
     std::vector<Member> now;
     now.reserve(endpoints.size());
     for (std::string& endpoint : endpoints) {
-      now.push_back({.name = endpoint, .endpoint = endpoint});
+      now.push_back({.name = endpoint, .endpoint = endpoint, .server = host});
     }
     problem = {};
     if (now != members) {
@@ -97,8 +98,8 @@ struct Shared {
 
 class DnsMembership final : public Membership {
  public:
-  explicit DnsMembership(std::shared_ptr<Shared> shared)
-      : shared_(std::move(shared)), thread_([shared = shared_] { shared->Run(); }) {}
+  DnsMembership(std::shared_ptr<Shared> shared, std::thread thread)
+      : shared_(std::move(shared)), thread_(std::move(thread)) {}
   ~DnsMembership() override {
     bool looking = false;
     {
@@ -141,7 +142,7 @@ class DnsMembership final : public Membership {
 
  private:
   const std::shared_ptr<Shared> shared_;
-  std::thread thread_;
+  std::thread thread_;  // Runs shared_.
 };
 
 }  // namespace
@@ -166,8 +167,12 @@ Result<std::unique_ptr<Membership>> MakeDnsMembership(const std::string& text, D
   if (!name) {
     return Fail(name.error());
   }
-  return std::make_unique<DnsMembership>(
-      std::make_shared<Shared>(std::move(name->host), name->port, std::move(options)));
+  auto shared = std::make_shared<Shared>(std::move(name->host), name->port, std::move(options));
+  auto thread = StartThread([shared] { shared->Run(); });
+  if (!thread) {
+    return Fail(thread.error());
+  }
+  return std::make_unique<DnsMembership>(std::move(shared), *std::move(thread));
 }
 
 }  // namespace cairn

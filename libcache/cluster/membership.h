@@ -16,6 +16,9 @@ namespace cairn {
 struct Member {
   std::string name;      ///< Stable name of the daemon, which routing goes by.
   std::string endpoint;  ///< As connectors write it: "unix:/path" or "host:port".
+  /// Whom its certificate must be for, if that is not the endpoint's host: an address is what DNS
+  /// said of this name.
+  std::string server = {};
   bool operator==(const Member&) const = default;
 };
 
@@ -38,6 +41,10 @@ class Membership {
 /// Entries of "name=host:port,name=unix:/path", or endpoints alone, which then are their names.
 /// Errors: kInvalidArgument for an empty or repeated entry. Endpoints are not checked.
 Result<std::vector<Member>> ParseMembers(const std::string& text);
+
+/// The members that a text names itself: those of a list, and none for "dns:NAME:PORT". Looks
+/// nothing up. Errors: those of ParseMembers and ParseDnsName.
+Result<std::vector<Member>> NamedMembers(const std::string& text);
 
 /// A fixed list. An empty text is a cluster of one, `self`. Errors: those of ParseMembers.
 Result<std::unique_ptr<Membership>> MakeStaticMembership(const std::string& text,
@@ -65,7 +72,8 @@ Result<DnsName> ParseDnsName(const std::string& text);
 /// All addresses of a headless service, "dns:NAME:PORT". A thread of its own looks them up, so that
 /// no call waits for a slow resolver; the last good answer stays in force, and an empty one is a
 /// Problem. A member's name is its address: a daemon that comes back under another one is another
-/// daemon. Errors: kInvalidArgument for another form.
+/// daemon; its certificate is for NAME. Errors: kInvalidArgument for another form, kUnavailable (no
+/// thread to be had).
 Result<std::unique_ptr<Membership>> MakeDnsMembership(const std::string& text, DnsOptions options);
 
 /// Either of the two, by how the text begins.

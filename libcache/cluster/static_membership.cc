@@ -58,6 +58,14 @@ Result<std::vector<Member>> ParseMembers(const std::string& text) {
   return members;
 }
 
+Result<std::vector<Member>> NamedMembers(const std::string& text) {
+  if (!text.starts_with(kDnsPrefix)) {
+    return ParseMembers(text);
+  }
+  const auto name = ParseDnsName(text);
+  return name ? Result<std::vector<Member>>(std::vector<Member>()) : Fail(name.error());
+}
+
 Result<std::unique_ptr<Membership>> MakeStaticMembership(const std::string& text,
                                                          const Member& self) {
   if (text.empty()) {

@@ -31,10 +31,11 @@ Result<Backend*> Peer::Ready(const std::shared_ptr<DevicePort>& port, TimePoint 
   if (options_.cache != nullptr) {
     backend_ = EmbeddedBackend(options_.cache);
   } else {
-    const auto endpoint = ParseEndpoint(options_.member.endpoint);
+    auto endpoint = ParseEndpoint(options_.member.endpoint);
     if (!endpoint) {
       return Fail(endpoint.error());
     }
+    endpoint->server = options_.member.server;
     auto connected = ConnectBackend(
         *endpoint,
         {.plane = options_.plane, .client = options_.client, .device = port, .tls = options_.tls},

@@ -8,28 +8,27 @@
 namespace cairn {
 namespace {
 
-Result<std::unique_ptr<Membership>> Open(const std::string& text) {
-  auto membership = MakeMembership(text, {}, {.resolve = ResolveHost});
-  if (!membership) {
-    return membership;
-  }
-  for (const Member& member : (*membership)->Members()) {
-    if (const auto endpoint = ParseEndpoint(member.endpoint); !endpoint) {
-      return Fail(endpoint.error());
-    }
-  }
-  return membership;
+Status CheckEndpoint(const std::string& text) {
+  const auto endpoint = ParseEndpoint(text);
+  return endpoint ? Status() : Fail(endpoint.error());
 }
 
 }  // namespace
 
 Status CheckEndpoints(const std::string& text) {
   if (IsOneEndpoint(text)) {
-    const auto endpoint = ParseEndpoint(text);
-    return endpoint ? Status() : Fail(endpoint.error());
+    return CheckEndpoint(text);
   }
-  const auto membership = Open(text);
-  return membership ? Status() : Fail(membership.error());
+  const auto members = NamedMembers(text);
+  if (!members) {
+    return Fail(members.error());
+  }
+  for (const Member& member : *members) {
+    if (Status good = CheckEndpoint(member.endpoint); !good) {
+      return good;
+    }
+  }
+  return {};
 }
 
 Peers::Peers(Options options) : options_(std::move(options)) {
@@ -38,7 +37,10 @@ Peers::Peers(Options options) : options_(std::move(options)) {
     Adopt({{.name = options_.endpoint, .endpoint = options_.endpoint}});
     return;
   }
-  auto membership = Open(options_.endpoint);
+  if (bad_ = CheckEndpoints(options_.endpoint); !bad_) {
+    return;
+  }
+  auto membership = MakeMembership(options_.endpoint, {}, {.resolve = ResolveHost});
   if (!membership) {
     bad_ = Fail(membership.error());
     return;

@@ -13,8 +13,8 @@
 
 namespace cairn {
 
-/// Errors: kInvalidArgument for what is no endpoint, no list of "name=endpoint" and no
-/// "dns:NAME:PORT".
+/// Looks nothing up. Errors: kInvalidArgument for what is no endpoint, no list of "name=endpoint"
+/// and no "dns:NAME:PORT".
 Status CheckEndpoints(const std::string& text);
 
 /// The daemons of a client, by one endpoint, by a list, or by DNS. With one endpoint there is one

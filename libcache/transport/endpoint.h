@@ -15,6 +15,8 @@ struct Endpoint {
   std::string path;  ///< kUnix; at most 107 bytes (sockaddr_un).
   std::string host;  ///< kTcp; name or address, IPv6 in brackets.
   std::uint16_t port = 0;
+  /// kTcp: whom the daemon's certificate must be for, if that is not `host`. Not part of the text.
+  std::string server = {};
 
   [[nodiscard]] std::string Text() const;
 };

@@ -14,7 +14,8 @@ struct TlsClientOptions {
   std::string ca = {};           ///< PEM file of the CA that signed the daemons' certificates.
   std::string certificate = {};  ///< Ours, PEM.
   std::string key = {};          ///< Its key, PEM.
-  /// Whom the daemon's certificate must be for, be it a name or a URI; empty: the endpoint's host.
+  /// Whom the daemon's certificate must be for, be it a name or a URI; empty: the endpoint's host,
+  /// or the name that DNS was asked for it.
   std::string server = {};
 
   [[nodiscard]] bool Any() const {
@@ -34,7 +35,8 @@ class TlsClient {
   Result<TlsStore::Credentials> Credentials() { return store_.Get(); }
   /// Whom a daemon at `endpoint` must be.
   [[nodiscard]] const std::string& ServerAt(const Endpoint& endpoint) const {
-    return server_.empty() ? endpoint.host : server_;
+    const std::string& own = endpoint.server.empty() ? endpoint.host : endpoint.server;
+    return server_.empty() ? own : server_;
   }
 
  private:

@@ -86,20 +86,28 @@ Result<Certificates> ReadCertificates(const std::string& name, const std::string
   return Certificates{.text = std::move(*text), .infos = std::move(*infos)};
 }
 
-/// Our chain into `context`. Returns when its first certificate expires.
-Result<std::int64_t> UseCertificate(SSL_CTX* context, const std::string& name,
-                                    const std::string& path) {
+TlsValidity ValidityOf(const CertificateInfo& info) {
+  return {.not_before = info.not_before, .not_after = info.not_after};
+}
+
+TlsValidity FirstToEnd(const TlsValidity& a, const TlsValidity& b) {
+  return b.not_after < a.not_after ? b : a;
+}
+
+/// Our chain into `context`. Returns the validity of its certificate that expires first.
+Result<TlsValidity> UseCertificate(SSL_CTX* context, const std::string& name,
+                                   const std::string& path) {
   const auto read = ReadCertificates(name, path);
   if (!read) {
     return Fail(read.error());
   }
   const auto& [text, infos] = *read;
-  std::int64_t expires_at = infos.front().not_after;
+  TlsValidity validity = ValidityOf(infos.front());
   for (const CertificateInfo& info : infos) {
     if (const std::string problem = TimeProblem(info); !problem.empty()) {
       return Bad(name, path, "the certificate of " + info.subject + " " + problem);
     }
-    expires_at = std::min(expires_at, info.not_after);
+    validity = FirstToEnd(validity, ValidityOf(info));
   }
   const BioPtr memory(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
   for (std::size_t i = 0; i < infos.size(); ++i) {
@@ -114,7 +122,7 @@ Result<std::int64_t> UseCertificate(SSL_CTX* context, const std::string& name,
       static_cast<void>(certificate.release());
     }
   }
-  return expires_at;
+  return validity;
 }
 
 /// The key into `context`, which has the certificate.
@@ -145,7 +153,8 @@ Status UseKey(SSL_CTX* context, const std::string& name, const TlsFiles& files) 
   return {};
 }
 
-Status UseCa(SSL_CTX* context, const std::string& name, const std::string& path) {
+/// The CAs into `context`. Returns the validity of the one that expires last.
+Result<TlsValidity> UseCa(SSL_CTX* context, const std::string& name, const std::string& path) {
   const auto read = ReadCertificates(name, path);
   if (!read) {
     return Fail(read.error());
@@ -167,7 +176,10 @@ Status UseCa(SSL_CTX* context, const std::string& name, const std::string& path)
       return Bad(name, path, "cannot be used: " + TakeOpenSslError());
     }
   }
-  return {};
+  return ValidityOf(*std::max_element(infos.begin(), infos.end(),
+                                      [](const CertificateInfo& a, const CertificateInfo& b) {
+                                        return a.not_after < b.not_after;
+                                      }));
 }
 
 Status CheckGiven(const TlsFiles& files, const TlsFiles& names) {
@@ -215,17 +227,18 @@ Result<std::shared_ptr<const TlsCredentials>> TlsCredentials::Load(const TlsFile
   CAIRN_CHECK(made->context_ != nullptr);
   made->kernel_tls_ = kernel_tls;
   Configure(made->context_, kernel_tls);
-  const auto expires_at = UseCertificate(made->context_, names.certificate, files.certificate);
-  if (!expires_at) {
-    return Fail(expires_at.error());
+  const auto ours = UseCertificate(made->context_, names.certificate, files.certificate);
+  if (!ours) {
+    return Fail(ours.error());
   }
-  made->expires_at_ = *expires_at;
   if (const Status key = UseKey(made->context_, names.key, files); !key) {
     return Fail(key.error());
   }
-  if (const Status ca = UseCa(made->context_, names.ca, files.ca); !ca) {
+  const auto ca = UseCa(made->context_, names.ca, files.ca);
+  if (!ca) {
     return Fail(ca.error());
   }
+  made->validity_ = FirstToEnd(*ours, *ca);
   made->identity_ = IdentityOf(*SSL_CTX_get0_certificate(made->context_));
   struct stat info {};
   if (stat(files.key.c_str(), &info) == 0 && (info.st_mode & S_IROTH) != 0) {

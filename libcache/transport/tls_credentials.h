@@ -19,6 +19,12 @@ struct TlsFiles {
   [[nodiscard]] bool Any() const { return !ca.empty() || !certificate.empty() || !key.empty(); }
 };
 
+/// From when to when, as Unix times.
+struct TlsValidity {
+  std::int64_t not_before = 0;
+  std::int64_t not_after = 0;
+};
+
 /// What connections are made with: our certificate and key, and whose certificates are accepted.
 /// TLS 1.3 only, a certificate from both sides always, no resumption (so every connection shows
 /// its certificate), AES-128-GCM first. Immutable; thread-safe.
@@ -41,8 +47,9 @@ class TlsCredentials {
 
   [[nodiscard]] SSL_CTX* context() const { return context_; }
   [[nodiscard]] bool kernel_tls() const { return kernel_tls_; }
-  /// Unix time at which the first certificate of our chain expires.
-  [[nodiscard]] std::int64_t expires_at() const { return expires_at_; }
+  /// Of the certificate that ends first: one of our chain, or the CA. Of several CAs the last to
+  /// end counts: a bundle may keep old ones, and with the last nobody can be checked any more.
+  [[nodiscard]] const TlsValidity& validity() const { return validity_; }
   /// Who we are for others: IdentityOf our certificate; may be empty for a server.
   [[nodiscard]] const std::string& identity() const { return identity_; }
   /// Something to tell the operator, or "": the key can be read by others.
@@ -53,7 +60,7 @@ class TlsCredentials {
 
   SSL_CTX* context_ = nullptr;
   bool kernel_tls_ = false;
-  std::int64_t expires_at_ = 0;
+  TlsValidity validity_;
   std::string identity_;
   std::string warning_;
 };

@@ -69,6 +69,8 @@ struct CommandSpec {
   std::string_view argument_help = {};
   /// Answers for several daemons too; the others want --member then.
   bool of_all = false;
+  /// Does its work without a daemon too, so that with several none has to be chosen.
+  bool works_alone = false;
   /// Not empty: destructive, so it wants --yes, or on a terminal an answer to this question.
   std::string_view question = {};
 };

@@ -8,8 +8,12 @@
 namespace cairn::ctl {
 
 Result<std::string> RunVersion(const Invocation& invocation) {
-  const auto daemon = Daemon::Open(invocation);
-  const std::string endpoint = invocation.endpoint.Text();
+  const bool several = !invocation.cluster.empty() && invocation.Value("--member").empty();
+  const auto daemon =
+      several ? Result<Daemon>(Fail(ErrorCode::kInvalidArgument,
+                                    "--connect names several daemons; say which with --member"))
+              : Daemon::Open(invocation);
+  const std::string endpoint = several ? invocation.cluster : invocation.endpoint.Text();
   const std::string version = daemon ? daemon->version() : "";
   if (invocation.json) {
     return VersionJson(endpoint, version, daemon ? Error{} : daemon.error());

@@ -48,9 +48,19 @@ Result<std::string> RunMembers(const Invocation& invocation) {
   for (const std::string& member : reply->status().members()) {
     list += (list.empty() ? "" : ",") + member;
   }
+  const std::string& problem = reply->status().members_problem();
+  if (list.empty()) {
+    return Fail(ErrorCode::kUnavailable,
+                problem.empty()
+                    ? "the daemon at " + invocation.endpoint.Text() + " knows no members"
+                    : problem);
+  }
   auto members = ParseMembers(list);
   if (!members) {
     return Fail(members.error());
+  }
+  for (Member& member : *members) {
+    member.server = reply->status().members_server();
   }
   Invocation all = invocation;
   all.members = *std::move(members);

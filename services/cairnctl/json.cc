@@ -132,6 +132,8 @@ Json StatusObject(const v1::StatusReply& status) {
   for (const std::string& member : status.members()) {
     json["members"].push_back(member);
   }
+  json["members_problem"] =
+      status.members_problem().empty() ? Json(nullptr) : Json(status.members_problem());
   return json;
 }
 

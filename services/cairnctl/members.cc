@@ -26,9 +26,17 @@ Result<std::vector<Member>> MembersOf(const std::string& text) {
   }
   std::vector<Member> members;
   for (const std::string& endpoint : *endpoints) {
-    members.push_back({.name = endpoint, .endpoint = endpoint});
+    members.push_back({.name = endpoint, .endpoint = endpoint, .server = name->host});
   }
   return members;
+}
+
+Result<Endpoint> EndpointOf(const Member& member) {
+  auto endpoint = ParseEndpoint(member.endpoint);
+  if (endpoint) {
+    endpoint->server = member.server;
+  }
+  return endpoint;
 }
 
 std::string Names(const std::vector<Member>& members) {
@@ -42,16 +50,12 @@ std::string Names(const std::vector<Member>& members) {
 }  // namespace
 
 Status CheckCluster(const std::string& text) {
-  if (text.starts_with(kDnsPrefix)) {
-    const auto name = ParseDnsName(text);
-    return name ? Status() : Fail(name.error());
-  }
-  const auto members = ParseMembers(text);
+  const auto members = NamedMembers(text);
   if (!members) {
     return Fail(members.error());
   }
   for (const Member& member : *members) {
-    if (const auto endpoint = ParseEndpoint(member.endpoint); !endpoint) {
+    if (const auto endpoint = EndpointOf(member); !endpoint) {
       return Fail(endpoint.error());
     }
   }
@@ -66,6 +70,9 @@ Status ChooseMember(Invocation& invocation) {
                                  "--member: --connect names one daemon only; give it the list");
   }
   const CommandSpec& command = *FindCommand(invocation.command);
+  if (command.works_alone && wanted.empty()) {
+    return {};
+  }
   auto members = MembersOf(invocation.cluster);
   if (!members) {
     return Fail(members.error());
@@ -85,7 +92,7 @@ Status ChooseMember(Invocation& invocation) {
     return Fail(ErrorCode::kInvalidArgument,
                 "--member: there is no '" + wanted + "'; there are " + Names(*members));
   }
-  const auto endpoint = ParseEndpoint(found->endpoint);
+  const auto endpoint = EndpointOf(*found);
   if (!endpoint) {
     return Fail(endpoint.error());
   }
@@ -98,7 +105,7 @@ Result<std::vector<MemberStatus>> AskMembers(const Invocation& invocation) {
   bool any = false;
   for (const Member& member : invocation.members) {
     Invocation one = invocation;
-    const auto endpoint = ParseEndpoint(member.endpoint);
+    const auto endpoint = EndpointOf(member);
     if (!endpoint) {
       return Fail(endpoint.error());
     }

@@ -15,7 +15,8 @@ namespace cairn::ctl {
 Status CheckCluster(const std::string& text);
 
 /// Where --connect names several daemons: the one of --member becomes the invocation's endpoint;
-/// without it a command of all gets them as members. Errors: kInvalidArgument for an unknown name,
+/// without it a command of all gets them as members, and for one that works alone nothing is looked
+/// up. Errors: kInvalidArgument for an unknown name,
 /// and for a command that needs one; kUnavailable when DNS gives none.
 Status ChooseMember(Invocation& invocation);
 

@@ -171,6 +171,9 @@ std::string StatusText(const v1::StatusReply& status, std::string_view endpoint,
   for (const std::string& member : status.members()) {
     now.emplace_back("member", member);
   }
+  if (!status.members_problem().empty()) {
+    now.emplace_back("members", status.members_problem());
+  }
   text += Lines(now, style);
   text += "\n" + TiersText(status, style);
   text += PlanesText(status, style);

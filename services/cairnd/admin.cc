@@ -179,6 +179,10 @@ v1::StatusReply Status(const AdminContext& context) {
   for (const Member& member : context.membership->Members()) {
     reply.add_members(member.name == member.endpoint ? member.endpoint
                                                      : member.name + "=" + member.endpoint);
+    reply.set_members_server(member.server);  // One source has one for all.
+  }
+  if (const auto problem = context.membership->Problem(); !problem) {
+    reply.set_members_problem(problem.error().message);
   }
   return reply;
 }

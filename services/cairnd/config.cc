@@ -380,10 +380,7 @@ Status DaemonConfig::Finish() {
   if (const auto e = MakeEvictionPolicy(eviction); !e) {
     return Bad("--eviction: " + e.error().message);
   }
-  if (const auto m = MakeMembership(); !m) {
-    return Fail(m.error());
-  }
-  return {};
+  return CheckMembers();
 }
 
 std::uint64_t DaemonConfig::staging_pool_bytes() const {
@@ -423,19 +420,25 @@ SsdConfig DaemonConfig::Ssd() const {
   return c;
 }
 
-Result<std::unique_ptr<Membership>> DaemonConfig::MakeMembership() const {
-  const std::string self = "unix:" + listen_unix;
-  auto membership =
-      cairn::MakeMembership(members, {.name = self, .endpoint = self}, {.resolve = ResolveHost});
-  if (!membership) {
-    return Bad("--members: " + membership.error().message);
+Status DaemonConfig::CheckMembers() const {
+  if (members.empty()) {
+    return {};
   }
-  for (const Member& member : (*membership)->Members()) {
+  const auto named = NamedMembers(members);
+  if (!named) {
+    return Bad("--members: " + named.error().message);
+  }
+  for (const Member& member : *named) {
     if (const auto endpoint = ParseEndpoint(member.endpoint); !endpoint) {
       return Bad("--members: " + endpoint.error().message);
     }
   }
-  return membership;
+  return {};
+}
+
+Result<std::unique_ptr<Membership>> DaemonConfig::MakeMembership() const {
+  const std::string self = "unix:" + listen_unix;
+  return cairn::MakeMembership(members, {.name = self, .endpoint = self}, {.resolve = ResolveHost});
 }
 
 std::map<std::string, std::string> DaemonConfig::Shown() const {

@@ -74,7 +74,7 @@ struct DaemonConfig {
   [[nodiscard]] std::uint64_t arena_bytes() const;
   [[nodiscard]] Cache::Config CacheConfig() const;
   [[nodiscard]] SsdConfig Ssd() const;
-  /// Errors: kInvalidArgument, checked by Finish() already.
+  /// Of a config that Finish() has checked. Errors: kUnavailable.
   [[nodiscard]] Result<std::unique_ptr<Membership>> MakeMembership() const;
   /// Name -> value, as cairnctl config shows it.
   [[nodiscard]] std::map<std::string, std::string> Shown() const;
@@ -90,6 +90,7 @@ struct DaemonConfig {
   [[nodiscard]] Status CheckSizes() const;
   [[nodiscard]] Status CheckGpu() const;
   [[nodiscard]] Status CheckUcx() const;
+  [[nodiscard]] Status CheckMembers() const;
   Status FinishListening();
   Status FinishThreads();
   Status FinishSizes();

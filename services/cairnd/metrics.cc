@@ -235,9 +235,12 @@ void AddTls(Families& f, const TlsStats& tls) {
   f.Counts("tls_reloads", "Times that the files of the certificate had changed.",
            {{{{"result", "ok"}}, static_cast<double>(tls.reloads)},
             {{{"result", "failed"}}, static_cast<double>(tls.failed_reloads)}});
-  f.Gauge("tls_certificate_expiry_timestamp_seconds",
-          "Unix time at which the daemon's certificate, or one between it and the CA, expires.",
-          tls.expires_at);
+  f.Gauge(
+      "tls_certificate_expiry_timestamp_seconds",
+      "Unix time at which the daemon's certificate, one between it and the CA, or the CA expires.",
+      tls.validity.not_after);
+  f.Gauge("tls_certificate_not_before_timestamp_seconds",
+          "Unix time from which that certificate is valid.", tls.validity.not_before);
 }
 
 /// Only where UCX is in use.

@@ -15,14 +15,14 @@ constexpr std::int64_t kSoonSeconds = 7 * 86'400;
 
 void LogCredentials(const char* event, const TlsCredentials& credentials) {
   spdlog::info("{} identity={} expires=\"{}\" kernel={}", event, credentials.identity(),
-               FormatUnixTime(credentials.expires_at()),
+               FormatUnixTime(credentials.validity().not_after),
                credentials.kernel_tls() ? "wanted" : "off");
   if (!credentials.warning().empty()) {
     spdlog::warn("tls_warning reason=\"{}\"", credentials.warning());
   }
   // Certificates that live for hours are somebody's to renew; these are the ones that are
   // forgotten.
-  if (const std::int64_t left = credentials.expires_at() - UnixNow();
+  if (const std::int64_t left = credentials.validity().not_after - UnixNow();
       left < kSoonSeconds && left > 86'400) {
     spdlog::warn("tls_expires_soon days={}", left / 86'400);
   }
@@ -161,7 +161,7 @@ TlsStats TlsGate::Stats() const {
                  [](const auto& count) { return count.load(); });
   stats.reloads = reloads_;
   stats.failed_reloads = failed_reloads_;
-  stats.expires_at = credentials()->expires_at();
+  stats.validity = credentials()->validity();
   const MutexLock lock(mu_);
   stats.half_open = under_way_.size();
   return stats;

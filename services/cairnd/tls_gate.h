@@ -48,7 +48,7 @@ struct TlsStats {
   std::uint64_t half_open = 0;
   std::uint64_t reloads = 0;
   std::uint64_t failed_reloads = 0;
-  std::int64_t expires_at = 0;  ///< Unix time.
+  TlsValidity validity;
 };
 
 /// All that the TLS ports of a daemon have in common: certificates, which are read again when their

@@ -7,7 +7,7 @@ import sys
 
 sys.dont_write_bytecode = True
 from cluster import Cluster  # noqa: E402
-from harness import CHART, HERE, main, of_kind, rendered  # noqa: E402
+from harness import CHART, HERE, main, of_kind, reaches_into_node, rendered  # noqa: E402
 
 CLUSTERS = []  # The one that all tests here share.
 
@@ -75,7 +75,7 @@ def every_case_installs(arguments):
     if c.call("GET", "/apis/cert-manager.io/v1", raw=True)[0] != 200:
         c.add_custom_kinds()
     for case in sorted((HERE / "values").glob("*.yaml")):
-        namespace = "nodes" if case.stem == "node" else "serving"
+        namespace = "nodes" if reaches_into_node(case) else "serving"
         for flags in (("--dry-run=server",), ()):
             done = install(c, case.stem, namespace, *flags)
             assert done.returncode == 0, f"{case.stem} {flags}: {done.stderr}"

@@ -9,12 +9,15 @@ import shutil
 import sys
 
 sys.dont_write_bytecode = True
-from harness import (CHART, GOLDEN, HERE, TOOLS, Skip, check, main, objects, of_kind, pod_of, render,  # noqa: E402
-                     rendered, run, tool)
+from harness import (CHART, GOLDEN, HERE, TOOLS, Skip, check, main, objects, of_kind, pod_of,  # noqa: E402
+                     reaches_into_node, render, rendered, run, tool)
 
 CASES = sorted((HERE / "values").glob("*.yaml"))
 IMAGE = "image.repository=registry.example.com/cairnd"
 PLAIN = ("tls.mode=none", "tls.acceptPlainText=true")
+RDMA = ("rdma.enabled=true", "rdma.resource=rdma/x")
+SOCKET = ("unixSocket.hostPath=/run/cairn", "podSecurity=privileged")
+TENANT = ("tenants[0].name=a", "tenants[0].identities[0]=spiffe://x/a")
 # Sets of values, one of each row in every combination.
 AXES = (
     (("mode=daemonset",), ("mode=statefulset", "replicas=5")),
@@ -25,7 +28,7 @@ AXES = (
           "planner=trie", "networkPolicy.enabled=false", "podDisruptionBudget.enabled=false",
           "serviceMonitor.enabled=true", "serviceMonitor.tlsConfig.insecureSkipVerify=true",
           "prometheusRule.enabled=true", "dashboard.enabled=true", "serviceAccount.create=false",
-          "settings.threads=8", "resources.cpu.limit=4", "resources.extra.hugepages-2Mi=1Gi")),
+          "settings.threads=8", "resources.cpu.limit=4", r"resources.extra.example\.com/device=1")),
 )
 # Values, and what the refusal must say: what is wrong, and a way out.
 REFUSED = (
@@ -48,13 +51,38 @@ REFUSED = (
     ((IMAGE, "gpu.memory=4Gi"), "gpu.enabled is false"),
     ((IMAGE, "gpu.enabled=true", "gpu.memory=1Mi"), "give at least 8Mi"),
     ((IMAGE, "rdma.enabled=true"), "rdma.resource: what does the device plugin call"),
-    ((IMAGE, "rdma.enabled=true", "rdma.resource=rdma/x", r"rdma.transports=rc\,tcp"), "has tcp in it"),
+    *(((IMAGE, *RDMA, f"rdma.transports={one}"), "has tcp in it")
+      for one in (r"rc\,tcp", "all", "*", "^ib", r"tcp:rc\,ud", "sockcm", r"rc\, ud")),
+    ((IMAGE, *RDMA, *PLAIN), "the card would be taken and never used"),
+    ((IMAGE, "rdma.resource=rdma/x"), "rdma.resource is given, but rdma.enabled is false"),
+    ((IMAGE, "rdma.transports=rc"), "rdma.transports is given, but rdma.enabled is false"),
+    ((IMAGE, "rdma.count=2"), "rdma.count is 2, but rdma.enabled is false"),
+    ((IMAGE, "gpu.runtimeClassName=nvidia"), "gpu.runtimeClassName is given, but gpu.enabled is false"),
     ((IMAGE, "rdma.memlock=capability"), "rdma.enabled is false"),
-    ((IMAGE, "rdma.enabled=true", "rdma.resource=rdma/x", "rdma.memlock=capability"), "raise the node's limit"),
+    ((IMAGE, *RDMA, "rdma.memlock=capability"), "raise the node's limit"),
+    *(((IMAGE, f"resources.extra.{name}=1Gi"), f"resources.extra.{name}: it is for what device plugins offer")
+      for name in ("cpu", "memory", "ephemeral-storage", "hugepages-2Mi")),
+    ((IMAGE, *RDMA, "resources.extra.rdma/x=1"), "rdma/x is asked for by rdma.enabled already; use rdma.count"),
+    ((IMAGE, "gpu.enabled=true", "gpu.memory=1Gi", r"resources.extra.nvidia\.com/gpu=1"),
+     "nvidia.com/gpu is asked for by gpu.enabled already; use gpu.count"),
+    ((IMAGE, "resources.cpu.request=3", "resources.cpu.limit=2500m"), "the limit, 2500m, is less than the request, 3"),
+    ((IMAGE, "resources.cpu.request=many"), "is no number of cores; write for example 2, 1.5 or 500m"),
+    ((IMAGE, "resources.cpu.request="), "is no number of cores"),
     ((IMAGE, "unixSocket.hostPath=/run/cairn"), "let engines connect by TCP"),
     ((IMAGE, "unixSocket.hostPath=/run/cairn", "podSecurity=privileged", "mode=statefulset"),
      "fight for one socket"),
+    ((IMAGE, *SOCKET, *TENANT), "tenants and unixSocket.hostPath cancel each other"),
+    ((IMAGE, *SOCKET, "unixSocket.trustAll=true"), "one of them is empty; leave it false"),
+    ((IMAGE, *TENANT, "unixSocket.trustAll=true"), "one of them is empty; leave it false"),
     ((IMAGE, "tls.mode=none"), "sends everything as plain text"),
+    ((IMAGE, "tls.duration=soon"), "'soon' is no duration; write for example 2160h or 90m"),
+    ((IMAGE, "tls.duration="), "is no duration"),
+    ((IMAGE, "tls.duration=30m"), "cert-manager wants at least 1h"),
+    ((IMAGE, "tls.duration=24h", "tls.renewBefore=720h"), "720h is not less than tls.duration, 24h"),
+    ((IMAGE, "tls.renewBefore=1m30s"), "1m30s is too short"),
+    ((IMAGE, "tls.duration=6h", "tls.renewBefore=59m", "prometheusRule.enabled=true"),
+     "CairnCertificateExpires would fire before each renewal"),
+    ((IMAGE, "tls.renewBefore=71h", "prometheusRule.enabled=true"), "would fire before each renewal"),
     ((IMAGE, "tls.acceptPlainText=true"), "tls.mode is certManager"),
     ((IMAGE, "tls.mode=secret"), "which secret has the daemon's tls.crt"),
     ((IMAGE, "tls.secretName=x"), "set tls.mode=secret"),
@@ -69,14 +97,23 @@ REFUSED = (
       "tenants[1].certificate=true"), "'a' is there twice"),
     ((IMAGE, "tenants[0].name=a", "tenants[0].identities[0]=spiffe://x/y", "tenants[1].name=b",
       "tenants[1].identities[0]=spiffe://x/y"), "an identity is of one tenant"),
+    ((IMAGE, *TENANT, "tenants[0].certificate=true", "tenants[1].name=b",
+      "tenants[1].identities[0]=spiffe://cluster.local/cairn/tenant/a"), "is given to 'a' and to 'b'"),
+    ((IMAGE, "tenants[0].name=b", "tenants[0].identities[0]=A.Example", "tenants[1].name=c",
+      "tenants[1].identities[0]=a.example"), "is given to 'b' and to 'c'"),
     ((IMAGE, "tenants[0].name=a", "tenants[0].identities[0]=x=b"), "is no identity"),
+    *(((IMAGE, "tenants[0].name=a", f"tenants[0].identities[0]={one}"), "a * stands for what is below a path")
+      for one in ("spiffe://x/acme*", "spiffe://x/*/y", "*.acme.example", "spiffe://x/*/*")),
+    ((IMAGE, "admins[0]=spiffe://x/*"), "'spiffe://x/*' is not one identity"),
     ((IMAGE, "listen.port=7412"), "both 7412"),
     ((IMAGE, "networkPolicy.engines=null"), "no engine could connect"),
     ((IMAGE, "serviceMonitor.enabled=true", "networkPolicy.prometheus=null"), "Prometheus could not connect"),
     ((IMAGE, "tls.mode=spiffe", "serviceMonitor.enabled=true"), "asks for a client certificate"),
     ((IMAGE, "mode=statefulset", "podDisruptionBudget.maxUnavailable=0"), "could ever be drained"),
+    ((IMAGE, "mode=statefulset", "podDisruptionBudget.maxUnavailable=0%"), "could ever be drained"),
     ((IMAGE, "settings.memory=1GiB"), "the chart has a value of its own for that, memory"),
     ((IMAGE, "settings.--lease-ms=1"), "without the dashes"),
+    ((IMAGE, "settings.ucx-allow-insecure-tcp=true"), "could read and write the daemon's memory"),
     # By the schema: what is misspelt, or of another type.
     ((IMAGE, "memori=4Gi"), "memori"),
     ((IMAGE, "mode=deployment"), "'daemonset', 'statefulset'"),
@@ -93,6 +130,8 @@ def combinations() -> list:
         values = (IMAGE, *itertools.chain(*parts))
         if "mode=daemonset" in values and "ssd.volume=pvc" in values:
             continue  # Refused: REFUSED has it.
+        if "tls.mode=none" in values:
+            values = tuple(value for value in values if not value.startswith("rdma."))  # The same.
         chosen.append(values)
     return chosen
 
@@ -146,8 +185,9 @@ def schemas_notice_what_is_wrong(arguments):
 
 
 def pods_are_restricted(arguments):
-    """All but node.yaml, which says of itself that it is not."""
-    files = [file for file in write_all(arguments) if file.name != "node.yaml"]
+    """All but those that say of themselves that they are not."""
+    others = [case.name for case in CASES if reaches_into_node(case)]
+    files = [file for file in write_all(arguments) if file.name not in others]
     check([tool("checks"), "pod-security", "restricted", *files], "Pod Security restricted")
     told = run(tool("checks"), "pod-security", "restricted", arguments.out / "rendered" / "node.yaml").stdout
     for expected in ("hostPath", "runAsUser=0", "IPC_LOCK"):
@@ -223,6 +263,38 @@ def pods_stop_in_order(arguments):
     assert "--drain-ms=20500" in pod["containers"][0]["args"]
 
 
+def pods_that_wait_for_nothing_stop_at_once(arguments):
+    """Without a hook: older API servers refuse a sleep of 0 seconds."""
+    pod = pod_of(rendered(IMAGE, "shutdown.preStopSeconds=0"))
+    assert "lifecycle" not in pod["containers"][0] and pod["terminationGracePeriodSeconds"] == 5 + 65
+
+
+def what_is_consistent_is_taken(arguments):
+    """The other side of some refusals: a check that refuses everything would pass those."""
+    for values in ((*SOCKET, *TENANT, "unixSocket.trustAll=true"), ("tls.duration=24h",),
+                   ("tls.duration=36h30m", "tls.renewBefore=12h"), ("resources.cpu.limit=1000m",),
+                   ("tls.renewBefore=72h", "prometheusRule.enabled=true"),
+                   ("tls.duration=6h", "tls.renewBefore=60m", "prometheusRule.enabled=true"),
+                   ("resources.cpu.request=1.5", "resources.cpu.limit=1.5"), (*RDMA, r"rdma.transports=rc_x\,ud"),
+                   ("tenants[0].name=a", "tenants[0].identities[0]=*"),
+                   ("mode=statefulset", "podDisruptionBudget.maxUnavailable=10%")):
+        done = render(IMAGE, *values)
+        assert done.returncode == 0, f"{values}: {done.stderr}"
+    made = of_kind(rendered(IMAGE, "tls.duration=24h"), "Certificate")
+    lives = [one["spec"] for one in made if not one["spec"].get("isCA")]
+    assert lives and all(life["duration"] == "24h" and "renewBefore" not in life for life in lives), lives
+
+
+def job_is_named_as_rules_expect(arguments):
+    """By a label of the metrics service, which the names that a user chooses do not change."""
+    for values in ((), ("nameOverride=store",), ("fullnameOverride=store",)):
+        text = rendered(HERE / "values" / "monitored.yaml", *values)
+        monitor = of_kind(text, "ServiceMonitor")[0]["spec"]
+        chosen = [one["metadata"]["labels"] for one in of_kind(text, "Service")
+                  if monitor["selector"]["matchLabels"].items() <= one["metadata"]["labels"].items()]
+        assert len(chosen) == 1 and chosen[0][monitor["jobLabel"]] == "cairn", (values, chosen)
+
+
 def policy_lets_in_who_is_named(arguments):
     for case, egress in (("minimal", 0), ("shared", 2)):
         text = rendered(HERE / "values" / f"{case}.yaml")
@@ -286,7 +358,12 @@ def notes_say_what_to_paste(arguments):
             ("shared", ("cairn-0=cairn-0.cairn-daemons.serving.svc:7411,cairn-1=", "tenant lab: secret cairn-tenant-lab")),
             ("plain", ("WARNING: tls.mode is none",)),
             ("node", ("supplementalGroups: [65532]", "CAIRN_TLS_SERVER",
-                      "spiffe://cluster.local/ns/serving/sa/cairn"))):
+                      "spiffe://cluster.local/ns/serving/sa/cairn", "app.driver.sourceCABundle",
+                      "WARNING: on that socket no certificate is asked for",
+                      "install -d -o 0 -g 65532 -m 0750 /run/cairn",
+                      "install -d -o 0 -g 65532 -m 0700 /mnt/nvme/cairn")),
+            ("tenants-on-socket", ("WARNING: on that socket", "(unixSocket.trustAll)", "Who is who",
+                                   "install -d -o 65532 -g 65532 -m 0750 /run/cairn"))):
         text = check([tool("helm"), "template", "cairn", copy, "--namespace", "serving", "--kube-version", "1.36",
                       "--show-only", "templates/notes.yaml", "--values", HERE / "values" / f"{case}.yaml"], case)
         told = objects(text)[0]["data"]["text"]
@@ -307,7 +384,8 @@ def names_stay_valid(arguments):
 
 TESTS = [lint_is_clean, objects_fit_the_schemas, schemas_notice_what_is_wrong, pods_are_restricted,
          renders_are_as_they_were, contradictions_are_refused, missing_kinds_are_told,
-         limits_agree_with_the_options, pods_stop_in_order, policy_lets_in_who_is_named,
+         limits_agree_with_the_options, pods_stop_in_order, pods_that_wait_for_nothing_stop_at_once,
+         what_is_consistent_is_taken, job_is_named_as_rules_expect, policy_lets_in_who_is_named,
          services_lead_to_the_pods, tenants_are_passed_on, notes_say_what_to_paste, names_stay_valid]
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Usage: daemon_test.py BIN OUT
 """
 
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -77,6 +78,36 @@ def daemon_takes_certificates_and_tenants(arguments):
                 assert answer.status == 200
     finally:
         shutil.rmtree(folder)
+
+
+def daemon_takes_the_folders_of_the_node(arguments):
+    """As the user and with the capabilities of the pod, in a folder that was made as NOTES says."""
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        raise Skip("only root can start a daemon as somebody else, by setpriv of util-linux")
+    for value, owner in (("rdma.memlock=node", 65532), ("rdma.memlock=capability", 0)):
+        pod = pod_of(rendered(HERE / "values" / "node.yaml", value))
+        assert (pod["securityContext"]["runAsUser"], pod["securityContext"]["runAsGroup"]) == (owner, 65532)
+        kept = pod["containers"][0]["securityContext"]["capabilities"].get("add", [])
+        bounds = ",".join(["-all"] + [f"+{name.lower()}" for name in kept])
+        starter = ("setpriv", f"--reuid={owner}", "--regid=65532", "--clear-groups", "--inh-caps=-all",
+                   f"--bounding-set={bounds}", "--no-new-privs")
+        for whose in (owner, 65532 - owner):
+            folder = fresh()
+            folder.chmod(0o711)
+            try:
+                check(["install", "-d", "-o", whose, "-g", "65532", "-m", "0750", folder / "run"], "install")
+                daemon = Daemon(arguments.bin, folder, f"--listen-unix={folder}/run/cairn.sock", "--memory=64MiB",
+                                "--listen-tcp=", "--listen-http=", starter=starter)
+                daemon.socket = folder / "run" / "cairn.sock"
+                try:
+                    with daemon:
+                        assert whose == owner, f"uid {owner} needs no folder of its own"
+                        socket = daemon.socket.stat()
+                        assert (socket.st_uid, socket.st_gid, socket.st_mode & 0o777) == (owner, 65532, 0o660)
+                except AssertionError as error:
+                    assert whose != owner and "Permission denied" in str(error), error
+            finally:
+                shutil.rmtree(folder)
 
 
 def certificates(arguments, folder: pathlib.Path):
@@ -163,8 +194,8 @@ def dashboard_is_sound(arguments):
     check([tool("promtool"), "check", "rules", file], "the dashboard's queries")
 
 
-TESTS = [daemon_takes_the_arguments, daemon_takes_certificates_and_tenants, exposition_is_sound, rules_are_sound,
-         rules_fire, dashboard_is_sound]
+TESTS = [daemon_takes_the_arguments, daemon_takes_certificates_and_tenants, daemon_takes_the_folders_of_the_node,
+         exposition_is_sound, rules_are_sound, rules_fire, dashboard_is_sound]
 
 if __name__ == "__main__":
     sys.exit(main(__doc__, "ChartWithDaemon", TESTS))

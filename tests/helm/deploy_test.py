@@ -30,10 +30,24 @@ def unit_is_valid(arguments):
     unit.write_text(text.replace("/usr/bin/cairnd", str(arguments.bin.resolve() / "cairnd")), encoding="utf-8")
     done = systemd_analyze("verify", "--man=no", unit)
     assert done.returncode == 0 and not done.stderr, done.stderr
-    gpu = arguments.out / "cairnd-gpu.service"
-    gpu.write_text(unit.read_text() + (SYSTEMD / "cairnd-gpu.conf").read_text(encoding="utf-8"), encoding="utf-8")
-    done = systemd_analyze("verify", "--man=no", gpu)
-    assert done.returncode == 0 and not done.stderr, done.stderr
+    for more in (("gpu",), ("rdma",), ("gpu", "rdma")):
+        whole = arguments.out / f"cairnd-{'-'.join(more)}.service"
+        whole.write_text(unit.read_text() + "".join((SYSTEMD / f"cairnd-{one}.conf").read_text(encoding="utf-8")
+                                                    for one in more), encoding="utf-8")
+        done = systemd_analyze("verify", "--man=no", whole)
+        assert done.returncode == 0 and not done.stderr, done.stderr
+
+
+def devices_are_reached_where_they_are_asked_for(arguments):
+    """The unit alone hides them; each addition opens its own and nothing else."""
+    unit = (SYSTEMD / "cairnd.service").read_text(encoding="utf-8")
+    assert "\nPrivateDevices=yes\n" in unit and "DeviceAllow=" not in unit
+    for name, device in (("gpu", "char-nvidia-"), ("rdma", "char-infiniband_verbs")):
+        addition = (SYSTEMD / f"cairnd-{name}.conf").read_text(encoding="utf-8")
+        assert "\nPrivateDevices=no\nDevicePolicy=closed\n" in addition, name
+        opened = re.findall(r"^DeviceAllow=(\S+) rw$", addition, re.M)
+        assert opened and all(one.startswith(device) for one in opened), opened
+        assert f"cairnd-{name}.conf" in unit, "nobody is told of it"
 
 
 def unit_is_closed(arguments):
@@ -68,6 +82,14 @@ def compose_file_is_valid(arguments):
     check([checks, "compose", COMPOSE, "CAIRN_USER=1000:1000", "HOME=/home/me"], "the compose file")
     done = run(checks, "compose", COMPOSE, "HOME=/home/me")
     assert done.returncode == 1 and "CAIRN_USER" in done.stdout, "nobody is told to set CAIRN_USER"
+    mine = ("CAIRN_USER=1000:1000", "HOME=/home/me", "CAIRN_MEMORY=8GiB")
+    done = run(checks, "compose", COMPOSE, *mine)
+    assert done.returncode == 1 and "CAIRN_MEMORY_LIMIT" in done.stdout + done.stderr, \
+        "a larger memory would be killed at the limit of the smaller one"
+    for given, limit in ((mine[:2], 2400), ((*mine, "CAIRN_MEMORY_LIMIT=8624m"), 8624),
+                         ((*mine[:2], "CAIRN_MEMORY_LIMIT=3g"), 3072)):
+        told = check([checks, "compose", COMPOSE, *given], "the compose file")
+        assert f"mem_limit={limit * 2**20}\n" in told, told
     broken = arguments.out / "compose.yaml"
     broken.write_text(COMPOSE.read_text(encoding="utf-8").replace("read_only:", "readonly:"), encoding="utf-8")
     assert run(checks, "compose", broken, "CAIRN_USER=1:1", "HOME=/").returncode == 1
@@ -91,8 +113,8 @@ def image_is_closed(arguments):
             DOCKERFILE.with_name("Dockerfile.dockerignore").read_text(encoding="utf-8"), folder
 
 
-TESTS = [unit_is_valid, unit_is_closed, unit_gives_time_to_stop, configuration_is_taken,
-         compose_file_is_valid, compose_passes_known_options, image_is_closed]
+TESTS = [unit_is_valid, devices_are_reached_where_they_are_asked_for, unit_is_closed, unit_gives_time_to_stop,
+         configuration_is_taken, compose_file_is_valid, compose_passes_known_options, image_is_closed]
 
 if __name__ == "__main__":
     sys.exit(main(__doc__, "Deploy", TESTS))

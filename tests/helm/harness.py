@@ -75,10 +75,17 @@ def pod_of(text: str) -> dict:
     return workloads[0]["spec"]["template"]["spec"]
 
 
-class Daemon:
-    """A cairnd of the build, in a folder of its own. Use it in a `with`."""
+def reaches_into_node(case: pathlib.Path) -> bool:
+    """Of a file of values: says it of itself that it wants a privileged namespace?"""
+    return "podSecurity: privileged" in case.read_text(encoding="utf-8")
 
-    def __init__(self, bin_dir: pathlib.Path, folder: pathlib.Path, *flags):
+
+class Daemon:
+    """A cairnd of the build, in a folder of its own. Use it in a `with`. `starter` is what starts it, as
+    another user for instance."""
+
+    def __init__(self, bin_dir: pathlib.Path, folder: pathlib.Path, *flags, starter: tuple = ()):
+        self.starter = starter
         self.socket = folder / "cairn.sock"
         self.program = bin_dir / "cairnd"
         self.cairnctl = bin_dir / "cairnctl"
@@ -88,8 +95,8 @@ class Daemon:
     def __enter__(self):
         clean = {name: value for name, value in os.environ.items() if not name.startswith("CAIRN_")}
         with open(self.log, "w", encoding="utf-8") as log:
-            self.process = subprocess.Popen([str(self.program), *map(str, self.flags)], stdout=log,
-                                            stderr=log, env=clean)
+            self.process = subprocess.Popen([*self.starter, str(self.program), *map(str, self.flags)],
+                                            stdout=log, stderr=log, env=clean)
         for _ in range(300):
             if self.status().returncode == 0:
                 return self

@@ -254,6 +254,8 @@ TEST_F(TlsTest, NewCertificatesCountAndBadOnesDoNot) {
   EXPECT_GE(metrics["cairn_tls_reloads_total{result=\"ok\"}"], 1);
   EXPECT_NEAR(metrics["cairn_tls_certificate_expiry_timestamp_seconds"],
               static_cast<double>(UnixNow() + 86'400), 120);
+  EXPECT_NEAR(metrics["cairn_tls_certificate_not_before_timestamp_seconds"],
+              static_cast<double>(UnixNow() - 3600), 120);
 
   ca_.Issue("daemon", {"localhost", "127.0.0.1", "third.example"});
   EXPECT_TRUE(identity_becomes("third.example"));

@@ -34,6 +34,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
+{{/* As whom the daemon runs. Folders of the node have to belong to it: it has no capability to pass over
+permissions, not even as uid 0. */}}
+{{- define "cairn.uid" -}}
+{{- ternary "0" "65532" (eq .Values.rdma.memlock "capability") -}}
+{{- end -}}
+
 {{- define "cairn.image" -}}
 {{- $image := .Values.image -}}
 {{- if $image.digest -}}
@@ -112,7 +118,9 @@ kind: Issuer
 {{/* What certificates of the release have in common. */}}
 {{- define "cairn.certificateLife" -}}
 duration: {{ .Values.tls.duration }}
-renewBefore: {{ .Values.tls.renewBefore }}
+{{- with .Values.tls.renewBefore }}
+renewBefore: {{ . }}
+{{- end }}
 privateKey:
   algorithm: ECDSA
   size: 256

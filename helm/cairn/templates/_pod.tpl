@@ -110,10 +110,13 @@ timeoutSeconds: {{ add 1 (int .Values.probes.timeoutSeconds) }}
     {{- include "cairn.probe" . | nindent 4 }}
     periodSeconds: 20
     failureThreshold: 3
+  {{- /* Kubernetes before 1.33 refuses a sleep of 0. */}}
+  {{- with int $v.shutdown.preStopSeconds }}
   lifecycle:
     preStop:
       sleep:
-        seconds: {{ int $v.shutdown.preStopSeconds }}
+        seconds: {{ . }}
+  {{- end }}
   securityContext:
     allowPrivilegeEscalation: false
     readOnlyRootFilesystem: true
@@ -218,12 +221,10 @@ spec:
   {{- end }}
   terminationGracePeriodSeconds: {{ default (include "cairn.graceNeeded" .) $v.shutdown.gracePeriodSeconds | int }}
   securityContext:
-    {{- if eq $v.rdma.memlock "capability" }}
-    runAsUser: 0
-    {{- else }}
+    {{- if ne $v.rdma.memlock "capability" }}
     runAsNonRoot: true
-    runAsUser: 65532
     {{- end }}
+    runAsUser: {{ include "cairn.uid" . }}
     runAsGroup: 65532
     fsGroup: 65532
     fsGroupChangePolicy: OnRootMismatch

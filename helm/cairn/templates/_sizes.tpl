@@ -55,3 +55,29 @@ SSD a minute; five more to end. */}}
 {{- define "cairn.graceNeeded" -}}
 {{- add (int .Values.shutdown.preStopSeconds) (div (add (int64 .Values.drainMs) 999) 1000) 65 -}}
 {{- end -}}
+
+{{/* cairn.millicores (list AMOUNT NAME): of CPU; fails in NAME's name if it is none. */}}
+{{- define "cairn.millicores" -}}
+{{- $text := toString (index . 0) -}}
+{{- if not (regexMatch "^([0-9]{1,9}m|[0-9]{1,6}([.][0-9]{1,3})?)$" $text) -}}
+{{- fail (printf "%s: '%s' is no number of cores; write for example 2, 1.5 or 500m" (index . 1) $text) -}}
+{{- end -}}
+{{- if hasSuffix "m" $text -}}
+{{- trimSuffix "m" $text | int64 -}}
+{{- else -}}
+{{- mulf (float64 $text) 1000 | int64 -}}
+{{- end -}}
+{{- end -}}
+
+{{/* cairn.seconds (list DURATION NAME): 90m or 2160h in seconds; fails in NAME's name if it is none. */}}
+{{- define "cairn.seconds" -}}
+{{- $text := toString (index . 0) -}}
+{{- if not (regexMatch "^([0-9]{1,7}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?$" $text | and $text) -}}
+{{- fail (printf "%s: '%s' is no duration; write for example 2160h or 90m" (index . 1) $text) -}}
+{{- end -}}
+{{- $sum := 0 -}}
+{{- range $unit, $factor := dict "h" 3600 "m" 60 "s" 1 -}}
+{{- $sum = add $sum (mul $factor (regexFind (printf "[0-9]+%s" $unit) $text | trimSuffix $unit | int64)) -}}
+{{- end -}}
+{{- $sum -}}
+{{- end -}}

@@ -27,6 +27,12 @@
 {{- fail (printf "resources.memoryLimit: %s is less than what the daemon may take: memory, index, headroom and what planner and gpu need add up to %s. Leave it empty, or make memory smaller" $v.resources.memoryLimit (include "cairn.mebibytes" $needed)) -}}
 {{- end -}}
 {{- end -}}
+{{- $cores := include "cairn.millicores" (list $v.resources.cpu.request "resources.cpu.request") | int -}}
+{{- if $v.resources.cpu.limit -}}
+{{- if lt (include "cairn.millicores" (list $v.resources.cpu.limit "resources.cpu.limit") | int) $cores -}}
+{{- fail (printf "resources.cpu: the limit, %s, is less than the request, %s; Kubernetes refuses that. Leave the limit empty, or make it larger" (toString $v.resources.cpu.limit) (toString $v.resources.cpu.request)) -}}
+{{- end -}}
+{{- end -}}
 {{- if $v.shutdown.gracePeriodSeconds -}}
 {{- $needed := include "cairn.graceNeeded" . | int -}}
 {{- if lt (int $v.shutdown.gracePeriodSeconds) $needed -}}
@@ -65,33 +71,63 @@
 
 {{- define "cairn.validateDevices" -}}
 {{- $v := .Values -}}
+{{- range $name, $_ := $v.resources.extra -}}
+{{- if not (contains "/" $name) -}}
+{{- fail (printf "resources.extra.%s: it is for what device plugins offer, as example.com/device. CPU is resources.cpu, memory resources.memoryLimit, ephemeral-storage follows from ssd.size, and huge pages that were set aside the daemon does not use" $name) -}}
+{{- end -}}
+{{- if or (and $v.gpu.enabled (eq $name $v.gpu.resource)) (and $v.rdma.enabled (eq $name $v.rdma.resource)) -}}
+{{- fail (printf "resources.extra: %s is asked for by %s.enabled already; use %[2]s.count" $name (ternary "gpu" "rdma" (and $v.gpu.enabled (eq $name $v.gpu.resource)))) -}}
+{{- end -}}
+{{- end -}}
 {{- if and $v.gpu.enabled (not $v.gpu.memory) -}}
 {{- fail "gpu.memory: how much GPU memory may be used? Leave the engines theirs; for instance gpu.memory=4Gi" -}}
 {{- end -}}
 {{- if and $v.gpu.memory (not $v.gpu.enabled) -}}
 {{- fail "gpu.memory is given, but gpu.enabled is false; set gpu.enabled=true, or leave gpu.memory empty" -}}
 {{- end -}}
+{{- if and $v.gpu.runtimeClassName (not $v.gpu.enabled) -}}
+{{- fail "gpu.runtimeClassName is given, but gpu.enabled is false; set gpu.enabled=true, or leave it empty" -}}
+{{- end -}}
 {{- if $v.gpu.enabled -}}
 {{- if lt (include "cairn.bytes" (list $v.gpu.memory "gpu.memory") | int64) 8388608 -}}
 {{- fail (printf "gpu.memory: %s is too little; give at least 8Mi" $v.gpu.memory) -}}
 {{- end -}}
 {{- end -}}
-{{- if $v.rdma.enabled -}}
-{{- if not $v.rdma.resource -}}
-{{- fail "rdma.resource: what does the device plugin call the network card? kubectl describe node shows it, for instance rdma/hca_shared_devices_a" -}}
-{{- end -}}
-{{- if regexMatch "(^|,)(tcp|all)(,|$)" $v.rdma.transports -}}
-{{- fail (printf "rdma.transports: %s has tcp in it, by which anybody who reaches the port can change memory; name the transports of the card, for instance rc,ud" $v.rdma.transports) -}}
-{{- end -}}
-{{- end -}}
-{{- if and (eq $v.rdma.memlock "capability") (not $v.rdma.enabled) -}}
-{{- fail "rdma.memlock is capability, but rdma.enabled is false: nothing needs locked memory" -}}
-{{- end -}}
-{{- if and (eq $v.rdma.memlock "capability") (ne $v.podSecurity "privileged") -}}
-{{- fail "rdma.memlock: capability runs the daemon as uid 0 with IPC_LOCK, which Pod Security 'restricted' forbids; raise the node's limit of locked memory and use memlock=node, or set podSecurity=privileged and label the namespace so" -}}
-{{- end -}}
+{{- include "cairn.validateRdma" . -}}
 {{- if and $v.unixSocket.hostPath (ne $v.podSecurity "privileged") -}}
 {{- fail "unixSocket.hostPath reaches into the node, which Pod Security 'restricted' forbids; let engines connect by TCP, or set podSecurity=privileged and label the namespace so" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "cairn.validateRdma" -}}
+{{- $rdma := .Values.rdma -}}
+{{- if not $rdma.enabled -}}
+{{- if eq $rdma.memlock "capability" -}}
+{{- fail "rdma.memlock is capability, but rdma.enabled is false: nothing needs locked memory" -}}
+{{- end -}}
+{{- range $name := list "resource" "transports" -}}
+{{- if get $rdma $name -}}
+{{- fail (printf "rdma.%s is given, but rdma.enabled is false; set rdma.enabled=true, or leave it empty" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if ne (int $rdma.count) 1 -}}
+{{- fail (printf "rdma.count is %d, but rdma.enabled is false; set rdma.enabled=true, or leave it out" (int $rdma.count)) -}}
+{{- end -}}
+{{- else -}}
+{{- if not $rdma.resource -}}
+{{- fail "rdma.resource: what does the device plugin call the network card? kubectl describe node shows it, for instance rdma/hca_shared_devices_a" -}}
+{{- end -}}
+{{- if eq .Values.tls.mode "none" -}}
+{{- fail "rdma.enabled: the daemon uses RDMA only with engines that it knows by their certificate, and with tls.mode none there are none: the card would be taken and never used. Use another tls.mode, or set rdma.enabled=false" -}}
+{{- end -}}
+{{- range $name := splitList "," $rdma.transports -}}
+{{- if and $rdma.transports (or (has $name (list "tcp" "all" "sockcm")) (not (regexMatch "^[a-z][a-z0-9_]*$" $name))) -}}
+{{- fail (printf "rdma.transports: '%s' in %s has tcp in it, by which anybody who reaches the port can change memory; name the transports of the card, for instance rc,ud" $name $rdma.transports) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq $rdma.memlock "capability") (ne .Values.podSecurity "privileged") -}}
+{{- fail "rdma.memlock: capability runs the daemon as uid 0 with IPC_LOCK, which Pod Security 'restricted' forbids; raise the node's limit of locked memory and use memlock=node, or set podSecurity=privileged and label the namespace so" -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -112,6 +148,9 @@
 {{- if and $tls.issuerRef (ne $tls.mode "certManager") -}}
 {{- fail (printf "tls.issuerRef is given, but tls.mode is %s; it is for certManager" $tls.mode) -}}
 {{- end -}}
+{{- if eq $tls.mode "certManager" -}}
+{{- include "cairn.validateLife" . -}}
+{{- end -}}
 {{- if and .Values.admins (eq $tls.mode "none") -}}
 {{- fail "admins: without certificates nobody is known over TCP; use another tls.mode, or kubectl exec with cairnctl" -}}
 {{- end -}}
@@ -120,13 +159,46 @@
 {{- end -}}
 {{- end -}}
 
+{{/* What cert-manager refuses, and what would set off the alert at each renewal (files/rules.yaml). */}}
+{{- define "cairn.validateLife" -}}
+{{- $tls := .Values.tls -}}
+{{- $life := include "cairn.seconds" (list $tls.duration "tls.duration") | int64 -}}
+{{- if lt $life 3600 -}}
+{{- fail (printf "tls.duration: %s is too short; cert-manager wants at least 1h" $tls.duration) -}}
+{{- end -}}
+{{- if $tls.renewBefore -}}
+{{- $before := include "cairn.seconds" (list $tls.renewBefore "tls.renewBefore") | int64 -}}
+{{- if ge $before $life -}}
+{{- fail (printf "tls.renewBefore: %s is not less than tls.duration, %s. Leave it empty: a third of the duration" $tls.renewBefore $tls.duration) -}}
+{{- end -}}
+{{- if lt $before 300 -}}
+{{- fail (printf "tls.renewBefore: %s is too short; cert-manager wants at least 5m" $tls.renewBefore) -}}
+{{- end -}}
+{{- if and .Values.prometheusRule.enabled (lt $before (min 259200 (div $life 6))) -}}
+{{- fail (printf "tls.renewBefore: with %s the alert CairnCertificateExpires would fire before each renewal: it does so when three days or a sixth of tls.duration are left, whichever is less. Leave it empty: a third of the duration" $tls.renewBefore) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "cairn.validateTenants" -}}
 {{- $tls := .Values.tls -}}
 {{- if and .Values.tenants (eq $tls.mode "none") -}}
 {{- fail "tenants: a tenant is known by its certificate, and with tls.mode none there are none; use another tls.mode, or leave tenants empty" -}}
 {{- end -}}
+{{- include "cairn.validateSocket" . -}}
+{{- range $identity := .Values.admins -}}
+{{- if regexMatch "[*,\\s]" $identity -}}
+{{- fail (printf "admins: '%s' is not one identity; write each in full, for instance spiffe://cluster.local/ns/ops/sa/admin" $identity) -}}
+{{- end -}}
+{{- end -}}
 {{- $names := dict -}}
 {{- $owners := dict -}}
+{{- /* The identities of certificates that the chart makes are taken from the start. */ -}}
+{{- range $tenant := .Values.tenants -}}
+{{- if $tenant.certificate -}}
+{{- $_ := set $owners (include "cairn.tenantIdentity" (dict "root" $ "tenant" $tenant)) $tenant.name -}}
+{{- end -}}
+{{- end -}}
 {{- range $tenant := .Values.tenants -}}
 {{- if hasKey $names $tenant.name -}}
 {{- fail (printf "tenants: '%s' is there twice; put all its identities into one entry" $tenant.name) -}}
@@ -142,11 +214,27 @@
 {{- if regexMatch "[=,\\s]" $identity -}}
 {{- fail (printf "tenants: '%s' of '%s' is no identity; write spiffe://domain/path or a DNS name" $identity $tenant.name) -}}
 {{- end -}}
-{{- if hasKey $owners $identity -}}
-{{- fail (printf "tenants: '%s' is given to '%s' and to '%s'; an identity is of one tenant" $identity (get $owners $identity) $tenant.name) -}}
+{{- if and (contains "*" $identity) (not (regexMatch "^([*]|spiffe://[^*]*/[*])$" $identity)) -}}
+{{- fail (printf "tenants: '%s' of '%s': a * stands for what is below a path, as in spiffe://domain/acme/*, or alone for everybody; 'acme*' would be 'acme-of-somebody-else' too" $identity $tenant.name) -}}
 {{- end -}}
-{{- $_ := set $owners $identity $tenant.name -}}
+{{- /* As the daemon compares them: only a path's case counts. */ -}}
+{{- $key := ternary $identity (lower $identity) (hasPrefix "spiffe://" $identity) -}}
+{{- if hasKey $owners $key -}}
+{{- fail (printf "tenants: '%s' is given to '%s' and to '%s'; an identity is of one tenant, and those of certificates that the chart makes are there already" $identity (get $owners $key) $tenant.name) -}}
 {{- end -}}
+{{- $_ := set $owners $key $tenant.name -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* On the Unix socket there is no certificate: the tenant is what the engine says, and it maps all memory. */}}
+{{- define "cairn.validateSocket" -}}
+{{- $socket := .Values.unixSocket -}}
+{{- if and .Values.tenants $socket.hostPath (not $socket.trustAll) -}}
+{{- fail "tenants and unixSocket.hostPath cancel each other: who opens the node's socket says itself which tenant it is, and maps what all of them store. Leave unixSocket.hostPath empty, or, if every pod that is let to the socket may be every tenant, say so by unixSocket.trustAll=true" -}}
+{{- end -}}
+{{- if and $socket.trustAll (not (and .Values.tenants $socket.hostPath)) -}}
+{{- fail "unixSocket.trustAll is for tenants together with unixSocket.hostPath, and one of them is empty; leave it false" -}}
 {{- end -}}
 {{- end -}}
 
@@ -163,7 +251,7 @@
 {{- fail "networkPolicy.prometheus is empty, but serviceMonitor.enabled is true: Prometheus could not connect; name its pods" -}}
 {{- end -}}
 {{- end -}}
-{{- if and (eq $v.mode "statefulset") $v.podDisruptionBudget.enabled (eq ($v.podDisruptionBudget.maxUnavailable | toString) "0") -}}
+{{- if and (eq $v.mode "statefulset") $v.podDisruptionBudget.enabled (regexMatch "^0+%?$" ($v.podDisruptionBudget.maxUnavailable | toString)) -}}
 {{- fail "podDisruptionBudget.maxUnavailable: with 0 no node that runs a daemon could ever be drained; a daemon that is away costs misses only, so give at least 1" -}}
 {{- end -}}
 {{- if and (eq $v.mode "statefulset") $v.unixSocket.hostPath -}}
@@ -172,6 +260,9 @@
 {{- end -}}
 
 {{- define "cairn.validateSettings" -}}
+{{- if hasKey .Values.settings "ucx-allow-insecure-tcp" -}}
+{{- fail "settings.ucx-allow-insecure-tcp: whoever reaches UCX's ports could read and write the daemon's memory, and it would not look for such ports at its start; the chart does not do that. Leave it out, and name the card's transports by rdma.transports" -}}
+{{- end -}}
 {{- $own := dict "memory" "memory" "index" "index" "huge-pages" "hugePages" "prefault" "prefault" "ssd" "ssd.size" "ssd-path" "ssd.volume" "ssd-min-free" "ssd.minFree" "ssd-codec" "ssd.codec" "gpu" "gpu.enabled" "gpu-memory" "gpu.memory" "gpu-device" "gpu.count" "listen-unix" "unixSocket" "listen-tcp" "listen.port" "listen-http" "listen.httpPort" "allow-insecure-tcp" "tls.acceptPlainText" "planner" "planner" "eviction" "eviction" "placement-memory" "placementMemory" "members" "mode" "drain-ms" "drainMs" "log-level" "logLevel" "tls-cert" "tls" "tls-key" "tls" "tls-ca" "tls" "tls-tenants" "tenants" "tls-admins" "admins" "ucx" "rdma.enabled" "ucx-tls" "rdma.transports" -}}
 {{- range $name, $value := .Values.settings -}}
 {{- if hasKey $own $name -}}

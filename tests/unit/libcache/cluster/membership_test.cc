@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <csignal>
 #include <thread>
 
 #include "libcache/base/mutex.h"
@@ -92,6 +93,7 @@ TEST(DnsMembershipTest, KeepsTheLastGoodAnswerAndTellsOfTheRest) {
   membership.AwaitAnswer(Soon());
   ASSERT_EQ(membership.Members().size(), 2U) << "each once";
   EXPECT_EQ(membership.Members()[0].name, "10.0.0.1:7411") << "in an order of their own";
+  EXPECT_EQ(membership.Members()[0].server, "cairn") << "certificates are for the name";
   EXPECT_TRUE(membership.Problem().has_value());
   const std::uint64_t version = membership.Version();
 
@@ -121,6 +123,32 @@ TEST(DnsMembershipTest, AnEmptyFirstAnswerIsSaidPlainly) {
   EXPECT_TRUE((*made)->Members().empty());
   ASSERT_FALSE((*made)->Problem().has_value());
   EXPECT_NE((*made)->Problem().error().message.find("answers nothing"), std::string::npos);
+}
+
+// A program that waits for SIGTERM on one thread must not lose it to this one.
+TEST(DnsMembershipTest, ItsThreadTakesNoSignals) {
+  const auto blocked = std::make_shared<std::atomic<int>>(-1);
+  const auto made = MakeDnsMembership(
+      "dns:cairn:7411", {.resolve = [blocked](const std::string&, std::uint16_t) {
+        sigset_t now;
+        pthread_sigmask(SIG_BLOCK, nullptr, &now);
+        *blocked = sigismember(&now, SIGTERM) + sigismember(&now, SIGPROF);
+        return Result<std::vector<std::string>>(std::vector<std::string>{"10.0.0.1:1"});
+      }});
+  ASSERT_TRUE(made.has_value());
+  (*made)->AwaitAnswer(Soon());
+  EXPECT_EQ(*blocked, 2);
+}
+
+TEST(MembersTest, NamedMembersAreThoseOfAList) {
+  const auto list = NamedMembers("a=h:1,b=h:2");
+  ASSERT_TRUE(list.has_value());
+  EXPECT_EQ(list->size(), 2U);
+  const auto dns = NamedMembers("dns:cairn:7411");
+  ASSERT_TRUE(dns.has_value());
+  EXPECT_TRUE(dns->empty());
+  EXPECT_FALSE(NamedMembers("dns:cairn").has_value());
+  EXPECT_FALSE(NamedMembers("a=h:1,").has_value());
 }
 
 // A resolver may hang for as long as it likes: nobody waits for it, not even at the end.

@@ -42,7 +42,7 @@ TEST_F(TlsCredentialsTest, EveryKindOfKey) {
     const Loaded loaded = Load(ca_.Issue("daemon", {"a.example", "spiffe://c/x"}, {.key = key}));
     ASSERT_TRUE(loaded.has_value()) << loaded.error().message;
     EXPECT_EQ((*loaded)->identity(), "spiffe://c/x");
-    EXPECT_NEAR(static_cast<double>((*loaded)->expires_at() - UnixNow()), 86'400, 60);
+    EXPECT_NEAR(static_cast<double>((*loaded)->validity().not_after - UnixNow()), 86'400, 60);
     EXPECT_EQ((*loaded)->warning(), "");
   }
 }
@@ -73,6 +73,35 @@ TEST_F(TlsCredentialsTest, SaysWhatIsWrongWithWhichFile) {
                 {"--tls-cert", "expired on", "renew"});
   ExpectRefused(ca_.Issue("new", {"a.example"}, {.from_s = 3600, .to_s = 7200}),
                 {"--tls-cert", "not valid before", "clock"});
+}
+
+// What an operator is to be told in time may end before our own certificate does. A bundle keeps
+// old CAs for a while; those are no reason to worry.
+TEST_F(TlsCredentialsTest, ValidityIsOfWhatEndsFirst) {
+  TlsFiles files = ca_.Issue("daemon", {"a.example"}, {.from_s = -7200, .to_s = 86'400});
+  const std::int64_t now = UnixNow();
+  const auto expect = [&files, now](std::int64_t from_s, std::int64_t to_s) {
+    const Loaded loaded = Load(files);
+    ASSERT_TRUE(loaded.has_value()) << loaded.error().message;
+    EXPECT_NEAR(static_cast<double>((*loaded)->validity().not_before - now),
+                static_cast<double>(from_s), 60);
+    EXPECT_NEAR(static_cast<double>((*loaded)->validity().not_after - now),
+                static_cast<double>(to_s), 60);
+  };
+  expect(-7200, 86'400);
+  const auto ca_until = [now](std::int64_t to_s) {
+    const auto made = IssueCertificate(
+        {.common_name = "ca", .is_ca = true, .not_before = now - 36'000, .not_after = now + to_s},
+        nullptr);
+    return made ? made->certificate : "";
+  };
+  files.ca = dir_ / "bundle";
+  WriteFile(files.ca, ca_until(3600));
+  expect(-36'000, 3600);
+  WriteFile(files.ca, ca_until(-3600) + ca_until(7200) + ca_until(3600));
+  expect(-36'000, 7200);
+  WriteFile(files.ca, ca_until(-3600) + ca_until(864'000));
+  expect(-7200, 86'400);
 }
 
 TEST_F(TlsCredentialsTest, WarnsOfAKeyThatAllCanRead) {
