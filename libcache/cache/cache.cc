@@ -251,7 +251,10 @@ void Cache::EndSession(SessionId session) {
     stats_.aborted += 1;
     EndReservation(token);
   }
-  sessions_.erase(session);
+  if (const auto owner = sessions_.find(session); owner != sessions_.end()) {
+    CountUndecided(owner->second);
+    sessions_.erase(owner);
+  }
   if (gpu_ != nullptr) {
     gpu_->EndSession(session);
   }
@@ -367,6 +370,11 @@ void Cache::SweepExpired() {
   for (const std::uint64_t token : tokens) {
     stats_.aborted += 1;
     EndReservation(token);
+  }
+  for (auto& [id, owner] : sessions_) {
+    if (owner.undecided && now - owner.undecided_since >= config_.lease_time) {
+      CountUndecided(owner);
+    }
   }
   if (trie_ != nullptr) {
     trie_->CatchUp();

@@ -145,7 +145,7 @@ class Cache {
   /// `used`: the objects that came with Match were loaded, which counts as a fetch.
   Status Release(SessionId session, LeaseId lease, bool used = false) CAIRN_EXCLUDES(mu_);
   /// The session's latest match, whose lease this is (0: it had none), went to another daemon: its
-  /// plan will not be carried out. Never fails.
+  /// plan will not be carried out, and it does not count as a match. Never fails.
   void Decline(SessionId session, LeaseId lease) CAIRN_EXCLUDES(mu_);
   /// What a process needs to read an extent of device memory: import or map `region`, map `ledger`
   /// read-only.
@@ -317,10 +317,21 @@ class Cache {
     bool filling = false;
     bool aborted = false;  // Ended while being filled; freed when the filling ends.
   };
+  /// What a match adds to the counters of the same names.
+  struct MatchCounts {
+    std::uint64_t hits = 0;
+    std::uint64_t boundaries = 0;
+    std::uint64_t prompt_tokens = 0;
+    std::uint64_t overlap_tokens = 0;
+    std::uint64_t lost_tokens = 0;
+  };
   struct SessionState {
     std::uint32_t leases = 0;
     std::uint32_t reservations = 0;
     LearnedPlacement::Spent planned;  // By its latest match; nothing where nothing learns.
+    // Of its latest match, while that may still be declined; the time is when it began.
+    std::optional<MatchCounts> undecided;
+    TimePoint undecided_since;
   };
   struct Promotion {
     std::vector<std::shared_ptr<Completion>> waiters;
@@ -352,7 +363,17 @@ class Cache {
   void AddBoundary(Path& path, NodeId id, bool tail) const CAIRN_REQUIRES(mu_);
   void AddTails(Path& path, NodeId id) const CAIRN_REQUIRES(mu_);
   void ChooseBest(const NamespaceState& name_space, MatchResult& result) const CAIRN_REQUIRES(mu_);
+  void BeginLease(SessionId session, std::uint64_t request, const MatchWish& wish,
+                  MatchResult& result) CAIRN_REQUIRES(mu_);
   void LeaseBest(Lease& lease, const MatchResult& result) CAIRN_REQUIRES(mu_);
+  /// What another cache serves: takes back what its plan took, and leaves of the result only what
+  /// is told.
+  MatchResult Overheard(const MatchResult& result, SessionState& owner) CAIRN_REQUIRES(mu_);
+  /// Counts a match, or what may be declined once that is out of the question.
+  void CountMatch(SessionState& owner, MatchPurpose purpose, const MatchCounts& counts)
+      CAIRN_REQUIRES(mu_);
+  /// The session's latest match was not declined.
+  void CountUndecided(SessionState& owner) CAIRN_REQUIRES(mu_);
   [[nodiscard]] std::uint32_t EstimateLoadUs(std::uint64_t bytes, std::uint64_t cold_bytes) const
       CAIRN_REQUIRES(mu_);
   Result<Lease*> FindLease(SessionId session, LeaseId id) CAIRN_REQUIRES(mu_);

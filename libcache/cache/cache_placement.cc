@@ -46,19 +46,6 @@ std::vector<std::uint32_t> Cache::PlanFor(NodeId deepest, std::uint32_t kv_token
   return planner_->Plan(input);
 }
 
-void Cache::Decline(SessionId session, LeaseId lease) {
-  const MutexLock lock(mu_);
-  const auto owner = sessions_.find(session);
-  if (owner != sessions_.end() && trie_ != nullptr) {
-    trie_->Forgo(owner->second.planned);
-    owner->second.planned = {};
-  }
-  const auto it = leases_.find(lease);
-  if (it != leases_.end() && it->second.session == session && !it->second.is_pin) {
-    EndLease(lease);
-  }
-}
-
 Result<PlacementSummary> Cache::Placement(std::size_t most_places) const {
   if (trie_ == nullptr) {
     return NotLearned(config_.planner);

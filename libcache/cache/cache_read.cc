@@ -195,11 +195,13 @@ Result<MatchResult> Cache::Match(SessionId session, std::uint64_t request, Names
                     std::to_string(prompt_tokens / space.spec.block_tokens) + " blocks of " +
                     std::to_string(space.spec.block_tokens) + " tokens");
   }
-  if (owner->second.leases >= config_.max_leases_per_session) {
+  const bool overhears = wish.purpose == MatchPurpose::kOverhear;
+  if (!overhears && owner->second.leases >= config_.max_leases_per_session) {
     return Fail(
         ErrorCode::kOverloaded,
         "the session holds " + std::to_string(owner->second.leases) + " leases; release some");
   }
+  CountUndecided(owner->second);  // The one before, if there is one.
   Path path;
   path.name_space = &space;
   path.prompt_tokens = prompt_tokens;
@@ -215,20 +217,13 @@ Result<MatchResult> Cache::Match(SessionId session, std::uint64_t request, Names
   if (!result.boundaries.empty()) {
     ChooseBest(space, result);
     const Boundary& best = result.boundaries[result.best];
-    if (!host_.CanPin(best.node)) {
+    resume = best.tail ? 0 : best.position;
+    if (!overhears && !host_.CanPin(best.node)) {
       return Fail(ErrorCode::kOverloaded, "too many requests hold this very prefix");
     }
-    resume = best.tail ? 0 : best.position;
-    result.lease = next_id_++;
-    Lease& lease = leases_[result.lease];
-    lease.session = session;
-    lease.request = request;
-    lease.want_device = wish.want_device;
-    lease.expires = config_.clock->Now() + config_.lease_time;
-    owner->second.leases += 1;
-    LeaseBest(lease, result);
-    AddReadyObjects(lease, wish.want_objects, result);
-    result.state = best.tier == TierKind::kSsd ? MatchState::kPending : MatchState::kReady;
+    if (!overhears) {
+      BeginLease(session, request, wish, result);
+    }
   }
   result.plan =
       PlanFor(path.node, path.kv_tokens,
@@ -239,15 +234,33 @@ Result<MatchResult> Cache::Match(SessionId session, std::uint64_t request, Names
                .block_tokens = space.spec.block_tokens});
   const bool learned = trie_ != nullptr && space.spec.checkpoint_bytes != 0;
   owner->second.planned = learned ? trie_->last_spent() : LearnedPlacement::Spent();
-  stats_.matches += 1;
-  stats_.match_hits += result.lease != 0 ? 1 : 0;
-  stats_.boundaries_returned += result.boundaries.size();
-  stats_.prompt_tokens += prompt_tokens;
-  stats_.overlap_tokens += path.seen_tokens;
+  if (overhears) {
+    return Overheard(result, owner->second);
+  }
   const std::uint32_t deepest = result.boundaries.empty() ? 0 : result.boundaries.back().position;
   const std::uint32_t usable = std::min(path.kv_tokens, prompt_tokens - 1);
-  stats_.lost_tokens += usable > deepest ? usable - deepest : 0;
+  CountMatch(owner->second, wish.purpose,
+             {.hits = result.lease != 0 ? 1U : 0U,
+              .boundaries = result.boundaries.size(),
+              .prompt_tokens = prompt_tokens,
+              .overlap_tokens = path.seen_tokens,
+              .lost_tokens = usable > deepest ? usable - deepest : 0});
   return result;
+}
+
+void Cache::BeginLease(SessionId session, std::uint64_t request, const MatchWish& wish,
+                       MatchResult& result) {
+  result.lease = next_id_++;
+  Lease& lease = leases_[result.lease];
+  lease.session = session;
+  lease.request = request;
+  lease.want_device = wish.want_device;
+  lease.expires = config_.clock->Now() + config_.lease_time;
+  sessions_.at(session).leases += 1;
+  LeaseBest(lease, result);
+  AddReadyObjects(lease, wish.want_objects, result);
+  const bool cold = result.boundaries[result.best].tier == TierKind::kSsd;
+  result.state = cold ? MatchState::kPending : MatchState::kReady;
 }
 
 void Cache::LeaseBest(Lease& lease, const MatchResult& result) {
@@ -360,6 +373,7 @@ Result<std::shared_ptr<Completion>> Cache::StartFetch(SessionId session, LeaseId
   if (!lease) {
     return Fail(lease.error());
   }
+  CountUndecided(sessions_.at(session));
   const NodeId node = position == 0 ? kNoId : BoundaryOnPath(**lease, position, tail_key);
   if (node == kNoId) {
     return Fail(ErrorCode::kNotFound,
@@ -548,6 +562,7 @@ Status Cache::Release(SessionId session, LeaseId lease_id, bool used) {
   }
   if (used && it->second.fetched != kNoId) {
     CountServed(it->second);
+    CountUndecided(sessions_.at(session));
   }
   EndLease(lease_id);
   return {};

@@ -112,9 +112,11 @@ Result<std::vector<ReserveOutcome>> Cache::Reserve(SessionId session, std::uint6
     return Fail(ErrorCode::kUnavailable, "the daemon is draining");
   }
   const MutexLock lock(mu_);
-  if (name_space >= namespaces_.size() || !sessions_.contains(session)) {
+  const auto owner = sessions_.find(session);
+  if (name_space >= namespaces_.size() || owner == sessions_.end()) {
     return Fail(ErrorCode::kInvalidArgument, "namespace_id: not opened on this connection");
   }
+  CountUndecided(owner->second);
   // A caller that is wrong in one item is wrong in all: say what, instead of a code per item.
   for (const ReserveItem& item : items) {
     const NodeId parent = index_.Find(item.parent);

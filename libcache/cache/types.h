@@ -56,11 +56,18 @@ struct ObjectView {
 
 enum class MatchState : std::uint8_t { kMiss = 0, kReady = 1, kPending = 2 };
 
+enum class MatchPurpose : std::uint8_t {
+  kServe = 0,     ///< The caller goes on with what it gets.
+  kCompare = 1,   ///< It may ask another cache as well, and declines all answers but one.
+  kOverhear = 2,  ///< Another cache serves the prompt: it is remembered and learned from, no more.
+};
+
 /// What a caller of Match may ask for.
 struct MatchWish {
   std::uint32_t grid_tokens = 0;   ///< Plan at multiples of this; 0: as the namespace was opened.
   std::uint32_t want_objects = 0;  ///< See MatchResult::objects; 0: never.
   bool want_device = false;        ///< The caller reads from device memory where it can.
+  MatchPurpose purpose = MatchPurpose::kServe;
 };
 
 struct MatchResult {
@@ -157,8 +164,9 @@ struct GpuStats {
 /// Counters since start and gauges of now. A copy; taken under the cache's lock.
 struct CacheStats {
   // Requests.
-  std::uint64_t matches = 0;
-  std::uint64_t match_hits = 0;  ///< Matches with a restorable boundary.
+  std::uint64_t matches = 0;            ///< Those below left out, here and in what follows.
+  std::uint64_t match_hits = 0;         ///< Matches with a restorable boundary.
+  std::uint64_t matches_elsewhere = 0;  ///< Declined, or overheard: another daemon served them.
   std::uint64_t boundaries_returned = 0;
   std::uint64_t prompt_tokens = 0;
   std::uint64_t overlap_tokens = 0;

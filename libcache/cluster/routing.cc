@@ -108,4 +108,18 @@ std::size_t Better(const RoutingRule& rule, std::uint32_t prompt_tokens,
   return apart >= rule.load_margin_permille || gain == 0 ? lighter : deeper;
 }
 
+bool AskAlone(const RoutingRule& rule, std::uint32_t prompt_tokens,
+              const RememberedHolder& holder) {
+  const CandidateAnswer expected{
+      .answered = true, .resume_tokens = holder.tokens, .load_permille = holder.load_permille};
+  const CandidateAnswer other{.answered = true, .load_permille = holder.other_load_permille};
+  return Better(rule, prompt_tokens, {expected, other}) == 0;
+}
+
+bool Suffices(const RoutingRule& rule, const RememberedHolder& holder, std::uint32_t block_tokens,
+              const CandidateAnswer& answer) {
+  return answer.answered && answer.resume_tokens + block_tokens > holder.tokens &&
+         answer.overlap_tokens <= answer.resume_tokens + rule.unserved_tokens;
+}
+
 }  // namespace cairn

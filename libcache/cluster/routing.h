@@ -29,6 +29,9 @@ struct RoutingRule {
   std::uint32_t overload_permille = 500;
   /// Loads that differ by less count as equal.
   std::uint32_t load_margin_permille = 300;
+  /// A daemon that was asked alone knows what was asked for, be it stored elsewhere. If it knows
+  /// more than so many tokens beyond what it can serve, the other candidate is asked too.
+  std::uint32_t unserved_tokens = 256;
 };
 
 /// The places of a prompt whose keys the rule asks for, in whole blocks from its start. 0: the
@@ -69,10 +72,25 @@ struct CandidateAnswer {
   bool answered = false;
   std::uint32_t resume_tokens = 0;  ///< Its deepest restorable boundary for this prompt.
   std::uint32_t load_permille = 0;
+  std::uint32_t overlap_tokens = 0;  ///< What it knows of the prompt, resident or not.
 };
 /// 0 or 1: who serves the prompt, and stores what comes of it. Residency first, where it is worth
 /// enough of the prompt; then load; then residency again. At least one must have answered.
 std::size_t Better(const RoutingRule& rule, std::uint32_t prompt_tokens,
                    const std::array<CandidateAnswer, 2>& answers);
+
+/// What an engine remembers of a prompt, before it asks.
+struct RememberedHolder {
+  std::uint32_t tokens = 0;  ///< Of the prompt, that one candidate could resume.
+  std::uint32_t load_permille = 0;
+  std::uint32_t other_load_permille = 0;  ///< Of the other candidate; both as told last.
+};
+/// Whether to ask the holder alone: it would be Better than one that has nothing.
+bool AskAlone(const RoutingRule& rule, std::uint32_t prompt_tokens, const RememberedHolder& holder);
+/// Whether the holder's answer will do, or the other candidate is to be asked after all: it still
+/// has what is remembered, to the block, and knows of no more than that. What one daemon stores the
+/// other candidate was told of, so it would know of more.
+bool Suffices(const RoutingRule& rule, const RememberedHolder& holder, std::uint32_t block_tokens,
+              const CandidateAnswer& answer);
 
 }  // namespace cairn

@@ -42,8 +42,8 @@ class Backend {
   virtual Result<MatchResult> Match(std::uint32_t name_space, std::uint64_t request,
                                     std::span<const PrefixKey> keys, std::uint32_t prompt_tokens,
                                     TimePoint deadline) = 0;
-  /// The two halves of a Match, to ask several daemons at once; nothing else may be called between
-  /// them. Only connections have them.
+  /// The two halves of a Match that may be declined, to ask several daemons at once; nothing else
+  /// may be called between them. Only connections have them.
   virtual Status SendMatch(std::uint32_t /*name_space*/, std::uint64_t /*request*/,
                            std::span<const PrefixKey> /*keys*/, std::uint32_t /*prompt_tokens*/,
                            TimePoint) {
@@ -51,6 +51,12 @@ class Backend {
   }
   virtual Result<MatchResult> AwaitMatch(TimePoint) {
     return Fail(ErrorCode::kUnsupported, "a cache in this process is asked alone");
+  }
+  /// Tells a daemon, without waiting for its answer, of a match that another one serves.
+  virtual Status TellMatch(std::uint32_t /*name_space*/, std::uint64_t /*request*/,
+                           std::span<const PrefixKey> /*keys*/, std::uint32_t /*prompt_tokens*/,
+                           TimePoint) {
+    return {};
   }
   virtual Result<std::vector<ObjectView>> Fetch(LeaseId lease, const Fetched& what,
                                                 TimePoint deadline) = 0;

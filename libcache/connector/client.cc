@@ -4,6 +4,12 @@
 #include <utility>
 
 namespace cairn {
+namespace {
+
+// 128 KiB: the latest turns of as many conversations as an engine has.
+constexpr std::size_t kAffinitySlots = 8192;
+
+}  // namespace
 
 Client::Client(ClientOptions options)
     : options_(std::move(options)),
@@ -17,7 +23,8 @@ Client::Client(ClientOptions options)
                        .tls = TlsClient::Make(options_.tls),
                        .breaker_failures = options_.breaker_failures,
                        .probe_every = options_.probe_every},
-              .rule = options_.routing}) {
+              .rule = options_.routing}),
+      affinity_(several_ ? kAffinitySlots : 1) {
   PublishAgain();
 }
 Client::~Client() = default;
@@ -341,6 +348,7 @@ Status Client::Release(const Hit& hit, TimePoint deadline) {
   if (!released) {
     Note(*peer, released);
   }
+  SayUnsaid(deadline);
   return released;
 }
 
@@ -369,7 +377,12 @@ Result<Client::Stored> Client::Store(const Prompt& prompt, std::span<const Store
   if (!backend) {
     return Fail(backend.error());
   }
-  return StoreIn(**peer, **backend, **space, prompt, items, durable, deadline);
+  auto stored = StoreIn(**peer, **backend, **space, prompt, items, durable, deadline);
+  if (stored && several_) {
+    RememberStored(**peer, **space, prompt, items, *stored);
+  }
+  SayUnsaid(deadline);
+  return stored;
 }
 
 Result<Client::Stored> Client::StoreIn(Peer& peer, Backend& backend, const Space& space,
@@ -454,6 +467,7 @@ Status Client::Observe(const Prompt& prompt, const Observation& observation, Tim
   Status observed =
       (*backend)->Observe((*peer)->IdOf(prompt.name_space), prompt.request, observation, deadline);
   Note(**peer, observed);
+  SayUnsaid(deadline);
   return observed;
 }
 

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "libcache/base/clock.h"
 #include "libcache/base/mutex.h"
 #include "libcache/cache/cache.h"
+#include "libcache/cluster/affinity.h"
 #include "libcache/connector/backend.h"
 #include "libcache/connector/peers.h"
 #include "libcache/connector/turn.h"
@@ -50,11 +53,11 @@ struct ClientOptions {
 /// a lost connection are gone. A call whose deadline is over when it begins fails with
 /// kDeadlineExceeded, which the circuit breaker does not count.
 ///
-/// Of several daemons a match asks the two where its prompt may be, both at once, and goes on with
-/// the better one; all other calls go to the daemon of the hit, or of the prompt's latest match. A
-/// daemon that is down costs misses: it has a circuit breaker of its own, at most half of what is
-/// left of a deadline waits for it while another could answer, and while it is out others take
-/// what it would get.
+/// Of several daemons a match asks the one where this client stored the prompt's beginning, or else
+/// the two where it may be, both at once, and goes on with the better one; all other calls go to
+/// the daemon of the hit, or of the prompt's latest match. A daemon that is down costs misses: it
+/// has a circuit breaker of its own, at most half of what is left of a deadline waits for it while
+/// another could answer, and while it is out others take what it would get.
 class Client {
  public:
   using Handle = std::uint32_t;
@@ -218,14 +221,46 @@ class Client {
   /// One of a pair of candidates: its request is sent by Ask, its answer awaited by Hear.
   struct Candidate {
     Peer* peer = nullptr;
-    bool asked = false;
-    std::uint32_t load_permille = 0;
+    bool asked = false;  ///< The request was sent, or could not be.
+    bool sent = false;
     Result<Hit> hit = Fail(ErrorCode::kUnavailable, "not asked");
+
+    [[nodiscard]] CandidateAnswer Answer() const;
+  };
+  using Candidates = std::array<Candidate, 2>;
+  /// What a daemon is still to be told of the latest match: that it is declined, or of all of it.
+  struct Unsaid {
+    std::uint32_t peer = 0;
+    std::uint64_t epoch = 0;
+    bool declined = false;
+    LeaseId lease = 0;
+    Handle name_space = 0;
+    std::uint64_t request = 0;
+    std::uint32_t prompt_tokens = 0;
+    std::vector<PrefixKey> keys;
   };
   void Ask(Candidate& candidate, const Space& space, const Prompt& prompt, TimePoint deadline)
       CAIRN_REQUIRES(turn_);
   void Hear(Candidate& candidate, const Space& space, const Prompt& prompt, TimePoint deadline)
       CAIRN_REQUIRES(turn_);
+  /// Asks and hears.
+  void AskOne(Candidate& candidate, const Space& space, const Prompt& prompt, TimePoint deadline)
+      CAIRN_REQUIRES(turn_);
+  /// Both at once.
+  void AskBoth(Candidates& candidates, const Space& space, const Prompt& prompt, TimePoint deadline)
+      CAIRN_REQUIRES(turn_);
+  /// The one that has the prompt by what is remembered, and the other only if that does not settle
+  /// it. False, and nobody was asked, where nothing useful is remembered.
+  bool AskHolder(Candidates& candidates, const Space& space, const Prompt& prompt,
+                 TimePoint deadline) CAIRN_REQUIRES(turn_);
+  /// The other one serves the prompt; this one is to be told.
+  void LeaveToOther(const Candidate& candidate, const Prompt& prompt) CAIRN_REQUIRES(turn_);
+  /// Tells it, without waiting for an answer: at the end of calls that an engine makes when its
+  /// request no longer waits for them, since to wake a daemon costs as much as half a match.
+  void SayUnsaid(TimePoint deadline) CAIRN_REQUIRES(turn_);
+  /// Where the prompt is resumed from the next time.
+  void RememberStored(const Peer& peer, const Space& space, const Prompt& prompt,
+                      std::span<const StoreItem> items, const Stored& stored) CAIRN_REQUIRES(turn_);
   /// What a load brings. Errors: see class comment; kExpired.
   Result<std::vector<ObjectView>> FetchFor(const Hit& hit, std::uint32_t from_position,
                                            TimePoint deadline) CAIRN_REQUIRES(turn_);
@@ -264,6 +299,8 @@ class Client {
   Turn turn_;
   std::shared_ptr<DevicePort> port_ CAIRN_GUARDED_BY(turn_);
   Peers peers_ CAIRN_GUARDED_BY(turn_);
+  Affinity affinity_ CAIRN_GUARDED_BY(turn_);
+  std::optional<Unsaid> unsaid_ CAIRN_GUARDED_BY(turn_);
   std::uint32_t shown_peer_ CAIRN_GUARDED_BY(turn_) = 0;
 };
 

@@ -92,6 +92,7 @@ Result<Peer*> Client::PeerOf(const Prompt& prompt, const Space& space, TimePoint
 void Client::Ask(Candidate& candidate, const Space& space, const Prompt& prompt,
                  TimePoint deadline) {
   Peer& peer = *candidate.peer;
+  candidate.asked = true;
   const auto backend = ReadyFor(peer, prompt.name_space, space, deadline);
   if (!backend) {
     candidate.hit = Fail(backend.error());
@@ -104,7 +105,7 @@ void Client::Ask(Candidate& candidate, const Space& space, const Prompt& prompt,
   const Status sent =
       (*backend)->SendMatch(peer.IdOf(prompt.name_space), prompt.request, prompt.keys,
                             static_cast<std::uint32_t>(prompt.tokens.size()), deadline);
-  candidate.asked = sent.has_value();
+  candidate.sent = sent.has_value();
   if (!sent) {
     Note(peer, sent);
     candidate.hit = Fail(sent.error());
@@ -120,7 +121,105 @@ void Client::Hear(Candidate& candidate, const Space& space, const Prompt& prompt
     return;
   }
   candidate.hit = ChooseHit(peer, space, prompt, *matched, deadline);
-  candidate.load_permille = matched->load_permille;
+  peer.NoteLoad(matched->load_permille);
+}
+
+CandidateAnswer Client::Candidate::Answer() const {
+  return {.answered = hit.has_value(),
+          .resume_tokens = hit ? hit->resume_at : 0,
+          .load_permille = peer != nullptr ? peer->load_permille() : 0,
+          .overlap_tokens = hit ? hit->overlap_tokens : 0};
+}
+
+void Client::AskOne(Candidate& candidate, const Space& space, const Prompt& prompt,
+                    TimePoint deadline) {
+  Ask(candidate, space, prompt, deadline);
+  if (candidate.sent) {
+    Hear(candidate, space, prompt, deadline);
+  }
+}
+
+void Client::AskBoth(Candidates& candidates, const Space& space, const Prompt& prompt,
+                     TimePoint deadline) {
+  for (Candidate& candidate : candidates) {
+    Ask(candidate, space, prompt, HalfOf(deadline));
+  }
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    if (candidates[i].sent) {
+      // Whoever is alone may take all the time there is.
+      const bool shared = i == 0 ? candidates[1].sent : candidates[0].hit.has_value();
+      Hear(candidates[i], space, prompt, shared ? HalfOf(deadline) : deadline);
+    }
+  }
+}
+
+bool Client::AskHolder(Candidates& candidates, const Space& space, const Prompt& prompt,
+                       TimePoint deadline) {
+  const auto known = affinity_.Deepest(prompt.keys);
+  const std::size_t at = known && candidates[0].peer->id() == known->member ? 0 : 1;
+  Candidate& holder = candidates[at];
+  Candidate& other = candidates[1 - at];
+  if (!known || holder.peer->id() != known->member) {
+    return false;
+  }
+  const auto tokens = static_cast<std::uint32_t>(prompt.tokens.size());
+  const std::uint32_t block = space.spec.block_tokens;
+  const RememberedHolder remembered{.tokens = std::min(known->blocks * block, tokens - 1),
+                                    .load_permille = holder.peer->load_permille(),
+                                    .other_load_permille = other.peer->load_permille()};
+  if (!AskAlone(peers_.rule(), tokens, remembered)) {
+    return false;
+  }
+  AskOne(holder, space, prompt, HalfOf(deadline));
+  if (!Suffices(peers_.rule(), remembered, block, holder.Answer())) {
+    AskOne(other, space, prompt, deadline);
+  }
+  return true;
+}
+
+void Client::LeaveToOther(const Candidate& candidate, const Prompt& prompt) {
+  if (candidate.asked && !candidate.hit) {
+    return;  // It does not answer.
+  }
+  unsaid_ = {.peer = candidate.peer->id(),
+             .epoch = candidate.peer->epoch(),
+             .declined = candidate.asked,
+             .lease = candidate.asked ? candidate.hit->lease : 0,
+             .name_space = prompt.name_space,
+             .request = prompt.request,
+             .prompt_tokens = static_cast<std::uint32_t>(prompt.tokens.size()),
+             .keys = {}};
+  if (!candidate.asked) {
+    unsaid_->keys = prompt.keys;
+  }
+}
+
+void Client::SayUnsaid(TimePoint deadline) {
+  if (!unsaid_) {
+    return;
+  }
+  const Unsaid unsaid = *std::exchange(unsaid_, std::nullopt);
+  Peer* const peer = peers_.Find(unsaid.peer);
+  const auto space = Find(unsaid.name_space);
+  if (peer == nullptr || !space || !peer->MayAsk(SteadyClock::Instance().Now())) {
+    return;
+  }
+  if (unsaid.declined) {
+    if (peer->epoch() == unsaid.epoch && peer->Connected() != nullptr) {
+      static_cast<void>(peer->backend()->Decline(unsaid.lease, HalfOf(deadline)));
+    }
+    return;
+  }
+  const Peer::SpaceRef ref{
+      .handle = unsaid.name_space, .spec = &(*space)->spec, .seed = &(*space)->seed};
+  const auto backend = peer->ReadyFor(ref, port_, HalfOf(deadline));
+  const Status told =
+      !backend ? Fail(backend.error())
+               : (*backend)->TellMatch(peer->IdOf(unsaid.name_space), unsaid.request, unsaid.keys,
+                                       unsaid.prompt_tokens, HalfOf(deadline));
+  if (backend && !told) {
+    peer->Note(told.error());
+  }
 }
 
 Result<Client::Hit> Client::MatchBest(const Space& space, const Prompt& prompt,
@@ -133,38 +232,44 @@ Result<Client::Hit> Client::MatchBest(const Space& space, const Prompt& prompt,
   if (pair[0] == nullptr) {
     return Fail(AllDown());
   }
-  std::array<Candidate, 2> candidates;
-  const std::size_t count = pair[1] == nullptr ? 1 : 2;
-  for (std::size_t i = 0; i < count; ++i) {
-    candidates[i].peer = pair[i];
-    Ask(candidates[i], space, prompt, count == 1 ? deadline : HalfOf(deadline));
+  Candidates candidates;
+  candidates[0].peer = pair[0];
+  candidates[1].peer = pair[1];
+  if (pair[1] == nullptr) {
+    AskOne(candidates[0], space, prompt, deadline);
+  } else if (!AskHolder(candidates, space, prompt, deadline)) {
+    AskBoth(candidates, space, prompt, deadline);
   }
-  std::array<CandidateAnswer, 2> answers;
-  for (std::size_t i = 0; i < count; ++i) {
-    Candidate& candidate = candidates[i];
-    const Candidate& other = candidates[1 - i];
-    if (candidate.asked) {
-      // Whoever is alone may take all the time there is.
-      const bool shared = i == 0 ? other.asked : answers[0].answered;
-      Hear(candidate, space, prompt, shared ? HalfOf(deadline) : deadline);
-    }
-    answers[i] = {.answered = candidate.hit.has_value(),
-                  .resume_tokens = candidate.hit ? candidate.hit->resume_at : 0,
-                  .load_permille = candidate.load_permille};
-  }
+  const std::array<CandidateAnswer, 2> answers = {candidates[0].Answer(), candidates[1].Answer()};
   if (!answers[0].answered && !answers[1].answered) {
     return std::move(candidates[0].hit);
   }
   const std::size_t better =
       Better(peers_.rule(), static_cast<std::uint32_t>(prompt.tokens.size()), answers);
-  if (const Candidate& other = candidates[1 - better];
-      answers[1 - better].answered && (other.hit->lease != 0 || !other.hit->plan.empty())) {
-    static_cast<void>(other.peer->backend()->Decline(other.hit->lease, deadline));
+  SayUnsaid(deadline);
+  if (pair[1] != nullptr) {
+    LeaveToOther(candidates[1 - better], prompt);
   }
   if (prompt.chosen != nullptr) {
     *prompt.chosen = candidates[better].peer->id();
   }
   return std::move(candidates[better].hit);
+}
+
+void Client::RememberStored(const Peer& peer, const Space& space, const Prompt& prompt,
+                            std::span<const StoreItem> items, const Stored& stored) {
+  const ObjectKind needed =
+      space.spec.checkpoint_bytes != 0 ? ObjectKind::kCheckpoint : ObjectKind::kKv;
+  std::uint32_t deepest = 0;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const ErrorCode code = stored.codes[i];
+    if (items[i].kind == needed && (code == ErrorCode::kOk || code == ErrorCode::kExists)) {
+      deepest = std::max(deepest, items[i].position);
+    }
+  }
+  if (const std::uint32_t blocks = deepest / space.spec.block_tokens; blocks > 0) {
+    affinity_.Remember(prompt.keys[blocks - 1], blocks, peer.id());
+  }
 }
 
 }  // namespace cairn

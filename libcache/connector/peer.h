@@ -85,6 +85,10 @@ class Peer {
   /// It cannot serve this client at all; asked again when the next probe is due.
   void LeaveOut(const Error& why);
 
+  /// The load it told of last; 0 before.
+  [[nodiscard]] std::uint32_t load_permille() const { return load_permille_; }
+  void NoteLoad(std::uint32_t permille) { load_permille_ = permille; }
+
   /// Whether routing should count on it: it is not known to be down, or it is time to see.
   [[nodiscard]] bool MayAsk(TimePoint now) const;
   [[nodiscard]] MemberView View() const;
@@ -107,6 +111,7 @@ class Peer {
   std::unique_ptr<Backend> backend_;
   std::vector<RemoteId> remote_ids_;  // By handle.
   std::uint64_t epoch_ = 0;
+  std::uint32_t load_permille_ = 0;
   int failures_ = 0;
   TimePoint probe_at_;
   bool left_out_ = false;

@@ -145,24 +145,27 @@ class Remote final : public Backend {
   Result<MatchResult> Match(std::uint32_t name_space, std::uint64_t request_id,
                             std::span<const PrefixKey> keys, std::uint32_t prompt_tokens,
                             TimePoint deadline) override {
-    const Status sent = SendMatch(name_space, request_id, keys, prompt_tokens, deadline);
+    v1::Request request = MatchFor(name_space, request_id, keys, prompt_tokens);
+    match_sent_ = SteadyClock::Instance().Now();
+    const Status sent = channel_.Send(request, {}, deadline);
     return sent ? AwaitMatch(deadline) : Fail(sent.error());
   }
 
   Status SendMatch(std::uint32_t name_space, std::uint64_t request_id,
                    std::span<const PrefixKey> keys, std::uint32_t prompt_tokens,
                    TimePoint deadline) override {
-    v1::Request request;
-    v1::Match& match = *request.mutable_match();
-    match.set_namespace_id(name_space);
-    match.set_request_id(request_id);
-    match.set_prompt_tokens(prompt_tokens);
-    match.set_want_objects(kObjectsWithMatch);
-    match.set_want_device(DeviceState().has_value());
+    v1::Request request = MatchFor(name_space, request_id, keys, prompt_tokens);
+    request.mutable_match()->set_purpose(v1::MATCH_PURPOSE_COMPARE);
     match_sent_ = SteadyClock::Instance().Now();
-    match.mutable_keys()->assign(reinterpret_cast<const char*>(keys.data()),
-                                 keys.size() * sizeof(PrefixKey));
     return channel_.Send(request, {}, deadline);
+  }
+
+  Status TellMatch(std::uint32_t name_space, std::uint64_t request_id,
+                   std::span<const PrefixKey> keys, std::uint32_t prompt_tokens,
+                   TimePoint deadline) override {
+    v1::Request request = MatchFor(name_space, request_id, keys, prompt_tokens);
+    request.mutable_match()->set_purpose(v1::MATCH_PURPOSE_OVERHEAR);
+    return channel_.Post(request, deadline);
   }
 
   Result<MatchResult> AwaitMatch(TimePoint deadline) override {
@@ -396,6 +399,20 @@ class Remote final : public Backend {
   }
 
  private:
+  v1::Request MatchFor(std::uint32_t name_space, std::uint64_t request_id,
+                       std::span<const PrefixKey> keys, std::uint32_t prompt_tokens) const {
+    v1::Request request;
+    v1::Match& match = *request.mutable_match();
+    match.set_namespace_id(name_space);
+    match.set_request_id(request_id);
+    match.set_prompt_tokens(prompt_tokens);
+    match.set_want_objects(kObjectsWithMatch);
+    match.set_want_device(DeviceState().has_value());
+    match.mutable_keys()->assign(reinterpret_cast<const char*>(keys.data()),
+                                 keys.size() * sizeof(PrefixKey));
+    return request;
+  }
+
   [[nodiscard]] bool OffersUcx() const {
     const auto& planes = channel_.hello().planes();
     return std::find(planes.begin(), planes.end(), v1::PLANE_UCX) != planes.end();

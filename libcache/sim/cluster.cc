@@ -4,21 +4,23 @@
 #include <array>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <string>
 #include <utility>
 
+#include "libcache/cluster/affinity.h"
 #include "libcache/policy/load_meter.h"
 
 namespace cairn::sim {
 namespace {
 
-/// The key that a prefix would have; words are as good as random.
-PrefixKey KeyOf(std::span<const std::uint64_t> words, std::size_t blocks) {
-  PrefixKey key;
-  if (blocks > 0) {
-    std::memcpy(key.bytes.data(), &words[blocks - 1], sizeof(words[0]));
+/// The keys that the blocks of a prompt would have; words are as good as random.
+std::vector<PrefixKey> KeysOf(std::span<const std::uint64_t> words) {
+  std::vector<PrefixKey> keys(words.size());
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    std::memcpy(keys[i].bytes.data(), &words[i], sizeof(words[i]));
   }
-  return key;
+  return keys;
 }
 
 void AddTo(Report& sum, const Report& one) {
@@ -60,33 +62,40 @@ class RoutedSimulators final : public ClusterSimulator {
         ring_(Names(cluster.daemons)),
         usable_(cluster.daemons, 1),
         daemons_(std::move(daemons)),
-        meters_(cluster.daemons) {}
+        meters_(cluster.daemons),
+        engines_(cluster.engines,
+                 Engine{.affinity = Affinity(),
+                        .load_permille = std::vector<std::uint32_t>(cluster.daemons)}) {}
 
   void Add(const TraceRequest& request) override {
     const std::vector<std::uint64_t> words = ChainWords(request, block_tokens_);
+    Prompt prompt{.request = &request, .words = words, .keys = KeysOf(words)};
     const RouteBlocks route = RouteBlocksOf(cluster_.rule, words.size(), block_tokens_);
-    const Ring::Candidates candidates =
-        ring_.Pick(KeyOf(words, route.home), KeyOf(words, route.spread), usable_);
-    const std::array<std::size_t, 2> both = {candidates.first, candidates.second};
-    std::array<CandidateAnswer, 2> answers;
-    for (std::size_t i = 0; i < both.size(); ++i) {
-      const Simulator& daemon = *daemons_[both[i]];
-      answers[i] = {.answered = true,
-                    .resume_tokens = daemon.ResumeTokens(words, request.input_tokens),
-                    .load_permille = meters_[both[i]].Permille(daemon.used_bytes(), capacity_bytes_,
-                                                               request.arrival_s)};
+    const auto key = [&](std::size_t blocks) {
+      return blocks == 0 ? PrefixKey() : prompt.keys[blocks - 1];
+    };
+    const Ring::Candidates candidates = ring_.Pick(key(route.home), key(route.spread), usable_);
+    prompt.candidates = {candidates.first, candidates.second};
+    Engine& engine = engines_[next_engine_++ % engines_.size()];
+    const std::size_t better = Choose(engine, prompt);
+    const std::size_t chosen = prompt.candidates[better];
+    const std::uint32_t before = daemons_[chosen]->ResumeTokens(words, request.input_tokens);
+    daemons_[chosen]->Add(request);
+    meters_[chosen].Note(daemons_[chosen]->written_bytes(), request.arrival_s);
+    if (cluster_.overhear && prompt.candidates[0] != prompt.candidates[1]) {
+      daemons_[prompt.candidates[1 - better]]->Overhear(request);
     }
-    const std::size_t better = Better(cluster_.rule, request.input_tokens, answers);
-    Simulator& daemon = *daemons_[both[better]];
-    daemon.Add(request);
-    meters_[both[better]].Note(daemon.written_bytes(), request.arrival_s);
-    if (cluster_.overhear && both[0] != both[1]) {
-      daemons_[both[1 - better]]->Overhear(request);
+    // What the request stored is what one could resume from now and could not before.
+    const std::uint32_t stored = daemons_[chosen]->ResumeTokens(words, kAnyLength);
+    if (stored > before) {
+      const std::uint32_t blocks = stored / block_tokens_;
+      engine.affinity.Remember(prompt.keys[blocks - 1], blocks, static_cast<std::uint32_t>(chosen));
     }
   }
 
   ClusterReport Finish() override {
     ClusterReport report;
+    report.asked = asked_;
     for (const auto& daemon : daemons_) {
       report.daemons.push_back(daemon->Finish());
       report.used_bytes.push_back(daemon->used_bytes());
@@ -96,6 +105,63 @@ class RoutedSimulators final : public ClusterSimulator {
   }
 
  private:
+  struct Engine {
+    Affinity affinity;
+    std::vector<std::uint32_t> load_permille;  // As each daemon said last.
+  };
+  struct Prompt {
+    const TraceRequest* request = nullptr;
+    std::span<const std::uint64_t> words;
+    std::vector<PrefixKey> keys;
+    std::array<std::size_t, 2> candidates{};
+  };
+
+  CandidateAnswer Ask(Engine& engine, const Prompt& prompt, std::size_t candidate) const {
+    const std::size_t member = prompt.candidates[candidate];
+    const Simulator& daemon = *daemons_[member];
+    const TraceRequest& request = *prompt.request;
+    const std::uint32_t load =
+        meters_[member].Permille(daemon.used_bytes(), capacity_bytes_, request.arrival_s);
+    engine.load_permille[member] = load;
+    return {.answered = true,
+            .resume_tokens = daemon.ResumeTokens(prompt.words, request.input_tokens),
+            .load_permille = load,
+            .overlap_tokens = daemon.SeenTokens(prompt.words)};
+  }
+
+  /// Index of the candidate that serves it; as Client::MatchBest does it.
+  std::size_t Choose(Engine& engine, const Prompt& prompt) {
+    const std::uint32_t tokens = prompt.request->input_tokens;
+    const auto known =
+        cluster_.affinity ? engine.affinity.Deepest(prompt.keys) : std::optional<Affinity::Known>();
+    const auto found = !known ? prompt.candidates.end()
+                              : std::find(prompt.candidates.begin(), prompt.candidates.end(),
+                                          std::size_t{known->member});
+    std::array<CandidateAnswer, 2> answers;
+    if (found != prompt.candidates.end() && prompt.candidates[0] != prompt.candidates[1]) {
+      const auto at = static_cast<std::size_t>(found - prompt.candidates.begin());
+      const RememberedHolder holder{
+          .tokens = std::min(known->blocks * block_tokens_, tokens - 1),
+          .load_permille = engine.load_permille[*found],
+          .other_load_permille = engine.load_permille[prompt.candidates[1 - at]]};
+      if (AskAlone(cluster_.rule, tokens, holder)) {
+        answers[at] = Ask(engine, prompt, at);
+        if (Suffices(cluster_.rule, holder, block_tokens_, answers[at])) {
+          ++asked_.one;
+          return at;
+        }
+        answers[1 - at] = Ask(engine, prompt, 1 - at);
+        ++asked_.in_turn;
+        return Better(cluster_.rule, tokens, answers);
+      }
+    }
+    asked_.both += prompt.candidates[0] != prompt.candidates[1] ? 1 : 0;
+    answers = {Ask(engine, prompt, 0), Ask(engine, prompt, 1)};
+    return Better(cluster_.rule, tokens, answers);
+  }
+
+  static constexpr std::uint32_t kAnyLength = std::numeric_limits<std::uint32_t>::max();
+
   const std::uint32_t block_tokens_;
   const std::uint64_t capacity_bytes_;  // Of each.
   const ClusterOptions cluster_;
@@ -103,6 +169,9 @@ class RoutedSimulators final : public ClusterSimulator {
   const std::vector<std::uint8_t> usable_;
   std::vector<std::unique_ptr<Simulator>> daemons_;
   std::vector<LoadMeter> meters_;
+  std::vector<Engine> engines_;
+  std::size_t next_engine_ = 0;
+  ClusterReport::Asked asked_;
 };
 
 }  // namespace
@@ -111,6 +180,9 @@ Result<std::unique_ptr<ClusterSimulator>> ClusterSimulator::Create(const Options
                                                                    const ClusterOptions& cluster) {
   if (cluster.daemons == 0) {
     return Fail(ErrorCode::kInvalidArgument, "daemons: must be at least 1");
+  }
+  if (cluster.engines == 0) {
+    return Fail(ErrorCode::kInvalidArgument, "engines: must be at least 1");
   }
   if (!options.tiers.empty()) {
     return Fail(ErrorCode::kInvalidArgument, "tiers: are simulated for one daemon only");

@@ -79,6 +79,19 @@ std::vector<NodeId> PrefixTree::WholeNodes(std::span<const std::uint64_t> words)
   return nodes;
 }
 
+std::uint32_t PrefixTree::SeenBlocks(std::span<const std::uint64_t> words) const {
+  const std::vector<NodeId> whole = WholeNodes(words);
+  std::uint32_t seen = whole.empty() ? 0 : nodes_[whole.back()].end;
+  if (seen < words.size()) {
+    const NodeId last = by_first_word_[EntryOf(words[seen])].node;
+    while (last != kNoNode && seen < std::min<std::size_t>(words.size(), nodes_[last].end) &&
+           WordOf(nodes_[last], seen) == words[seen]) {
+      ++seen;
+    }
+  }
+  return seen;
+}
+
 NodeId PrefixTree::Append(NodeId parent, std::span<const std::uint64_t> words) {
   const std::uint32_t begin = nodes_[parent].end;
   CAIRN_CHECK(begin < words.size());

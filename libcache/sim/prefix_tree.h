@@ -45,6 +45,8 @@ class PrefixTree {
   Walk Find(std::span<const std::uint64_t> words);
   /// The nodes that lie on a prompt from end to end, from the root's child down. Cuts nothing.
   [[nodiscard]] std::vector<NodeId> WholeNodes(std::span<const std::uint64_t> words) const;
+  /// How many leading blocks of a prompt were seen, in whole nodes or not. Cuts nothing.
+  [[nodiscard]] std::uint32_t SeenBlocks(std::span<const std::uint64_t> words) const;
   /// Adds what follows `parent` (0 for the root) to the end of the prompt as one node.
   NodeId Append(NodeId parent, std::span<const std::uint64_t> words);
   /// Cuts a node at a block inside it. Returns the upper part, which is new; the lower part keeps

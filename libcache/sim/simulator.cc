@@ -125,6 +125,10 @@ class TrieSimulator final : public Simulator {
     return Tokens(blocks);
   }
 
+  [[nodiscard]] std::uint32_t SeenTokens(std::span<const std::uint64_t> words) const override {
+    return Tokens(tree_.SeenBlocks(words));
+  }
+
   void Overhear(const TraceRequest& request) override {
     const std::vector<std::uint64_t> words = ChainWords(request, options_.block_tokens);
     if (request.input_tokens == 0 || words.empty()) {

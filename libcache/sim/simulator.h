@@ -82,6 +82,8 @@ class Simulator {
   /// nothing.
   [[nodiscard]] virtual std::uint32_t ResumeTokens(std::span<const std::uint64_t> words,
                                                    std::uint32_t input_tokens) const = 0;
+  /// How much of a prompt of these ChainWords is known here, resident or not. Changes nothing.
+  [[nodiscard]] virtual std::uint32_t SeenTokens(std::span<const std::uint64_t> words) const = 0;
   /// A request that another daemon serves, which asked here too: what learns learns from it, and
   /// nothing is stored or counted.
   virtual void Overhear(const TraceRequest& request) = 0;

@@ -103,6 +103,8 @@ Json ToJson(const RunResult& result) {
                                  {"used_bytes", daemon.used_bytes},
                                  {"bytes_written", daemon.report.bytes_written}});
     }
+    json["asked"] = {
+        {"one", result.asked.one}, {"both", result.asked.both}, {"in_turn", result.asked.in_turn}};
     json["bytes_from_mean"] = result.BytesSpread();
   }
   json["prices"] = Json::array();

@@ -136,6 +136,18 @@ void AddCluster(CLI::App& c, RunOptions& o) {
                "Permille; that is what much lighter means")
       ->capture_default_str()
       ->group(group);
+  c.add_option("--unserved-tokens", cluster.rule.unserved_tokens,
+               "The other candidate is asked too if the first knows of more than it can serve")
+      ->capture_default_str()
+      ->group(group);
+  c.add_option("--engines", cluster.engines, "That take the requests in turn")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str()
+      ->group(group);
+  c.add_flag_callback(
+       "--ask-both", [&cluster] { cluster.affinity = false; },
+       "Engines do not remember where they stored a prompt: both candidates are asked each time")
+      ->group(group);
   c.add_flag_callback(
        "--no-overhear", [&cluster] { cluster.overhear = false; },
        "Planners do not hear of requests that another daemon serves")

@@ -302,6 +302,7 @@ Result<RunResult> Execute(const Run& run, const std::function<void(double)>& pro
           {.report = std::move(cluster->daemons[i]), .used_bytes = cluster->used_bytes[i]});
     }
     result.report = std::move(cluster->sum);
+    result.asked = cluster->asked;
   } else {
     auto report = Replay(reader, run.sim);
     if (!report) {

@@ -58,6 +58,7 @@ struct RunResult {
     std::uint64_t used_bytes = 0;  ///< At the end.
   };
   std::vector<DaemonShare> daemons{};
+  ClusterReport::Asked asked{};
 
   /// How far the fullest or emptiest daemon is from the mean, at the end.
   [[nodiscard]] double BytesSpread() const;

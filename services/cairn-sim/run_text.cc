@@ -82,6 +82,12 @@ std::vector<std::vector<std::string>> RunRows(const RunResult& result) {
                     share(daemon.report.served_tokens, r.served_tokens) + " of what is served"});
   }
   if (!result.daemons.empty()) {
+    rows.push_back(
+        {"asked one daemon", Grouped(result.asked.one), share(result.asked.one, r.requests)});
+    rows.push_back({"asked both candidates", Grouped(result.asked.both),
+                    share(result.asked.both, r.requests)});
+    rows.push_back({"asked one after the other", Grouped(result.asked.in_turn),
+                    share(result.asked.in_turn, r.requests)});
     rows.push_back({"bytes from their mean", Percent(result.BytesSpread(), 1)});
   }
   rows.push_back({"checkpoints written", Grouped(r.checkpoints_written)});

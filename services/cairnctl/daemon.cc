@@ -60,6 +60,7 @@ v1::AdminReply::BodyCase ReplyTo(v1::AdminRequest::BodyCase request) {
 
 Result<Daemon> Daemon::Open(const Invocation& invocation) {
   Channel::Greeting greeting;
+  greeting.role = v1::ROLE_ADMIN;
   greeting.client = std::string("cairnctl ") + CAIRN_VERSION;
   greeting.tls = TlsClient::Make(invocation.tls);
   auto channel = Channel::Open(invocation.endpoint, greeting, In(invocation.timeout));

@@ -114,6 +114,7 @@ void AddCounters(const CacheStats& s, v1::StatusReply& reply) {
   auto& c = *reply.mutable_counters();
   c["matches"] = s.matches;
   c["match_hits"] = s.match_hits;
+  c["matches_elsewhere"] = s.matches_elsewhere;
   c["boundaries_returned"] = s.boundaries_returned;
   c["prompt_tokens"] = s.prompt_tokens;
   c["overlap_tokens"] = s.overlap_tokens;

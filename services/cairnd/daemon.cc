@@ -2,7 +2,6 @@
 
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -25,6 +24,7 @@
 #include "services/cairnd/admin.h"
 #include "services/cairnd/gpu.h"
 #include "services/cairnd/http.h"
+#include "services/cairnd/listen.h"
 #include "services/cairnd/metrics.h"
 #include "services/cairnd/placement_keeper.h"
 #include "services/cairnd/session.h"
@@ -44,9 +44,15 @@ constexpr std::chrono::seconds kLookAtCertificatesEvery{1};
 constexpr std::chrono::milliseconds kLastAnswers{50};
 // After a failed accept; it would fail again at once.
 constexpr std::chrono::milliseconds kAcceptPause{100};
-// Scrapers and probes are few. Those beyond are closed, so that they cannot take the descriptors
-// that engines need.
-constexpr int kMaxHttpConnections = 64;
+// Scrapers and probes are few. Beyond, the oldest is closed, so that neither the descriptors that
+// engines need run out nor the places that probes need.
+constexpr std::size_t kMaxHttpConnections = 64;
+// Beyond --max-connections, for those who may administer the daemon by the Unix socket: probes of
+// its health and people who look why it is full.
+constexpr std::uint32_t kReservedConnections = 8;
+// How long a connection waits in the queue for others to leave that were told to.
+constexpr std::chrono::milliseconds kMakeRoomStep{1};
+constexpr int kMakeRoomSteps = 200;
 
 /// One thread and its event loop. A session that starts here stays here.
 struct IoThread {
@@ -69,10 +75,9 @@ class DaemonImpl final : public Daemon {
   Status OpenUcx();
   std::unique_ptr<ColdTier> ReportedSsd(OpenedSsd opened);
   Status Bind();
-  Status BindUnix();
-  Result<tcp::acceptor> BindTcp(const std::string& flag, const std::string& text);
   template <class Acceptor>
   asio::awaitable<void> Accept(Acceptor& acceptor, bool is_local);
+  asio::awaitable<bool> MakeRoom();
   asio::awaitable<void> AcceptHttp();
   asio::awaitable<void> ServePages(tcp::socket socket);
   asio::awaitable<void> Serve(std::shared_ptr<Session> session);
@@ -109,7 +114,7 @@ class DaemonImpl final : public Daemon {
   std::unique_ptr<asio::signal_set> signals_;
   std::atomic<std::size_t> next_io_{0};
   std::atomic<std::uint32_t> connections_{0};
-  int http_connections_ = 0;  // On the first I/O thread only.
+  Crowd http_connections_;
   std::atomic<bool> draining_{false};
   std::atomic<bool> cut_off_{false};
   Mutex mu_;
@@ -176,67 +181,19 @@ Status DaemonImpl::OpenUcx() {
   return {};
 }
 
-Status DaemonImpl::BindUnix() {
-  if (const Status prepared = PrepareSocketPath(config_.listen_unix); !prepared) {
-    return prepared;
-  }
-  boost::system::error_code error;
-  unix_ = std::make_unique<asio::local::stream_protocol::acceptor>(ios_[0]->io);
-  unix_->open(asio::local::stream_protocol(), error);
-  // Between bind and chmod nobody else may connect.
-  const mode_t before = umask(0117);
-  if (!error) {
-    unix_->bind(asio::local::stream_protocol::endpoint(config_.listen_unix), error);
-  }
-  umask(before);
-  if (!error) {
-    unix_->listen(asio::socket_base::max_listen_connections, error);
-  }
-  if (error) {
-    return Fail(ErrorCode::kUnavailable,
-                "--listen-unix: cannot listen on " + config_.listen_unix + ": " + error.message());
-  }
-  return {};
-}
-
-Result<tcp::acceptor> DaemonImpl::BindTcp(const std::string& flag, const std::string& text) {
-  const auto endpoint = ParseEndpoint(text);
-  boost::system::error_code error;
-  tcp::resolver resolver(ios_[0]->io);
-  const auto addresses =
-      resolver.resolve(endpoint->host, std::to_string(endpoint->port),
-                       tcp::resolver::passive | tcp::resolver::numeric_service, error);
-  tcp::acceptor acceptor(ios_[0]->io);
-  if (!error) {
-    const tcp::endpoint address = addresses.begin()->endpoint();
-    acceptor.open(address.protocol(), error);
-    if (!error) {
-      acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-      acceptor.bind(address, error);
-    }
-    if (!error) {
-      acceptor.listen(asio::socket_base::max_listen_connections, error);
-    }
-  }
-  if (error) {
-    return Fail(ErrorCode::kUnavailable, flag + ": cannot listen on " + text + ": " +
-                                             error.message() +
-                                             "; is another daemon running? Choose another port");
-  }
-  return acceptor;
-}
-
 Status DaemonImpl::Bind() {
-  if (const Status bound = BindUnix(); !bound) {
-    return bound;
+  auto local = ListenUnix(ios_[0]->io, config_.listen_unix);
+  if (!local) {
+    return Fail(local.error());
   }
+  unix_ = std::make_unique<asio::local::stream_protocol::acceptor>(std::move(*local));
   for (const auto& [flag, text, target] :
        {std::tuple{"--listen-tcp", &config_.listen_tcp, &tcp_},
         std::tuple{"--listen-http", &config_.listen_http, &http_}}) {
     if (text->empty()) {
       continue;
     }
-    auto acceptor = BindTcp(flag, *text);
+    auto acceptor = ListenTcp(ios_[0]->io, flag, *text);
     if (!acceptor) {
       unlink(config_.listen_unix.c_str());
       return Fail(acceptor.error());
@@ -335,25 +292,50 @@ asio::awaitable<void> DaemonImpl::Accept(Acceptor& acceptor, bool is_local) {
       static_cast<void>(waited);
       continue;
     }
+    Session::Origin origin{.local = is_local};
+    if (is_local) {
+      origin.peer_uid = PeerUid(socket.native_handle());
+    }
     if (connections_ >= config_.max_connections) {
-      spdlog::warn("connection_refused reason=max_connections limit={}", config_.max_connections);
-      continue;
+      origin.reserved = is_local && Session::MayAdminister(origin.peer_uid) &&
+                        connections_ < config_.max_connections + kReservedConnections;
+      const auto room = co_await MakeRoom();
+      origin.reserved = origin.reserved && !room;
+      if (!room && !origin.reserved) {
+        spdlog::warn("connection_refused reason=max_connections limit={}", config_.max_connections);
+        continue;
+      }
     }
     connections_ += 1;
-    unsigned uid = UINT32_MAX;
-    if (is_local) {
-      uid = PeerUid(socket.native_handle());
-    } else {
+    if (!is_local) {
       PrepareTcpSocket(socket.native_handle());
     }
-    auto session =
-        std::make_shared<Session>(context_, StreamSocket(std::move(socket)), is_local, uid);
+    auto session = std::make_shared<Session>(context_, StreamSocket(std::move(socket)), origin);
     {
       const MutexLock lock(mu_);
       sessions_.emplace(session.get(), std::pair{std::weak_ptr(session), &target.io});
     }
     asio::co_spawn(target.io, Serve(std::move(session)), asio::detached);
   }
+}
+
+/// Where all places are taken: those who came and said nothing go first. False: all have said
+/// Hello.
+asio::awaitable<bool> DaemonImpl::MakeRoom() {
+  asio::steady_timer timer(ios_[0]->io);
+  for (int i = 0; i < kMakeRoomSteps; ++i) {
+    if (connections_ < config_.max_connections) {
+      co_return true;
+    }
+    // Those dropped before may still be on their way out.
+    if (!context_.newcomers.DropOldest() && context_.newcomers.size() == 0) {
+      break;
+    }
+    timer.expires_after(kMakeRoomStep);
+    const auto waited = co_await timer.async_wait(kAwait);
+    static_cast<void>(waited);
+  }
+  co_return connections_ < config_.max_connections;
 }
 
 asio::awaitable<void> DaemonImpl::Serve(std::shared_ptr<Session> session) {
@@ -379,16 +361,15 @@ asio::awaitable<void> DaemonImpl::AcceptHttp() {
       static_cast<void>(waited);
       continue;
     }
-    if (http_connections_ < kMaxHttpConnections) {
-      http_connections_ += 1;
-      asio::co_spawn(ios_[0]->io, ServePages(std::move(socket)), asio::detached);
+    if (http_connections_.size() >= kMaxHttpConnections) {
+      http_connections_.DropOldest();
     }
+    asio::co_spawn(ios_[0]->io, ServePages(std::move(socket)), asio::detached);
   }
 }
 
 asio::awaitable<void> DaemonImpl::ServePages(tcp::socket socket) {
-  co_await ServeHttp(std::move(socket), pages_, tls_.get());
-  http_connections_ -= 1;
+  co_await ServeHttp(std::move(socket), pages_, tls_.get(), http_connections_);
 }
 
 asio::awaitable<void> DaemonImpl::Sweep() {

@@ -45,6 +45,15 @@ v1::Kind ToProto(ObjectKind kind) {
   return kind == ObjectKind::kKv ? v1::KIND_KV : v1::KIND_CHECKPOINT;
 }
 
+// One that this daemon does not know is served as any match.
+MatchPurpose PurposeOf(v1::MatchPurpose purpose) {
+  switch (purpose) {
+    case v1::MATCH_PURPOSE_COMPARE: return MatchPurpose::kCompare;
+    case v1::MATCH_PURPOSE_OVERHEAR: return MatchPurpose::kOverhear;
+    default: return MatchPurpose::kServe;
+  }
+}
+
 void AddRefs(std::span<const ObjectView> views,
              google::protobuf::RepeatedPtrField<v1::ObjectRef>& refs) {
   refs.Reserve(static_cast<int>(views.size()));
@@ -205,7 +214,8 @@ Status Session::HandleMatch(const v1::Match& match, v1::MatchReply& reply) {
                                             keys_, match.prompt_tokens(),
                                             {.grid_tokens = opened->second,
                                              .want_objects = match.want_objects(),
-                                             .want_device = local_ && match.want_device()});
+                                             .want_device = local_ && match.want_device(),
+                                             .purpose = PurposeOf(match.purpose())});
   if (!result) {
     return Fail(result.error());
   }

@@ -89,16 +89,29 @@ TlsOutcome OutcomeOf(const boost::system::error_code& error, bool crowded) {
   }
 }
 
+/// Closes a stream from any thread, unless it has gone.
+template <class Stream>
+std::function<void()> Closer(const std::shared_ptr<Stream>& stream) {
+  return [weak = std::weak_ptr(stream), executor = stream->get_executor()] {
+    asio::post(executor, [weak] {
+      if (const auto late = weak.lock()) {
+        beast::get_lowest_layer(*late).close();
+      }
+    });
+  };
+}
+
 asio::awaitable<void> ServeHttps(asio::ip::tcp::socket socket, const HttpPages& pages,
-                                 TlsGate& gate) {
+                                 TlsGate& gate, Crowd& crowd) {
   using Secure = beast::ssl_stream<beast::tcp_stream>;
   const auto credentials = gate.credentials();
   SSL_CTX_up_ref(credentials->context());  // Asio takes one over.
   asio::ssl::context context(credentials->context());
   const auto stream = std::make_shared<Secure>(beast::tcp_stream(std::move(socket)), context);
   const auto executor = stream->get_executor();
+  const Crowd::Slot place = crowd.Enter(Closer(stream));
   const auto crowded = std::make_shared<bool>(false);
-  TlsGate::Slot slot = gate.Enter([weak = std::weak_ptr(stream), executor, crowded] {
+  Crowd::Slot slot = gate.Enter([weak = std::weak_ptr(stream), executor, crowded] {
     asio::post(executor, [weak, crowded] {
       if (const auto late = weak.lock()) {
         *crowded = true;
@@ -109,7 +122,7 @@ asio::awaitable<void> ServeHttps(asio::ip::tcp::socket socket, const HttpPages& 
   beast::get_lowest_layer(*stream).expires_after(kHandshakeLimit);
   const auto shaken = co_await stream->async_handshake(asio::ssl::stream_base::server, kAwait);
   const auto& [error] = shaken;
-  slot = TlsGate::Slot();
+  slot = Crowd::Slot();
   gate.Count(OutcomeOf(error, *crowded), error ? "http: " + error.message() : "");
   if (!error) {
     co_await ServePages(*stream, pages);
@@ -122,17 +135,18 @@ asio::awaitable<void> ServeHttps(asio::ip::tcp::socket socket, const HttpPages& 
 
 }  // namespace
 
-asio::awaitable<void> ServeHttp(asio::ip::tcp::socket socket, const HttpPages& pages,
-                                TlsGate* tls) {
+asio::awaitable<void> ServeHttp(asio::ip::tcp::socket socket, const HttpPages& pages, TlsGate* tls,
+                                Crowd& crowd) {
   if (tls != nullptr) {
     TlsGate& gate = *tls;
-    co_await ServeHttps(std::move(socket), pages, gate);
+    co_await ServeHttps(std::move(socket), pages, gate, crowd);
     co_return;
   }
-  beast::tcp_stream stream(std::move(socket));
-  co_await ServePages(stream, pages);
+  const auto stream = std::make_shared<beast::tcp_stream>(std::move(socket));
+  const Crowd::Slot place = crowd.Enter(Closer(stream));
+  co_await ServePages(*stream, pages);
   beast::error_code ignored;
-  stream.socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
+  stream->socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
 }
 
 }  // namespace cairn::server

@@ -90,6 +90,9 @@ double Refused(const CacheStats& s, CodecRefusal refusal) {
 void AddRequests(Families& f, const CacheStats& s) {
   f.Count("matches", "Match requests answered.", s.matches);
   f.Count("match_hits", "Matches that had a restorable boundary.", s.match_hits);
+  f.Count("matches_elsewhere",
+          "Matches that another daemon of the cluster served, which are not among the others.",
+          s.matches_elsewhere);
   f.Count("restorable_boundaries",
           "Restorable boundaries returned; divide by matches for the mean per match.",
           s.boundaries_returned);

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <boost/asio/post.hpp>
 #include <utility>
 
 #include "libcache/model/secure_random.h"
@@ -14,6 +15,8 @@ namespace {
 constexpr std::span<const std::byte> kNoPayload;
 constexpr std::chrono::seconds kHelloLimit{5};
 constexpr std::chrono::seconds kForEver{0};
+// There are few places that are kept for administration.
+constexpr std::chrono::seconds kReservedIdleLimit{30};
 
 void SetError(v1::Response& response, const Error& error) {
   response.clear_body();
@@ -46,14 +49,25 @@ std::optional<SessionId> TokenRegistry::Find(const std::string& token,
              : std::optional(it->second.session);
 }
 
-Session::Session(SessionContext& context, StreamSocket socket, bool local, unsigned peer_uid)
+bool Session::MayAdminister(unsigned uid) { return uid == 0 || uid == geteuid(); }
+
+Session::Session(SessionContext& context, StreamSocket socket, const Origin& origin)
     : context_(context),
       connection_(std::move(socket)),
-      local_(local),
-      admin_allowed_(local && (peer_uid == 0 || peer_uid == geteuid())) {}
+      local_(origin.local),
+      reserved_(origin.reserved),
+      admin_allowed_(origin.local && MayAdminister(origin.peer_uid)) {}
 
 asio::awaitable<void> Session::Run() {
   const auto self = shared_from_this();  // Alive until the last co_await below has returned.
+  const auto executor = connection_.socket().get_executor();
+  Crowd::Slot newcomer = context_.newcomers.Enter([weak = weak_from_this(), executor] {
+    asio::post(executor, [weak] {
+      if (const auto session = weak.lock(); session != nullptr && !session->greeted_) {
+        session->Close();
+      }
+    });
+  });
   if (context_.tls != nullptr && !local_) {
     const auto secured = co_await Secure();
     if (!secured) {
@@ -66,6 +80,8 @@ asio::awaitable<void> Session::Run() {
     connection_.Close();
     co_return;
   }
+  greeted_ = true;
+  newcomer = Crowd::Slot();
   if (data_) {
     context_.stream_connections += 1;
     co_await ServeData();
@@ -99,24 +115,8 @@ asio::awaitable<bool> Session::Greet() {
     }
     request.set_id(1);
     error = read.error();
-  } else if (stranger_) {
-    error = *stranger_;
-  } else if (!request.has_hello()) {
-    error = {ErrorCode::kInvalidArgument, "the first message must be Hello"};
-  } else if (request.hello().protocol_version() != kProtocolVersion) {
-    error = {ErrorCode::kUnsupported,
-             "protocol version " + std::to_string(request.hello().protocol_version()) +
-                 "; this daemon speaks " + std::to_string(kProtocolVersion)};
-  } else if (request.hello().role() == v1::ROLE_DATA) {
-    const auto owner =
-        context_.tokens->Find(request.hello().session_token(), peer_ ? peer_->identity : "");
-    data_ = owner.has_value();
-    session_ = owner.value_or(0);
-    if (!data_) {
-      error = {ErrorCode::kPermissionDenied, "no such session token"};
-    }
-  } else if (context_.cache->draining()) {
-    error = {ErrorCode::kUnavailable, "the daemon is draining"};
+  } else if (const Status admitted = Admit(request); !admitted) {
+    error = admitted.error();
   }
   if (error.code != ErrorCode::kInternal) {
     const auto refused = co_await Refuse(request, error);
@@ -156,11 +156,42 @@ asio::awaitable<bool> Session::Greet() {
   co_return sent.has_value();
 }
 
+Status Session::Admit(const v1::Request& request) {
+  if (stranger_) {
+    return Fail(*stranger_);
+  }
+  if (!request.has_hello()) {
+    return Fail(ErrorCode::kInvalidArgument, "the first message must be Hello");
+  }
+  const v1::Hello& hello = request.hello();
+  if (hello.protocol_version() != kProtocolVersion) {
+    return Fail(ErrorCode::kUnsupported,
+                "protocol version " + std::to_string(hello.protocol_version()) +
+                    "; this daemon speaks " + std::to_string(kProtocolVersion));
+  }
+  admin_only_ = hello.role() == v1::ROLE_ADMIN;
+  if (reserved_ && !admin_only_) {
+    return Fail(ErrorCode::kUnavailable,
+                "the daemon has as many connections as --max-connections allows");
+  }
+  if (hello.role() == v1::ROLE_DATA) {
+    const auto owner = context_.tokens->Find(hello.session_token(), peer_ ? peer_->identity : "");
+    data_ = owner.has_value();
+    session_ = owner.value_or(0);
+    return data_ ? Status() : Fail(ErrorCode::kPermissionDenied, "no such session token");
+  }
+  if (context_.cache->draining()) {
+    return Fail(ErrorCode::kUnavailable, "the daemon is draining");
+  }
+  return {};
+}
+
 asio::awaitable<void> Session::ServeControl() {
   v1::Request request;
   v1::Response response;
   for (;;) {
-    const auto read = co_await connection_.ReadRequest(request, kMaxFrameBytes, kForEver);
+    const std::chrono::seconds idle_limit = reserved_ ? kReservedIdleLimit : kForEver;
+    const auto read = co_await connection_.ReadRequest(request, kMaxFrameBytes, idle_limit);
     if (!read) {
       if (read.error().code != ErrorCode::kUnavailable) {
         // Say why before closing: the stream cannot be trusted any more.
@@ -173,6 +204,13 @@ asio::awaitable<void> Session::ServeControl() {
     }
     response.Clear();
     response.set_id(request.id());
+    if (admin_only_ && !request.has_admin()) {
+      const Error wrong{ErrorCode::kPermissionDenied,
+                        "the connection said that it is for administration"};
+      const auto refused = co_await Refuse(request, wrong);
+      static_cast<void>(refused);
+      co_return;
+    }
     if (request.has_attach_shared_memory()) {
       const auto attached = co_await Attach(request, response);
       if (!attached) {

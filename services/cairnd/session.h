@@ -10,6 +10,7 @@
 #include "libcache/base/mutex.h"
 #include "libcache/cache/cache.h"
 #include "services/cairnd/connection.h"
+#include "services/cairnd/crowd.h"
 #include "services/cairnd/staging.h"
 #include "services/cairnd/tls_gate.h"
 #include "services/cairnd/ucx.h"
@@ -37,6 +38,7 @@ class TokenRegistry {
 
 /// What all sessions of a daemon share. Outlives them.
 struct SessionContext {
+  Crowd newcomers;  ///< Those that have not said Hello.
   Cache* cache = nullptr;
   ThreadPool* workers = nullptr;
   StagingPool* staging = nullptr;
@@ -58,8 +60,16 @@ struct SessionContext {
 /// wants more in flight opens more connections.
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  /// `local`: a Unix socket whose peer runs as `peer_uid`.
-  Session(SessionContext& context, StreamSocket socket, bool local, unsigned peer_uid);
+  /// `local`: a Unix socket whose peer runs as `peer_uid`. `reserved`: in a place that is kept for
+  /// administration.
+  struct Origin {
+    bool local = false;
+    unsigned peer_uid = 0;
+    bool reserved = false;
+  };
+  Session(SessionContext& context, StreamSocket socket, const Origin& origin);
+  /// Whether that user may administer the daemon by the Unix socket.
+  static bool MayAdminister(unsigned uid);
 
   /// Serves until the peer goes. Leases, reservations and pins of the session end with it.
   asio::awaitable<void> Run();
@@ -73,6 +83,8 @@ class Session : public std::enable_shared_from_this<Session> {
   /// kPermissionDenied.
   [[nodiscard]] Result<std::string> TenantFor(const std::string& asked) const;
   asio::awaitable<bool> Greet();
+  /// Errors: why a peer that says this is not let in.
+  [[nodiscard]] Status Admit(const v1::Request& request);
   asio::awaitable<void> ServeControl();
   asio::awaitable<void> ServeData();
   asio::awaitable<Status> Refuse(const v1::Request& request, const Error& error);
@@ -105,7 +117,10 @@ class Session : public std::enable_shared_from_this<Session> {
   SessionContext& context_;
   Connection connection_;
   const bool local_;
+  const bool reserved_;
   bool admin_allowed_;
+  bool admin_only_ = false;
+  bool greeted_ = false;
   std::optional<TlsPeer> peer_;    // By TLS: who it is.
   std::optional<Error> stranger_;  // Why nobody is let in with that certificate.
   SessionId session_ = 0;

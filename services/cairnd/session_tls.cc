@@ -16,7 +16,7 @@ asio::awaitable<bool> Session::Secure() {
   TlsGate& gate = *context_.tls;
   const auto executor = connection_.socket().get_executor();
   const auto crowded = std::make_shared<bool>(false);
-  TlsGate::Slot slot = gate.Enter([weak = weak_from_this(), executor, crowded] {
+  Crowd::Slot slot = gate.Enter([weak = weak_from_this(), executor, crowded] {
     asio::post(executor, [weak, crowded] {
       if (const auto session = weak.lock()) {
         *crowded = true;
@@ -27,7 +27,7 @@ asio::awaitable<bool> Session::Secure() {
   const auto credentials = gate.credentials();  // They may be replaced meanwhile.
   const TlsCredentials& current = *credentials;
   auto outcome = co_await connection_.Secure(current, kHandshakeLimit);
-  slot = TlsGate::Slot();
+  slot = Crowd::Slot();
   if (*crowded) {
     outcome = TlsOutcome::kCrowded;
   }

@@ -84,35 +84,11 @@ Result<TlsPeer> TlsGate::Admit(const std::string& identity) const {
   return peer;
 }
 
-TlsGate::Slot TlsGate::Enter(std::function<void()> drop) {
-  std::function<void()> oldest;
-  Slot slot;
-  {
-    const MutexLock lock(mu_);
-    if (under_way_.size() >= most_handshakes_) {
-      // It leaves by itself once it is closed, and its place in the list is its own until then; an
-      // empty function has been told already.
-      for (std::function<void()>& other : under_way_) {
-        if (other) {
-          oldest = std::exchange(other, nullptr);
-          break;
-        }
-      }
-    }
-    slot.at_ = under_way_.insert(under_way_.end(), std::move(drop));
-    slot.gate_ = this;
+Crowd::Slot TlsGate::Enter(std::function<void()> drop) {
+  if (under_way_.size() >= most_handshakes_) {
+    under_way_.DropOldest();
   }
-  if (oldest) {
-    oldest();
-  }
-  return slot;
-}
-
-void TlsGate::Leave(std::list<std::function<void()>>::iterator at) {
-  std::function<void()> unused;  // It goes outside of the lock.
-  const MutexLock lock(mu_);
-  unused = std::move(*at);
-  under_way_.erase(at);
+  return under_way_.Enter(std::move(drop));
 }
 
 void TlsGate::Count(TlsOutcome outcome, const std::string& why) {
@@ -162,7 +138,6 @@ TlsStats TlsGate::Stats() const {
   stats.reloads = reloads_;
   stats.failed_reloads = failed_reloads_;
   stats.validity = credentials()->validity();
-  const MutexLock lock(mu_);
   stats.half_open = under_way_.size();
   return stats;
 }

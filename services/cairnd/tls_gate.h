@@ -4,11 +4,9 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <list>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "libcache/base/clock.h"
@@ -16,6 +14,7 @@
 #include "libcache/base/result.h"
 #include "libcache/transport/tenant_map.h"
 #include "libcache/transport/tls_store.h"
+#include "services/cairnd/crowd.h"
 #include "services/cairnd/tls_config.h"
 
 namespace cairn::server {
@@ -62,32 +61,9 @@ class TlsGate {
   /// Errors: kPermissionDenied, in words for the peer: its certificate is good, but nobody's.
   [[nodiscard]] Result<TlsPeer> Admit(const std::string& identity) const;
 
-  /// A handshake under way; over when the object goes.
-  class Slot {
-   public:
-    Slot() = default;
-    Slot(Slot&& other) noexcept : gate_(std::exchange(other.gate_, nullptr)), at_(other.at_) {}
-    Slot& operator=(Slot&& other) noexcept {
-      std::swap(gate_, other.gate_);
-      std::swap(at_, other.at_);
-      return *this;
-    }
-    Slot(const Slot&) = delete;
-    ~Slot() {
-      if (gate_ != nullptr) {
-        gate_->Leave(at_);
-      }
-    }
-
-   private:
-    friend class TlsGate;
-    TlsGate* gate_ = nullptr;
-    std::list<std::function<void()>>::iterator at_;
-  };
-  /// Lets a handshake begin. Where there are as many as may be, the oldest is dropped for it, so
-  /// that peers which begin and do not go on shut nobody out. `drop` closes the connection; it is
-  /// called from any thread, at most once, and may come just after the slot has gone.
-  Slot Enter(std::function<void()> drop) CAIRN_EXCLUDES(mu_);
+  /// Lets a handshake begin, which is over when the slot goes. Where there are as many as may be,
+  /// the oldest is dropped for it.
+  Crowd::Slot Enter(std::function<void()> drop);
   /// Counts, and tells the log of refusals, once a second at most. `why` may come from a peer.
   void Count(TlsOutcome outcome, const std::string& why) CAIRN_EXCLUDES(mu_);
 
@@ -96,11 +72,10 @@ class TlsGate {
 
   /// Looks for new certificates, and logs what came of it. Reads files.
   void Refresh();
-  [[nodiscard]] TlsStats Stats() const CAIRN_EXCLUDES(mu_);
+  [[nodiscard]] TlsStats Stats() const;
 
  private:
   explicit TlsGate(const TlsConfig& config);
-  void Leave(std::list<std::function<void()>>::iterator at) CAIRN_EXCLUDES(mu_);
 
   const std::uint32_t most_handshakes_;
   TlsStore store_;
@@ -110,8 +85,8 @@ class TlsGate {
   std::atomic<std::uint64_t> reloads_{0};
   std::atomic<std::uint64_t> failed_reloads_{0};
   std::atomic<bool> kernel_noted_{false};
+  Crowd under_way_;
   mutable Mutex mu_;
-  std::list<std::function<void()>> under_way_ CAIRN_GUARDED_BY(mu_);  // Oldest first.
   TimePoint told_ CAIRN_GUARDED_BY(mu_);
   std::uint64_t untold_ CAIRN_GUARDED_BY(mu_) = 0;
 };

@@ -79,6 +79,43 @@ class ClusterTest : public ::testing::Test {
     EXPECT_TRUE(stored.has_value()) << Why(stored);
     return 0;
   }
+  /// Matches, and stores the boundary at `position`.
+  static bool StoreTurn(Engine& engine, std::span<const std::uint32_t> tokens,
+                        std::uint32_t position) {
+    const Client::Prompt prompt = engine.Prompt(tokens);
+    const auto hit = engine.client().Match(prompt, Soon());
+    EXPECT_TRUE(hit.has_value()) << Why(hit);
+    if (hit && hit->lease != 0) {
+      EXPECT_TRUE(engine.client().Release(*hit, Soon()).has_value());
+    }
+    std::vector<std::vector<std::byte>> payloads;
+    const auto items = engine.Items(prompt, std::vector<std::uint32_t>{position}, payloads);
+    const auto stored = engine.client().Store(prompt, items, false, Soon());
+    EXPECT_TRUE(stored.has_value()) << Why(stored);
+    return hit && stored && stored->refused == 0;
+  }
+  /// Where it would go on; every byte is checked.
+  static std::uint32_t Resumes(Engine& engine, std::span<const std::uint32_t> tokens) {
+    const auto loaded = engine.Load(tokens);
+    EXPECT_TRUE(loaded.has_value()) << Why(loaded);
+    EXPECT_EQ(loaded ? loaded->wrong : 1, 0U);
+    return loaded ? loaded->resume_at : 0;
+  }
+  std::uint64_t Sum(const std::string& counter) {
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < kDaemons; ++i) {
+      sum += daemon(i).Counter(counter);
+    }
+    return sum;
+  }
+  /// How many daemons have anything.
+  int Holders() {
+    int holders = 0;
+    for (std::size_t i = 0; i < kDaemons; ++i) {
+      holders += daemon(i).Status().tiers(0).used_bytes() > 0 ? 1 : 0;
+    }
+    return holders;
+  }
   static int Hits(Engine& engine) {
     int hits = 0;
     for (int i = 0; i < kFamilies; ++i) {
@@ -119,13 +156,63 @@ TEST_F(ClusterTest, EnginesAgreeAndDaemonsShareTheLoad) {
     EXPECT_EQ(Hits(one), 0) << "all is new";
     EXPECT_EQ(Hits(two), kFamilies) << "an engine that never talked to the first finds all of it";
     EXPECT_EQ(Hits(one), kFamilies);
-    std::uint64_t matches = 0;
     for (std::size_t i = 0; i < kDaemons; ++i) {
       EXPECT_GT(daemon(i).Status().tiers(0).used_bytes(), 0U) << Name(i);
-      matches += daemon(i).Counter("matches");
     }
-    EXPECT_EQ(matches, 2U * 3U * kFamilies) << "two are asked for each prompt, no more";
+    EXPECT_EQ(Sum("matches"), 3U * kFamilies) << "one daemon serves a prompt, and it counts there";
+    EXPECT_EQ(Sum("match_hits"), 2U * kFamilies);
+    for (int i = 0; i < 100 && Sum("matches_elsewhere") < 3U * kFamilies; ++i) {
+      std::this_thread::sleep_for(milliseconds(20));  // It is told without waiting.
+    }
+    EXPECT_EQ(Sum("matches_elsewhere"), 3U * kFamilies) << "one other candidate hears of it";
     EXPECT_EQ(View(one, "a").state, MemberView::State::kConnected);
+  }
+}
+
+// What one engine remembers must not hide from it what another stored at the other candidate.
+TEST_F(ClusterTest, WhatAnotherEngineStoredDeeperElsewhereIsFound) {
+  ASSERT_TRUE(Start());
+  {
+    ClientOptions options = Options();
+    options.routing.unserved_tokens = 32;
+    NamespaceSpec spec = SmallModel();
+    spec.kv_bytes_per_token = 16 * kKiB;  // A turn shows in the load.
+    Engine one(options, spec);
+    ASSERT_TRUE(one.Open().has_value());
+    // Goes where there is less, whoever has the prompt: after one's store that is the other one.
+    options.routing.worth = 1;
+    options.routing.load_margin_permille = 0;
+    Engine two(options, spec);
+    ASSERT_TRUE(two.Open().has_value());
+    const auto tokens = Tokens(7, 600);
+    const auto turn = [&tokens](std::size_t length) { return std::span(tokens).first(length); };
+    ASSERT_TRUE(StoreTurn(one, turn(200), 192));
+    EXPECT_EQ(Resumes(one, turn(210)), 192U);
+    ASSERT_TRUE(StoreTurn(two, turn(400), 384));
+    ASSERT_EQ(Holders(), 2) << "the second turn is not where the first is";
+    EXPECT_EQ(Resumes(one, turn(410)), 384U) << "though it remembers where the first turn is";
+    EXPECT_EQ(Resumes(one, turn(410)), 384U);
+  }
+}
+
+TEST_F(ClusterTest, WhatWasEvictedWhereItWasStoredIsLookedForAtTheOtherCandidate) {
+  ASSERT_TRUE(Start());
+  {
+    Engine one(Options(), SmallModel());
+    Engine two(Options(), SmallModel());
+    ASSERT_TRUE(one.Open().has_value());
+    ASSERT_TRUE(two.Open().has_value());
+    const auto tokens = Tokens(9, 210);
+    ASSERT_TRUE(StoreTurn(one, tokens, 192));
+    EXPECT_EQ(Resumes(one, tokens), 192U);
+    v1::AdminRequest clear;
+    clear.mutable_clear();
+    for (std::size_t i = 0; i < kDaemons; ++i) {
+      ASSERT_TRUE(daemon(i).Admin(clear));
+    }
+    EXPECT_EQ(Resumes(one, tokens), 0U);
+    ASSERT_TRUE(StoreTurn(two, tokens, 192));
+    EXPECT_EQ(Resumes(one, tokens), 192U) << "wherever the other engine put it";
   }
 }
 

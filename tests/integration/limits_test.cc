@@ -6,7 +6,9 @@
 #include <thread>
 #include <vector>
 
+#include "tests/integration/cairnctl_run.h"
 #include "tests/integration/daemon_fixture.h"
+#include "tests/integration/http_client.h"
 #include "tests/integration/raw_peer.h"
 #include "tests/integration/wire.h"
 
@@ -76,6 +78,64 @@ TEST_F(LimitsTest, ConnectionsBeyondTheLimitAreClosedAndComeBack) {
   EXPECT_TRUE(opened) << Why(opened);
   EXPECT_NE(daemon().Log().find("connection_refused reason=max_connections limit=4"),
             std::string::npos);
+}
+
+// Who looks why a daemon is full must get in, and so must the probe that would restart it.
+TEST_F(LimitsTest, AFullDaemonStillAnswersProbesAndAdministration) {
+  ASSERT_TRUE(StartDaemon({.flags = {"--max-connections=6"}, .variables = {}}));
+  {
+    std::vector<std::unique_ptr<RawPeer>> engines;
+    for (int i = 0; i < 6; ++i) {
+      engines.push_back(std::make_unique<RawPeer>(daemon().TcpEndpoint()));
+      ASSERT_TRUE(engines.back()->Call(RawPeer::Hello())) << "connection " << i;
+    }
+    RawPeer beyond(daemon().TcpEndpoint());
+    EXPECT_TRUE(beyond.ClosedWithin(milliseconds(5000)));
+    EXPECT_EQ(HttpGet(daemon().http_port(), "/healthz").status, 200);
+    Cairnctl ctl(dir_, daemon().UnixEndpoint());
+    for (int i = 0; i < 12; ++i) {  // More than there are places, one after the other.
+      const Ran status = ctl({"status"});
+      EXPECT_EQ(status.code, 0) << status.err;
+    }
+    // The places are not for engines, whoever they run as.
+    RawPeer engine(daemon().UnixEndpoint());
+    const auto refused = engine.Call(RawPeer::Hello());
+    ASSERT_TRUE(refused.has_value());
+    EXPECT_EQ(refused->code(), static_cast<std::uint32_t>(ErrorCode::kUnavailable));
+    EXPECT_NE(refused->message().find("--max-connections"), std::string::npos);
+    RawPeer liar(daemon().UnixEndpoint());
+    ASSERT_TRUE(liar.Call(RawPeer::Hello(v1::ROLE_ADMIN)));
+    v1::Request open;
+    open.set_id(2);
+    open.mutable_open_namespace()->set_model("small");
+    const auto wrong = liar.Call(open);
+    ASSERT_TRUE(wrong.has_value());
+    EXPECT_EQ(wrong->code(), static_cast<std::uint32_t>(ErrorCode::kPermissionDenied));
+    EXPECT_TRUE(liar.ClosedWithin(milliseconds(5000)));
+  }
+}
+
+TEST_F(LimitsTest, WhoConnectsAndSaysNothingGoesForOneThatDoes) {
+  ASSERT_TRUE(StartDaemon({.flags = {"--max-connections=4"}, .variables = {}}));
+  RawPeer early(daemon().TcpEndpoint());
+  ASSERT_TRUE(early.Call(RawPeer::Hello()));
+  std::vector<std::unique_ptr<RawPeer>> silent;
+  for (int i = 0; i < 200; ++i) {
+    silent.push_back(std::make_unique<RawPeer>(daemon().TcpEndpoint()));
+  }
+  RawPeer late(daemon().TcpEndpoint());
+  ASSERT_TRUE(late.Call(RawPeer::Hello())) << "at once, not after the time for a Hello";
+  EXPECT_FALSE(early.ClosedWithin(milliseconds(100))) << "who has said Hello stays";
+}
+
+TEST_F(LimitsTest, AProbeGetsThroughACrowdAtTheHttpPort) {
+  ASSERT_TRUE(StartDaemon());
+  std::vector<std::unique_ptr<RawPeer>> idle;
+  for (int i = 0; i < 300; ++i) {
+    idle.push_back(std::make_unique<RawPeer>("127.0.0.1:" + std::to_string(daemon().http_port())));
+  }
+  EXPECT_EQ(HttpGet(daemon().http_port(), "/healthz").status, 200);
+  EXPECT_TRUE(idle.front()->ClosedWithin(milliseconds(5000))) << "the oldest went for it";
 }
 
 TEST_F(LimitsTest, LeasesOfAnIdleClientExpireAndItsConnectionStays) {

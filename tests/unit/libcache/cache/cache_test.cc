@@ -394,6 +394,60 @@ TEST_F(CacheTest, EveryBoundaryOfAMatchCanBeLoaded) {
   EXPECT_TRUE(cache_->Release(session_, match.lease).has_value());
 }
 
+TEST_F(CacheTest, AMatchCountsWhereItIsServed) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(100);
+  StoreBoundary(tokens, 64);
+  const CacheStats before = cache_->Stats();
+  const MatchWish compare{.purpose = MatchPurpose::kCompare};
+  const auto ask = [&] {
+    const auto match = cache_->Match(session_, 1, space_, Keys(tokens), 100, compare);
+    EXPECT_TRUE(match.has_value() && match->lease != 0);
+    return match->lease;
+  };
+  cache_->Decline(session_, ask());
+  EXPECT_EQ(cache_->Stats().matches, before.matches);
+  EXPECT_EQ(cache_->Stats().prompt_tokens, before.prompt_tokens);
+  EXPECT_EQ(cache_->Stats().matches_elsewhere, before.matches_elsewhere + 1);
+  EXPECT_EQ(cache_->Stats().leases, 0U);
+  // Loaded: it counts, and once.
+  const LeaseId lease = ask();
+  ASSERT_TRUE(cache_->StartFetch(session_, lease, 64, nullptr, 0).has_value());
+  EXPECT_EQ(cache_->Stats().matches, before.matches + 1);
+  EXPECT_EQ(cache_->Stats().match_hits, before.match_hits + 1);
+  ASSERT_TRUE(cache_->Release(session_, lease, true).has_value());
+  EXPECT_EQ(cache_->Stats().matches, before.matches + 1);
+  // Neither declined nor loaded: it counts with the next one, in time, or with the session's end.
+  ask();
+  EXPECT_EQ(cache_->Stats().matches, before.matches + 1);
+  ask();
+  EXPECT_EQ(cache_->Stats().matches, before.matches + 2);
+  const SessionId other = cache_->BeginSession();
+  ASSERT_TRUE(cache_->Match(other, 1, space_, Keys(tokens), 100, compare).has_value());
+  cache_->EndSession(other);
+  EXPECT_EQ(cache_->Stats().matches, before.matches + 3);
+  EXPECT_EQ(cache_->Stats().matches_elsewhere, before.matches_elsewhere + 1);
+}
+
+TEST_F(CacheTest, WhatIsOverheardIsKnownAndNoMore) {
+  Open(SmallConfig());
+  const auto tokens = Tokens(100);
+  StoreBoundary(tokens, 64);
+  const auto longer = Tokens(200);
+  const CacheStats before = cache_->Stats();
+  const auto told =
+      cache_->Match(session_, 1, space_, Keys(longer), 200, {.purpose = MatchPurpose::kOverhear});
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->lease, 0U);
+  EXPECT_TRUE(told->boundaries.empty());
+  EXPECT_TRUE(told->plan.empty());
+  EXPECT_GT(told->load_permille, 0U);
+  EXPECT_EQ(cache_->Stats().matches, before.matches);
+  EXPECT_EQ(cache_->Stats().matches_elsewhere, before.matches_elsewhere + 1);
+  EXPECT_EQ(cache_->Stats().leases, 0U);
+  EXPECT_EQ(MatchOf(longer).overlap_tokens, 200 / kBlock * kBlock) << "it was seen";
+}
+
 TEST_F(CacheTest, TheGridIsThatOfTheCaller) {
   Open(SmallConfig());
   const auto tokens = Tokens(100);

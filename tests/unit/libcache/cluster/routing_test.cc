@@ -82,5 +82,34 @@ TEST(BetterTest, WhoDoesNotAnswerIsNotTaken) {
   EXPECT_EQ(Better(rule, 1000, {Says(0, 9000), CandidateAnswer{}}), 0U);
 }
 
+TEST(AskAloneTest, WhereNothingTheOtherMayHaveWouldCount) {
+  const RoutingRule rule{
+      .worth = 0.5, .cheap_tokens = 6000, .overload_permille = 500, .load_margin_permille = 300};
+  EXPECT_TRUE(AskAlone(rule, 10'000, {.tokens = 9'000}));
+  EXPECT_TRUE(AskAlone(rule, 10'000, {.tokens = 9'000, .load_permille = 2'000}));
+  EXPECT_FALSE(AskAlone(rule, 7'000, {.tokens = 6'000, .load_permille = 600}))
+      << "cheap enough to be computed again on a daemon that is much lighter";
+  EXPECT_TRUE(AskAlone(rule, 7'000, {.tokens = 6'000, .load_permille = 499}));
+  EXPECT_FALSE(AskAlone(rule, 10'000, {.tokens = 4'000, .load_permille = 400}));
+  EXPECT_TRUE(
+      AskAlone(rule, 10'000, {.tokens = 4'000, .load_permille = 400, .other_load_permille = 200}));
+}
+
+TEST(SufficesTest, WhatItHasMustBeWhatItHadAndAllThatItKnowsOf) {
+  const RoutingRule rule{.unserved_tokens = 100};
+  const RememberedHolder holder{.tokens = 6'400};
+  const auto suffices = [&](std::uint32_t resume, std::uint32_t overlap) {
+    return Suffices(rule, holder, 64,
+                    {.answered = true, .resume_tokens = resume, .overlap_tokens = overlap});
+  };
+  EXPECT_TRUE(suffices(6'400, 6'400));
+  EXPECT_TRUE(suffices(6'390, 6'400)) << "a boundary within the last block";
+  EXPECT_TRUE(suffices(9'000, 9'100)) << "others went on with it there";
+  EXPECT_FALSE(suffices(6'336, 6'400)) << "evicted";
+  EXPECT_FALSE(suffices(0, 0));
+  EXPECT_FALSE(suffices(6'400, 6'501)) << "somebody stored what follows, perhaps elsewhere";
+  EXPECT_FALSE(Suffices(rule, holder, 64, {})) << "no answer";
+}
+
 }  // namespace
 }  // namespace cairn

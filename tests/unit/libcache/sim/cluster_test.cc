@@ -87,6 +87,32 @@ TEST(ClusterSimulatorTest, ConversationsSpreadAndStayWhereTheyAre) {
   }
 }
 
+TEST(ClusterSimulatorTest, AnEngineAsksAloneWhereItStoredBefore) {
+  const auto trace = Conversations(60, 6);
+  ClusterOptions both = Of(3);
+  both.affinity = false;
+  const ClusterReport all = Replay(Sized(1'500'000), both, trace);
+  EXPECT_EQ(all.asked.both, trace.size());
+  const ClusterReport one = Replay(Sized(1'500'000), Of(3), trace);
+  EXPECT_EQ(one.asked.one + one.asked.both + one.asked.in_turn, trace.size());
+  EXPECT_GT(one.asked.one, trace.size() * 3 / 4);
+  EXPECT_GT(static_cast<double>(one.sum.served_tokens),
+            0.99 * static_cast<double>(all.sum.served_tokens));
+}
+
+// Turns that come from one engine and another: what one stored the other finds, wherever it is.
+TEST(ClusterSimulatorTest, EnginesFindWhatOthersStoredLater) {
+  const auto trace = Conversations(60, 6);
+  ClusterOptions shared = Of(3);
+  shared.rule.unserved_tokens = 8;
+  const ClusterReport one = Replay(Sized(1'500'000), shared, trace);
+  shared.engines = 7;
+  const ClusterReport seven = Replay(Sized(1'500'000), shared, trace);
+  EXPECT_LT(seven.asked.one, one.asked.one);
+  EXPECT_GT(static_cast<double>(seven.sum.served_tokens),
+            0.99 * static_cast<double>(one.sum.served_tokens));
+}
+
 TEST(ClusterSimulatorTest, CapacityIsDivided) {
   const ClusterReport report = Replay(Sized(30'000), Of(3), Conversations(60, 6));
   for (const std::uint64_t bytes : report.used_bytes) {
@@ -96,6 +122,9 @@ TEST(ClusterSimulatorTest, CapacityIsDivided) {
 
 TEST(ClusterSimulatorTest, OddOptionsAreRefused) {
   EXPECT_EQ(ClusterSimulator::Create(Sized(1), Of(0)).error().code, ErrorCode::kInvalidArgument);
+  ClusterOptions nobody = Of(3);
+  nobody.engines = 0;
+  EXPECT_EQ(ClusterSimulator::Create(Sized(1), nobody).error().code, ErrorCode::kInvalidArgument);
   EXPECT_FALSE(ClusterSimulator::Create(Sized(1, "nonsense"), Of(3)).has_value());
   Options tiers = Sized(10);
   tiers.tiers = {{.name = "host", .capacity_bytes = 10, .bytes_per_s = 1}};
@@ -112,6 +141,9 @@ TEST(SimulatorTest, LookingChangesNothing) {
     EXPECT_EQ(simulator->ResumeTokens(words, longer.input_tokens), 20U);
     EXPECT_EQ(simulator->ResumeTokens(ChainWords(first, kBlock), 20), 0U) << "never at its end";
   }
+  EXPECT_EQ(simulator->SeenTokens(words), 20U);
+  EXPECT_EQ(simulator->SeenTokens(std::span(words).first(3)), 12U) << "within what was seen";
+  EXPECT_EQ(simulator->SeenTokens({}), 0U);
   simulator->Add(longer);
   EXPECT_EQ(simulator->Finish().served_tokens, 20U);
 }
