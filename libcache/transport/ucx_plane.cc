@@ -30,8 +30,9 @@ constexpr std::uint64_t kWordsBytes = kHalves * kHalfWordsBytes;
 constexpr std::uint64_t kSlots = 4;
 constexpr std::uint64_t kSlotBytes = 512 * kKiB;
 // A stretch takes the daemon a fraction of a millisecond, so that each answer is a sign of life.
-// One that does not come for so long will not come.
-constexpr std::chrono::milliseconds kSilence{1000};
+// One that does not come for so long will not come: the call ends within a second of silence, with
+// what it takes to notice.
+constexpr std::chrono::milliseconds kSilence{900};
 // How long to look for an answer before sleeping; and then between looks, should UCX forget to wake
 // us up, which it does now and then.
 constexpr std::chrono::microseconds kBusyPoll{100};
@@ -306,7 +307,7 @@ class UcxPlane final : public DataPlane {
       channel_.Abandon();
       return deadline <= silent_at
                  ? Fail(ErrorCode::kDeadlineExceeded, "the daemon did not answer in time")
-                 : Fail(ErrorCode::kUnavailable, "the daemon has been silent for a second");
+                 : Fail(ErrorCode::kUnavailable, "the daemon has been silent for 0.9 s");
     }
     const auto reply = channel_.Receive(until);
     if (!reply) {

@@ -195,6 +195,9 @@ asio::awaitable<void> Session::ServeControl() {
     if (!sent) {
       co_return;
     }
+    if (ucx_ != nullptr) {
+      ucx_->StayAwake();
+    }
   }
 }
 
