@@ -175,6 +175,49 @@ TEST_F(UcxWireTest, AWrongDigestIsACorruptObject) {
   EXPECT_EQ(memory, PayloadOf(matched.key, ObjectKind::kCheckpoint, kObjectBytes));
 }
 
+TEST_F(UcxWireTest, SeveralObjectsComeOneBehindTheOther) {
+  ASSERT_TRUE(StartUcx());
+  Matched matched = StoreAndMatch(daemon().UnixEndpoint());
+  const auto plane = OpenUcxPlane(matched.opened.channel, Soon());
+  ASSERT_TRUE(plane.has_value()) << Why(plane);
+  const auto expected = PayloadOf(matched.key, ObjectKind::kCheckpoint, kObjectBytes);
+  std::vector<PlaneObject> objects(5, matched.object);
+  std::vector<std::vector<std::byte>> memory(5);
+  std::span<std::byte> target;
+  std::size_t refuse = 5;
+  std::size_t whole = 0;
+  const DataPlane::TargetOf target_of = [&](std::size_t i) -> Result<Pieces> {
+    if (i == refuse) {
+      return Fail(ErrorCode::kNoSpace, "no room");
+    }
+    memory[i].assign(kObjectBytes, std::byte{0});
+    target = memory[i];
+    return Pieces(&target, 1);
+  };
+  ASSERT_TRUE((*plane)->GetAll(objects, target_of, whole, Soon()));
+  EXPECT_EQ(whole, 5U);
+  for (const auto& one : memory) {
+    EXPECT_EQ(one, expected);
+  }
+  // What fails in the middle is named, and what was asked for behind it is out of the way.
+  objects[2].digest.low ^= 1U;
+  const Status corrupt = (*plane)->GetAll(objects, target_of, whole, Soon());
+  ASSERT_FALSE(corrupt);
+  EXPECT_EQ(corrupt.error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(whole, 2U);
+  EXPECT_EQ(memory[1], expected);
+  refuse = 1;
+  const Status refused = (*plane)->GetAll(objects, target_of, whole, Soon());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kNoSpace);
+  EXPECT_EQ(whole, 1U);
+  refuse = 5;
+  objects[2] = matched.object;
+  ASSERT_TRUE((*plane)->GetAll(objects, target_of, whole, Soon()));
+  EXPECT_EQ(memory[4], expected);
+  EXPECT_FALSE(matched.opened.channel.broken());
+}
+
 TEST_F(UcxWireTest, ALeaseThatEndsInTheMiddleEndsTheRead) {
   ASSERT_TRUE(StartUcx({"--lease-ms=300"}));
   Matched matched = StoreAndMatch(daemon().UnixEndpoint());
