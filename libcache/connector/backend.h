@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -64,6 +65,24 @@ class Backend {
   /// wrong one is reported.
   virtual Status Read(LeaseId lease, std::uint32_t index, const ObjectView& object, Pieces target,
                       TimePoint deadline) = 0;
+  using TargetOf = std::function<Result<Pieces>(std::size_t index)>;
+  /// Read for all objects of the fetch, in order, with the daemon at work on the next one meanwhile
+  /// where a plane can. `target` gives the memory for one; it must stay so until the next call, or
+  /// the end of this one. Its error ends it.
+  virtual Status ReadAll(LeaseId lease, std::span<const ObjectView> objects, const TargetOf& target,
+                         TimePoint deadline) {
+    for (std::size_t i = 0; i < objects.size(); ++i) {
+      const Result<Pieces> memory = target(i);
+      if (!memory) {
+        return Fail(memory.error());
+      }
+      Status read = Read(lease, static_cast<std::uint32_t>(i), objects[i], *memory, deadline);
+      if (!read) {
+        return read;
+      }
+    }
+    return {};
+  }
   /// Matches from now on tell of device memory that `port` can read; null: of none. What was there
   /// before is unmapped.
   virtual void AttachDevice(const std::shared_ptr<DevicePort>& /*port*/) {}

@@ -293,27 +293,29 @@ Result<Client::Loaded> Client::LoadScattered(const Hit& hit, std::uint32_t from_
   }
   Peer& peer = *PeerOf(hit);
   Loaded loaded;
-  for (std::size_t i = 0; i < objects->size(); ++i) {
+  bool engines_fault = false;
+  const Backend::TargetOf target_of = [&](std::size_t i) -> Result<Pieces> {
     const ObjectView& object = (*objects)[i];
     const Pieces memory = target(object);
     if (const std::size_t bytes = TotalBytes(memory); bytes != object.bytes) {
+      engines_fault = true;
       return Fail(ErrorCode::kInvalidArgument, "the target for an object of " +
                                                    std::to_string(object.bytes) + " bytes has " +
                                                    std::to_string(bytes));
     }
     if (SteadyClock::Instance().Now() >= deadline) {
-      const Error late{ErrorCode::kDeadlineExceeded, "loading took too long"};
-      Note(peer, Fail(late));
-      return Fail(late);
-    }
-    const Status read =
-        peer.backend()->Read(hit.lease, static_cast<std::uint32_t>(i), object, memory, deadline);
-    if (!read) {
-      Note(peer, read);
-      return Fail(read.error());
+      return Fail(ErrorCode::kDeadlineExceeded, "loading took too long");
     }
     loaded.objects += 1;
     loaded.bytes += object.bytes;
+    return memory;
+  };
+  const Status read = peer.backend()->ReadAll(hit.lease, *objects, target_of, deadline);
+  if (!read) {
+    if (!engines_fault) {
+      Note(peer, read);
+    }
+    return Fail(read.error());
   }
   return loaded;
 }

@@ -235,21 +235,29 @@ class Remote final : public Backend {
 
   Status Read(LeaseId lease, std::uint32_t index, const ObjectView& object, Pieces target,
               TimePoint deadline) override {
-    const PlaneObject wanted{.lease = lease,
-                             .index = index,
-                             .bytes = object.bytes,
-                             .digest = object.digest,
-                             .arena_offset = object.arena_offset,
-                             .generation = object.generation};
-    Status got = plane_->Get(wanted, target, deadline);
-    if (got) {
+    const Status got = plane_->Get(ToPlane(lease, index, object), target, deadline);
+    return got ? got : Failed(lease, index, got.error(), deadline);
+  }
+
+  Status ReadAll(LeaseId lease, std::span<const ObjectView> objects, const TargetOf& target,
+                 TimePoint deadline) override {
+    std::vector<PlaneObject> wanted;
+    wanted.reserve(objects.size());
+    for (const ObjectView& object : objects) {
+      wanted.push_back(ToPlane(lease, static_cast<std::uint32_t>(wanted.size()), object));
+    }
+    bool refused = false;
+    const TargetOf target_of = [&](std::size_t i) {
+      auto memory = target(i);
+      refused = !memory;
+      return memory;
+    };
+    std::size_t whole = 0;
+    Status got = plane_->GetAll(wanted, target_of, whole, deadline);
+    if (got || refused) {  // Which says nothing of the plane.
       return got;
     }
-    if (got.error().code == ErrorCode::kCorrupt) {
-      static_cast<void>(ReportCorrupt(lease, index, deadline));
-    }
-    NotePlane(got.error().code);
-    return got;
+    return Failed(lease, static_cast<std::uint32_t>(whole), got.error(), deadline);
   }
 
   Status ReadOnDevice(LeaseId lease, std::uint32_t index, const ObjectView& object,
@@ -424,6 +432,25 @@ class Remote final : public Backend {
       return Fail(response.error());
     }
     return {};
+  }
+
+  static PlaneObject ToPlane(LeaseId lease, std::uint32_t index, const ObjectView& object) {
+    return {.lease = lease,
+            .index = index,
+            .bytes = object.bytes,
+            .digest = object.digest,
+            .arena_offset = object.arena_offset,
+            .generation = object.generation};
+  }
+
+  /// What becomes of an object that did not come.
+  tl::unexpected<Error> Failed(LeaseId lease, std::uint32_t index, const Error& error,
+                               TimePoint deadline) {
+    if (error.code == ErrorCode::kCorrupt) {
+      static_cast<void>(ReportCorrupt(lease, index, deadline));
+    }
+    NotePlane(error.code);
+    return Fail(error);
   }
 
   void NotePlane(ErrorCode code) {

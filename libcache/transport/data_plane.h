@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -35,6 +36,25 @@ class DataPlane {
   /// Errors: kExpired (the slot changed hands), kCorrupt (wrong digest), kUnavailable,
   /// kDeadlineExceeded. After any of them target's content is undefined.
   virtual Status Get(const PlaneObject& object, Pieces target, TimePoint deadline) = 0;
+  /// Where object `index` of a GetAll goes; must stay so until the next call, or the end of GetAll.
+  /// Its error ends the GetAll.
+  using TargetOf = std::function<Result<Pieces>(std::size_t index)>;
+  /// Get for several objects, one after the other; a plane that waits for the daemon has it work on
+  /// the next one meanwhile. `whole` becomes the number of those that came whole, so the index of
+  /// the one that did not. Errors: those of Get, those of `target`.
+  virtual Status GetAll(std::span<const PlaneObject> objects, const TargetOf& target,
+                        std::size_t& whole, TimePoint deadline) {
+    for (whole = 0; whole < objects.size(); ++whole) {
+      const Result<Pieces> memory = target(whole);
+      if (!memory) {
+        return Fail(memory.error());
+      }
+      if (Status got = Get(objects[whole], *memory, deadline); !got) {
+        return got;
+      }
+    }
+    return {};
+  }
   /// Fills the object reserved under `token` with `bytes`. Returns the digest to commit with.
   /// Errors: kExpired, kUnavailable, kDeadlineExceeded.
   virtual Result<Digest> Put(std::uint64_t token, std::span<const std::byte> bytes,

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "libcache/base/bytes.h"
@@ -30,8 +31,9 @@ constexpr std::uint64_t kWordsBytes = kHalves * kHalfWordsBytes;
 constexpr std::uint64_t kSlots = 4;
 constexpr std::uint64_t kSlotBytes = 512 * kKiB;
 // A stretch takes the daemon a fraction of a millisecond, so that each answer is a sign of life.
-// One that does not come for so long will not come.
-constexpr std::chrono::milliseconds kSilence{1000};
+// One that does not come for so long will not come: the call ends within a second of silence, with
+// what it takes to notice.
+constexpr std::chrono::milliseconds kSilence{900};
 // How long to look for an answer before sleeping; and then between looks, should UCX forget to wake
 // us up, which it does now and then.
 constexpr std::chrono::microseconds kBusyPoll{100};
@@ -114,6 +116,37 @@ class Scatter {
   std::size_t done_ = 0;
 };
 
+/// A part of an object that is asked for at once.
+struct Stretch {
+  std::size_t object = 0;
+  std::uint64_t offset = 0;
+  std::uint64_t bytes = 0;
+};
+
+/// Objects on their way: their stretches in order, each into the half that its number says.
+struct Flight {
+  explicit Flight(std::span<const PlaneObject> all) : objects(all) {}
+  /// What to ask for next; none when all is asked for.
+  [[nodiscard]] std::optional<Stretch> Next() const {
+    Stretch next = {.object = object, .offset = offset};
+    while (next.object < objects.size() && next.offset == objects[next.object].bytes) {
+      next = {.object = next.object + 1};
+    }
+    if (next.object == objects.size()) {
+      return std::nullopt;
+    }
+    next.bytes = std::min(kHalfBytes, objects[next.object].bytes - next.offset);
+    return next;
+  }
+
+  const std::span<const PlaneObject> objects;
+  std::size_t object = 0;    // Asked for up to ...
+  std::uint64_t offset = 0;  // ... here.
+  std::uint64_t asked = 0;   // Stretches.
+  std::uint64_t taken = 0;
+  std::uint64_t unanswered = 0;
+};
+
 class UcxPlane final : public DataPlane {
  public:
   UcxPlane(Channel& channel, std::unique_ptr<ucx::Worker> worker,
@@ -145,34 +178,24 @@ class UcxPlane final : public DataPlane {
   }
 
   Status Get(const PlaneObject& object, Pieces target, TimePoint deadline) override {
-    if (TotalBytes(target) != object.bytes) {
-      return Fail(ErrorCode::kInvalidArgument, "the target has another size than the object");
-    }
-    Scatter scatter(target);
-    Digester digester;
-    std::uint64_t asked = 0;
-    std::uint64_t taken = 0;
-    std::uint64_t in_flight = 0;
+    std::size_t whole = 0;
+    return GetAll(
+        std::span(&object, 1), [&target](std::size_t) { return Result<Pieces>(target); }, whole,
+        deadline);
+  }
+
+  Status GetAll(std::span<const PlaneObject> objects, const TargetOf& target, std::size_t& whole,
+                TimePoint deadline) override {
+    Flight flight(objects);
     Status status;
-    while (taken < object.bytes && status) {
-      while (asked < object.bytes && in_flight < kHalves && status) {
-        const std::uint64_t bytes = std::min(kHalfBytes, object.bytes - asked);
-        status = Ask(object, asked, bytes, deadline);
-        in_flight += status ? 1 : 0;
-        asked += bytes;
-      }
-      if (status) {
-        bool answered = false;
-        const std::uint64_t bytes = std::min(kHalfBytes, object.bytes - taken);
-        status = TakeStretch(taken, bytes, scatter, digester, deadline, answered);
-        in_flight -= answered ? 1 : 0;
-        taken += bytes;
+    for (whole = 0; whole < objects.size(); ++whole) {
+      const Result<Pieces> memory = target(whole);
+      status = memory ? Take(objects[whole], *memory, flight, deadline) : Fail(memory.error());
+      if (!status) {
+        break;
       }
     }
-    Drain(in_flight, deadline);
-    if (status && !(digester.Finish() == object.digest)) {
-      return Fail(ErrorCode::kCorrupt, "the object does not have its digest");
-    }
+    Drain(flight.unanswered, deadline);
     return status;
   }
 
@@ -215,17 +238,62 @@ class UcxPlane final : public DataPlane {
 
  private:
   static std::uint64_t SlotOffset(std::uint64_t slot) { return kWordsBytes + slot * kSlotBytes; }
-  static std::uint64_t HalfOf(std::uint64_t offset) { return offset / kHalfBytes % kHalves; }
   static std::uint64_t WordOffset(std::uint64_t half) { return half * kHalfWordsBytes; }
   /// So that the two ends overlap even over one object.
   static std::uint64_t SlotBytesFor(std::uint64_t bytes) {
     return std::clamp(RoundUp(bytes / kSlots, 4096), kPieceBytes, kSlotBytes);
   }
 
-  /// Asks for a stretch, which goes to the half that its offset says.
-  Status Ask(const PlaneObject& object, std::uint64_t offset, std::uint64_t bytes,
+  /// Brings one object, with those after it asked for meanwhile.
+  Status Take(const PlaneObject& object, Pieces target, Flight& flight, TimePoint deadline) {
+    if (TotalBytes(target) != object.bytes) {
+      return Fail(ErrorCode::kInvalidArgument, "the target has another size than the object");
+    }
+    Scatter scatter(target);
+    Digester digester;
+    for (std::uint64_t done = 0; done < object.bytes;) {
+      if (Status asked = AskAhead(flight, deadline); !asked) {
+        return asked;
+      }
+      bool answered = false;
+      const std::uint64_t bytes = std::min(kHalfBytes, object.bytes - done);
+      const Status taken =
+          TakeStretch(flight.taken % kHalves, bytes, scatter, digester, deadline, answered);
+      flight.unanswered -= answered ? 1 : 0;
+      if (!taken) {
+        return taken;
+      }
+      flight.taken += 1;
+      done += bytes;
+    }
+    return digester.Finish() == object.digest
+               ? Status()
+               : Fail(ErrorCode::kCorrupt, "the object does not have its digest");
+  }
+
+  /// A stretch for each half that is free.
+  Status AskAhead(Flight& flight, TimePoint deadline) {
+    while (flight.asked - flight.taken < kHalves) {
+      const std::optional<Stretch> next = flight.Next();
+      if (!next) {
+        break;
+      }
+      const Status sent =
+          Ask(flight.objects[next->object], *next, flight.asked % kHalves, deadline);
+      if (!sent) {
+        return sent;
+      }
+      flight.object = next->object;
+      flight.offset = next->offset + next->bytes;
+      flight.asked += 1;
+      flight.unanswered += 1;
+    }
+    return {};
+  }
+
+  /// Asks for a stretch, which goes to `half`.
+  Status Ask(const PlaneObject& object, const Stretch& stretch, std::uint64_t half,
              TimePoint deadline) {
-    const std::uint64_t half = HalfOf(offset);
     // No value twice in the life of this memory, which ends with the connection.
     words_[half] = next_word_;
     next_word_ += kHalfBytes / kPieceBytes;
@@ -233,20 +301,19 @@ class UcxPlane final : public DataPlane {
     v1::UcxGet& get = *request.mutable_ucx_get();
     get.set_lease_id(object.lease);
     get.set_index(object.index);
-    get.set_object_offset(offset);
+    get.set_object_offset(stretch.offset);
     get.set_staging_offset(kWordsBytes + half * kHalfBytes);
-    get.set_bytes(bytes);
+    get.set_bytes(stretch.bytes);
     get.set_word_offset(WordOffset(half));
     get.set_word(words_[half]);
     get.set_piece_bytes(kPieceBytes);
     return channel_.Send(request, {}, deadline);
   }
 
-  /// Copies the stretch at `offset` out, each piece once it is there, and takes the answer to it,
-  /// which `answered` says.
-  Status TakeStretch(std::uint64_t offset, std::uint64_t bytes, Scatter& scatter,
-                     Digester& digester, TimePoint deadline, bool& answered) {
-    const std::uint64_t half = HalfOf(offset);
+  /// Copies a stretch out of `half`, each piece once it is there, and takes the answer to it, which
+  /// `answered` says.
+  Status TakeStretch(std::uint64_t half, std::uint64_t bytes, Scatter& scatter, Digester& digester,
+                     TimePoint deadline, bool& answered) {
     for (std::uint64_t done = 0; done < bytes; done += kPieceBytes) {
       const std::uint64_t k = done / kPieceBytes;
       const std::atomic_ref word(*reinterpret_cast<std::uint64_t*>(
@@ -306,7 +373,7 @@ class UcxPlane final : public DataPlane {
       channel_.Abandon();
       return deadline <= silent_at
                  ? Fail(ErrorCode::kDeadlineExceeded, "the daemon did not answer in time")
-                 : Fail(ErrorCode::kUnavailable, "the daemon has been silent for a second");
+                 : Fail(ErrorCode::kUnavailable, "the daemon has been silent for 0.9 s");
     }
     const auto reply = channel_.Receive(until);
     if (!reply) {

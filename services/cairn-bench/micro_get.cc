@@ -23,6 +23,21 @@ namespace {
 constexpr int kLeastRounds = 3;
 /// GETs behind each figure of daemon CPU, at least.
 constexpr std::uint32_t kCpuGets = 200;
+/// Where one load brings several objects: at most so many, with so many bytes together.
+constexpr std::uint64_t kMostTogether = 16;
+constexpr std::uint64_t kTogetherBytes = 16 * kMiB;
+
+/// What one row is about.
+struct Case {
+  std::uint64_t object_bytes = 0;
+  std::uint32_t together = 1;  ///< Objects to a GET.
+  std::uint64_t working_set = 0;
+
+  [[nodiscard]] std::uint64_t GetBytes() const { return object_bytes * together; }
+  [[nodiscard]] std::uint32_t Gets() const {
+    return static_cast<std::uint32_t>(std::max<std::uint64_t>(1, working_set / GetBytes()));
+  }
+};
 
 struct Figures {
   std::vector<double> get_us;
@@ -86,12 +101,13 @@ Status MeasureCpu(const DaemonProcess& daemon, ObjectStore& store, std::uint32_t
 }
 
 /// Another program cannot take turns with single GETs: it runs before them and after them.
-Result<Figures> RunUcxSize(const MicroOptions& options, const DaemonProcess& daemon,
-                           ObjectStore& store, std::uint32_t count, std::span<std::byte> target) {
+Result<Figures> RunUcxCase(const MicroOptions& options, const Case& row,
+                           const DaemonProcess& daemon, ObjectStore& store,
+                           std::span<std::byte> target) {
   Figures figures;
   Status status;
   for (const bool before : {true, false}) {
-    const auto rate = UcxPerftestBytesPerSecond(target.size(), kUcxTransports);
+    const auto rate = UcxPerftestBytesPerSecond(row.object_bytes, kUcxTransports);
     if (!rate) {
       return Fail(rate.error());
     }
@@ -99,8 +115,8 @@ Result<Figures> RunUcxSize(const MicroOptions& options, const DaemonProcess& dae
     if (before) {
       const Baseline none = [](std::uint32_t, std::span<std::byte>) { return Status(); };
       Figures gets;
-      status = MeasureSize(options, store, count, target, none, gets);
-      status = status ? MeasureCpu(daemon, store, count, target, gets) : status;
+      status = MeasureSize(options, store, row.Gets(), target, none, gets);
+      status = status ? MeasureCpu(daemon, store, row.Gets(), target, gets) : status;
       gets.base_us = std::move(figures.base_us);
       figures = std::move(gets);
     }
@@ -123,19 +139,20 @@ Result<double> IdleShare(const MicroOptions& options, const DaemonProcess& daemo
   return (daemon.CpuSeconds() - before) / time.count();
 }
 
-/// Stores the objects of one size, the same bytes as the source area has, and measures.
-Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon,
-                        const Area& source, std::uint64_t size) {
+/// Stores the objects of one row, the same bytes as the source area has, and measures.
+Result<Figures> RunCase(const MicroOptions& options, const DaemonProcess& daemon,
+                        const Area& source, const Case& row) {
   if (const Status cleared = daemon.Clear(); !cleared) {
     return Fail(cleared.error());
   }
   const bool stream = options.plane == "stream";
   const auto store = ObjectStore::Open(stream ? daemon.tcp_endpoint() : daemon.endpoint(),
-                                       options.plane, size, daemon.Tls());
+                                       options.plane, row.object_bytes, daemon.Tls(), row.together);
   if (!store) {
     return Fail(store.error());
   }
-  const auto count = CountOf(options, size);
+  const std::uint64_t size = row.GetBytes();
+  const std::uint32_t count = row.Gets();
   const auto target = Area::Allocate(size);
   if (!target) {
     return Fail(target.error());
@@ -165,7 +182,7 @@ Result<Figures> RunSize(const MicroOptions& options, const DaemonProcess& daemon
   }
   Figures figures;
   if (options.plane == "ucx") {
-    return RunUcxSize(options, daemon, **store, count, target->bytes());
+    return RunUcxCase(options, row, daemon, **store, target->bytes());
   }
   Status status = MeasureSize(options, **store, count, target->bytes(), baseline, figures);
   if (status) {
@@ -178,17 +195,40 @@ MicroReport NewReport(const MicroOptions& options) {
   using enum MicroReport::Unit;
   const auto [name, title, other] =
       WordsFor(options, "get", "through shared memory against memcpy from memory of the same size");
-  return MicroReport(name, title,
-                     {{"object_bytes", "object", kBytes},
-                      {"get_bytes_per_second", "GET", kBytesPerSecond},
-                      {"load_bytes_per_second", "load alone", kBytesPerSecond},
-                      {"base_bytes_per_second", other, kBytesPerSecond},
-                      {"ratio", "GET/" + other, kRatio},
-                      {"load_ratio", "load/" + other, kRatio},
-                      {"best_ratio", "best GET/best", kRatio},
-                      {"get_us", "GET", kMicroseconds},
-                      {"daemon_cpu_us", "daemon CPU/GET", kMicroseconds},
-                      {"gets", "GETs", kCount}});
+  std::vector<MicroReport::Column> columns = {{"object_bytes", "object", kBytes}};
+  if (options.plane == "ucx") {
+    columns.push_back({"together", "a GET", kCount});
+    columns.push_back({"working_set_bytes", "of", kBytes});
+  }
+  columns.insert(columns.end(), {{"get_bytes_per_second", "GET", kBytesPerSecond},
+                                 {"load_bytes_per_second", "load alone", kBytesPerSecond},
+                                 {"base_bytes_per_second", other, kBytesPerSecond},
+                                 {"ratio", "GET/" + other, kRatio},
+                                 {"load_ratio", "load/" + other, kRatio},
+                                 {"best_ratio", "best GET/best", kRatio},
+                                 {"get_us", "GET", kMicroseconds},
+                                 {"daemon_cpu_us", "daemon CPU/GET", kMicroseconds},
+                                 {"gets", "GETs", kCount}});
+  return MicroReport(name, title, std::move(columns));
+}
+
+/// UCX: also what a load of several objects gets, and the same where ucx_perftest is: over one
+/// object again and again, which stays in the caches.
+std::vector<Case> CasesOf(const MicroOptions& options, std::span<const std::uint64_t> sizes) {
+  std::vector<Case> cases;
+  for (const std::uint64_t size : sizes) {
+    cases.push_back({.object_bytes = size, .together = 1, .working_set = options.working_set});
+    if (options.plane != "ucx") {
+      continue;
+    }
+    const auto several = static_cast<std::uint32_t>(std::min(kMostTogether, kTogetherBytes / size));
+    if (several > 1 && size % kBlockTokens == 0) {
+      cases.push_back(
+          {.object_bytes = size, .together = several, .working_set = options.working_set});
+    }
+    cases.push_back({.object_bytes = size, .together = 1, .working_set = size});
+  }
+  return cases;
 }
 
 }  // namespace
@@ -207,20 +247,29 @@ int RunGet(const MicroOptions& options) {
   }
   MicroReport report = NewReport(options);
   terminal::Progress progress(terminal::Progress::Unless(options.quiet));
-  for (std::size_t i = 0; i < sizes.size(); ++i) {
-    progress.Update(static_cast<double>(i) / static_cast<double>(sizes.size()),
-                    FormatBytes(sizes[i]));
-    const auto figures = RunSize(options, **daemon, *source, sizes[i]);
+  const std::vector<Case> cases = CasesOf(options, sizes);
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    const Case& row = cases[i];
+    progress.Update(static_cast<double>(i) / static_cast<double>(cases.size()),
+                    FormatBytes(row.object_bytes));
+    const auto figures = RunCase(options, **daemon, *source, row);
     if (!figures) {
       return MicroFailed("get", figures.error());
     }
     const double get = Median(figures->get_us);
     const double load = Median(figures->load_us);
     const double base = Median(figures->base_us);
-    const auto rate = [&](double us) { return static_cast<double>(sizes[i]) / us * 1e6; };
-    report.Add({static_cast<double>(sizes[i]), rate(get), rate(load), rate(base), base / get,
-                base / load, Best(figures->base_us) / Best(figures->get_us), get,
-                figures->daemon_cpu_us, static_cast<double>(figures->get_us.size())});
+    const auto rate = [&](double us) { return static_cast<double>(row.GetBytes()) / us * 1e6; };
+    std::vector<double> figure = {static_cast<double>(row.object_bytes)};
+    if (ucx) {
+      figure.push_back(row.together);
+      figure.push_back(static_cast<double>(row.Gets() * row.GetBytes()));
+    }
+    figure.insert(figure.end(),
+                  {rate(get), rate(load), rate(base), base / get, base / load,
+                   Best(figures->base_us) / Best(figures->get_us), get, figures->daemon_cpu_us,
+                   static_cast<double>(figures->get_us.size())});
+    report.Add(std::move(figure));
   }
   progress.Clear();
   report.Note(
@@ -236,8 +285,9 @@ int RunGet(const MicroOptions& options) {
     report.Note("The daemon with an engine attached that asks for nothing: " +
                 Fixed(*idle * 100, 2) + " % of a core.");
     report.Note(
-        "ucx_perftest moves one message over and over, which up to some MiB stays in the "
-        "caches; GETs go round a working set that does not, and verify what they bring.");
+        "ucx_perftest moves one message over and over, which up to some MiB stays in the caches, "
+        "and verifies nothing; so do the GETs of one object over and over, but for the digest. "
+        "\"a GET\" is how many objects one GET brings, \"of\" how many bytes GETs go round.");
   }
   if (options.plane == "stream") {
     const double iperf = Iperf3BytesPerSecond();

@@ -14,7 +14,6 @@ namespace cairn::bench {
 namespace {
 
 constexpr std::uint64_t kLeastMemory = 64 * kMiB;
-constexpr std::uint32_t kBlockTokens = 16;
 constexpr std::chrono::seconds kCallLimit{30};
 
 }  // namespace
@@ -55,7 +54,8 @@ Area::~Area() {
 Result<std::unique_ptr<ObjectStore>> ObjectStore::Open(const std::string& endpoint,
                                                        const std::string& plane,
                                                        std::uint64_t object_bytes,
-                                                       const TlsClientOptions& tls) {
+                                                       const TlsClientOptions& tls,
+                                                       std::uint32_t together) {
   const auto choice = ParsePlane(plane);
   if (!choice) {
     return Fail(choice.error());
@@ -71,18 +71,24 @@ Result<std::unique_ptr<ObjectStore>> ObjectStore::Open(const std::string& endpoi
   spec.dtype = "state=i8";
   spec.layout = "cairn-bench";
   spec.block_tokens = kBlockTokens;
-  spec.checkpoint_bytes = object_bytes;
+  if (together == 1) {
+    spec.checkpoint_bytes = object_bytes;
+  } else {
+    spec.kv_bytes_per_token = object_bytes / kBlockTokens;
+  }
   const auto handle = client->OpenNamespace(spec, In(kCallLimit));
   if (!handle) {
     return Fail(handle.error());
   }
-  return std::unique_ptr<ObjectStore>(new ObjectStore(std::move(client), *handle, object_bytes));
+  return std::unique_ptr<ObjectStore>(
+      new ObjectStore(std::move(client), *handle, object_bytes, together));
 }
 
 void ObjectStore::Prepare(std::uint32_t count) {
   while (entries_.size() < count) {
     auto entry = std::make_unique<Entry>();
-    entry->tokens.assign(kBlockTokens + 1, 7);  // A token beyond the boundary, to be computed.
+    entry->tokens.assign(kBlockTokens * together_ + 1,
+                         7);  // A token beyond the boundary, to be computed.
     entry->tokens[0] = static_cast<std::uint32_t>(entries_.size());
     auto prompt = client_->MakePrompt(handle_, entries_.size(), entry->tokens);
     CAIRN_CHECK(prompt.has_value());
@@ -92,22 +98,34 @@ void ObjectStore::Prepare(std::uint32_t count) {
 }
 
 void ObjectStore::Fill(std::uint32_t number, std::span<std::byte> bytes) const {
-  FillPayload(entries_[number]->prompt.keys[0], ObjectKind::kCheckpoint, bytes);
+  for (std::uint32_t i = 0; i < together_; ++i) {
+    FillPayload(entries_[number]->prompt.keys[i], Kind(),
+                bytes.subspan(i * object_bytes_, object_bytes_));
+  }
 }
 
 bool ObjectStore::IsRight(std::uint32_t number, std::span<const std::byte> bytes) const {
-  return IsPayload(entries_[number]->prompt.keys[0], ObjectKind::kCheckpoint, bytes);
+  for (std::uint32_t i = 0; i < together_; ++i) {
+    if (!IsPayload(entries_[number]->prompt.keys[i], Kind(),
+                   bytes.subspan(i * object_bytes_, object_bytes_))) {
+      return false;
+    }
+  }
+  return true;
 }
 
 Status ObjectStore::Put(std::uint32_t number, std::span<const std::byte> bytes, bool durable) {
-  const Client::StoreItem item{
-      .kind = ObjectKind::kCheckpoint, .position = kBlockTokens, .bytes = bytes};
-  const auto stored =
-      client_->Store(entries_[number]->prompt, std::span(&item, 1), durable, In(kCallLimit));
+  std::vector<Client::StoreItem> items;
+  for (std::uint32_t i = 0; i < together_; ++i) {
+    items.push_back({.kind = Kind(),
+                     .position = (i + 1) * kBlockTokens,
+                     .bytes = bytes.subspan(i * object_bytes_, object_bytes_)});
+  }
+  const auto stored = client_->Store(entries_[number]->prompt, items, durable, In(kCallLimit));
   if (!stored) {
     return Fail(stored.error());
   }
-  if (stored->written != 1) {
+  if (stored->written != together_) {
     return Fail(stored->codes[0], "the daemon refused the object");
   }
   return {};
@@ -119,12 +137,17 @@ Result<ObjectStore::Got> ObjectStore::Get(std::uint32_t number, std::span<std::b
   if (!hit) {
     return Fail(hit.error());
   }
-  if (hit->resume_at != kBlockTokens) {
+  if (hit->resume_at != kBlockTokens * together_) {
     return Fail(ErrorCode::kNotFound, "object " + std::to_string(number) + " is not there");
   }
   const TimePoint begin = SteadyClock::Instance().Now();
   const auto loaded = client_->Load(
-      *hit, 0, [&target](const ObjectView&) { return target; }, deadline);
+      *hit, 0,
+      [&](const ObjectView& object) {
+        const std::uint32_t i = object.position / kBlockTokens - 1;
+        return target.subspan(i * object_bytes_, object_bytes_);
+      },
+      deadline);
   const TimePoint end = SteadyClock::Instance().Now();
   const Status released = client_->Release(*hit, deadline);
   if (!loaded) {

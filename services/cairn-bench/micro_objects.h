@@ -11,6 +11,8 @@
 
 namespace cairn::bench {
 
+/// Several objects of a load are blocks of so many tokens: their size is a multiple of it.
+inline constexpr std::uint32_t kBlockTokens = 16;
 /// Object sizes of get and put.
 inline constexpr std::uint64_t kUsualSizes[] = {64 * kKiB, 256 * kKiB, kMiB,
                                                 4 * kMiB,  16 * kMiB,  64 * kMiB};
@@ -45,20 +47,23 @@ class Area {
 };
 
 /// Objects of one size in a daemon, numbered: checkpoints of one-block prompts, so that one GET
-/// moves exactly one object. One thread.
+/// moves exactly one object. With `together` objects to a load they are prompts of so many blocks
+/// of KV, numbered by the prompt, and a GET moves those of one, one after the other in the target.
+/// One thread.
 class ObjectStore {
  public:
   /// Errors: those of Client.
   static Result<std::unique_ptr<ObjectStore>> Open(const std::string& endpoint,
                                                    const std::string& plane,
                                                    std::uint64_t object_bytes,
-                                                   const TlsClientOptions& tls = {});
+                                                   const TlsClientOptions& tls = {},
+                                                   std::uint32_t together = 1);
 
   /// Makes the prompts of objects 0 to `count` - 1, so that hashing is not measured.
   void Prepare(std::uint32_t count);
   /// Errors: those of Client::Store; kNoSpace if the daemon refused.
   Status Put(std::uint32_t number, std::span<const std::byte> bytes, bool durable);
-  /// What FillPayload makes of the object's key.
+  /// What FillPayload makes of the objects' keys.
   void Fill(std::uint32_t number, std::span<std::byte> bytes) const;
   [[nodiscard]] bool IsRight(std::uint32_t number, std::span<const std::byte> bytes) const;
 
@@ -71,8 +76,15 @@ class ObjectStore {
   [[nodiscard]] std::uint64_t object_bytes() const { return object_bytes_; }
 
  private:
-  ObjectStore(std::unique_ptr<Client> client, Client::Handle handle, std::uint64_t object_bytes)
-      : client_(std::move(client)), handle_(handle), object_bytes_(object_bytes) {}
+  ObjectStore(std::unique_ptr<Client> client, Client::Handle handle, std::uint64_t object_bytes,
+              std::uint32_t together)
+      : client_(std::move(client)),
+        handle_(handle),
+        object_bytes_(object_bytes),
+        together_(together) {}
+  [[nodiscard]] ObjectKind Kind() const {
+    return together_ == 1 ? ObjectKind::kCheckpoint : ObjectKind::kKv;
+  }
 
   struct Entry {
     std::vector<std::uint32_t> tokens;
@@ -81,6 +93,7 @@ class ObjectStore {
   std::unique_ptr<Client> client_;
   Client::Handle handle_;
   std::uint64_t object_bytes_;
+  std::uint32_t together_;
   std::vector<std::unique_ptr<Entry>> entries_;
 };
 

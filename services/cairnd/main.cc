@@ -10,6 +10,7 @@
 
 #include "services/cairnd/config.h"
 #include "services/cairnd/daemon.h"
+#include "services/cairnd/ucx_probe.h"
 
 extern char** environ;
 
@@ -35,6 +36,9 @@ std::map<std::string, std::string> Environment() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 3 && argv[1] == cairn::server::kUcxProbeArgument) {
+    return cairn::server::RunUcxProbe(argv[2]);
+  }
   // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet.
   mallopt(M_MMAP_THRESHOLD, kMmapThreshold);
   const std::vector<std::string> args(argv + 1, argv + argc);

@@ -233,6 +233,9 @@ asio::awaitable<void> Session::ServeControl() {
     if (!sent) {
       co_return;
     }
+    if (ucx_ != nullptr) {
+      ucx_->StayAwake();
+    }
   }
 }
 

@@ -96,8 +96,7 @@ class Session : public std::enable_shared_from_this<Session> {
   asio::awaitable<Status> HandleUcx(const v1::Request& request, v1::Response& response);
   asio::awaitable<Status> HandleUcxGet(const v1::UcxGet& get);
   asio::awaitable<Status> HandleUcxPut(const v1::UcxPut& put);
-  Status AttachUcx(const v1::AttachUcx& attach, const asio::any_io_executor& executor,
-                   v1::AttachUcxReply& reply);
+  asio::awaitable<Status> AttachUcx(const v1::AttachUcx& attach, v1::AttachUcxReply& reply);
   /// The peer has shown who it is, and is as trusted as UCX asks for.
   [[nodiscard]] bool MayUseUcx() const {
     return context_.ucx != nullptr && (admin_allowed_ || peer_.has_value());

@@ -18,8 +18,9 @@ tl::unexpected<Error> NotAttached() {
 
 asio::awaitable<Status> Session::HandleUcx(const v1::Request& request, v1::Response& response) {
   if (request.has_attach_ucx()) {
-    const auto executor = co_await asio::this_coro::executor;
-    co_return AttachUcx(request.attach_ucx(), executor, *response.mutable_attach_ucx());
+    v1::AttachUcxReply& reply = *response.mutable_attach_ucx();
+    auto attached = co_await AttachUcx(request.attach_ucx(), reply);
+    co_return attached;
   }
   response.mutable_empty();
   if (ucx_ == nullptr) {
@@ -42,28 +43,32 @@ asio::awaitable<Status> Session::HandleUcx(const v1::Request& request, v1::Respo
   co_return moved;
 }
 
-Status Session::AttachUcx(const v1::AttachUcx& attach, const asio::any_io_executor& executor,
-                          v1::AttachUcxReply& reply) {
+asio::awaitable<Status> Session::AttachUcx(const v1::AttachUcx& attach, v1::AttachUcxReply& reply) {
   if (context_.ucx == nullptr) {
-    return Fail(ErrorCode::kUnsupported, "this daemon has no UCX; start it with --ucx on");
+    co_return Fail(ErrorCode::kUnsupported, "this daemon has no UCX; start it with --ucx on");
   }
   if (!MayUseUcx()) {
-    return Fail(ErrorCode::kPermissionDenied,
-                "UCX is for engines that are known: connect by the Unix socket, as the daemon's "
-                "user or root, or by TLS");
+    co_return Fail(ErrorCode::kPermissionDenied,
+                   "UCX is for engines that are known: connect by the Unix socket, as the daemon's "
+                   "user or root, or by TLS");
   }
   if (ucx_ != nullptr) {
-    return Fail(ErrorCode::kInvalidArgument, "attach_ucx: once per connection");
+    co_return Fail(ErrorCode::kInvalidArgument, "attach_ucx: once per connection");
   }
+  const auto safe = co_await context_.ucx->Probe(attach);
+  if (!safe) {
+    co_return safe;
+  }
+  const auto executor = co_await asio::this_coro::executor;
   auto peer = context_.ucx->Attach(attach, executor);
   if (!peer) {
-    return Fail(peer.error());
+    co_return Fail(peer.error());
   }
   ucx_ = std::move(*peer);
   for (const std::string& lane : ucx_->lanes()) {
     reply.add_lanes(lane);
   }
-  return {};
+  co_return Status{};
 }
 
 asio::awaitable<Status> Session::HandleUcxGet(const v1::UcxGet& get) {

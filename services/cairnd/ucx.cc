@@ -1,5 +1,6 @@
 #include "services/cairnd/ucx.h"
 
+#include <sched.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -24,11 +25,11 @@ namespace cairn::server {
 namespace {
 
 // One transfer takes milliseconds at the worst, so that one that is not over after kSilence says
-// that its peer is dead.
+// that its peer is dead: within a second, with what it takes to notice.
 constexpr std::uint64_t kMostStretchBytes = 4 * kMiB;
 constexpr std::uint64_t kMostPieces = 64;
 constexpr std::uint64_t kWordStride = 64;
-constexpr std::chrono::milliseconds kSilence{1000};
+constexpr std::chrono::milliseconds kSilence{900};
 // Looks at UCX while a transfer is under way, and when none is: should a wake-up be lost.
 constexpr std::chrono::milliseconds kBusyTick{1};
 constexpr std::chrono::milliseconds kIdleTick{1000};
@@ -36,7 +37,11 @@ constexpr std::chrono::milliseconds kIdleTick{1000};
 constexpr int kBusyTurns = 200;
 // Then other sessions have their turn.
 constexpr int kMostTurns = 64;
+// After a request, as long as engines look for its answer (socket.cc): to wake this thread costs up
+// to 35 us in a virtual machine whose core has gone idle, as much as it takes to put 1 MiB.
+constexpr std::chrono::microseconds kAwake{100};
 
+constexpr std::size_t kMostProbes = 64;  // That wait for their turn.
 constexpr std::size_t kMostBlobBytes = 4096;
 constexpr std::uint64_t kLeastStagingBytes = 64 * kKiB;
 constexpr std::uint64_t kMostStagingBytes = kGiB;
@@ -76,9 +81,6 @@ std::uint64_t PieceBytesOf(const v1::UcxGet& get) {
 std::uint64_t PiecesOf(const v1::UcxGet& get) {
   return (get.bytes() + PieceBytesOf(get) - 1) / PieceBytesOf(get);
 }
-
-/// As UCX may read it: it learns the length from the bytes, so zeros follow them.
-std::string Padded(const std::string& blob) { return blob + std::string(kMostBlobBytes, '\0'); }
 
 std::string ShownLanes(const std::vector<std::string>& lanes) {
   std::string text(ucx::WireOf(lanes));
@@ -175,6 +177,24 @@ void UcxLoop::Tick() {
   });
 }
 
+void UcxLoop::StayAwake() {
+  awake_until_ = SteadyClock::Instance().Now() + kAwake;
+  if (!awake_) {
+    awake_ = true;
+    asio::post(io_, [this] { Look(); });
+  }
+}
+
+void UcxLoop::Look() {
+  if (SteadyClock::Instance().Now() >= awake_until_) {
+    awake_ = false;
+    return;
+  }
+  sched_yield();
+  // With a handler in its queue the event loop looks at its sockets, and does not wait for them.
+  asio::post(io_, [this] { Look(); });
+}
+
 UcxPeer::UcxPeer(UcxService& service, UcxLoop& loop, std::unique_ptr<ucx::Endpoint> endpoint,
                  const v1::AttachUcx& attach)
     : service_(service),
@@ -267,7 +287,7 @@ asio::awaitable<Status> UcxPeer::Finish(std::shared_ptr<ucx::Transfer> transfer,
       co_return Lost("the engine is gone");
     }
     if (SteadyClock::Instance().Now() >= silent_at) {
-      co_return Lost("the engine has not moved for a second");
+      co_return Lost("the engine has not moved for 0.9 s");
     }
     timer->expires_after(kBusyTick);
     transfer->OnDone([timer] { timer->cancel(); });
@@ -325,6 +345,11 @@ Result<std::unique_ptr<UcxService>> UcxService::Open(const Config& config,
         "WRITE THE MEMORY OF THIS DAEMON; tests and closed wires only\"",
         Joined(opened));
   }
+  service->probes_ = std::make_unique<UcxProbes>(transports);
+  if (const Status waits = service->probes_->Prepare(); !waits) {
+    return Fail(waits.error());
+  }
+  service->prober_ = std::make_unique<ThreadPool>("cairn-ucx", 1, kMostProbes);
   for (const auto& loop : service->loops_) {
     loop->Start();
   }
@@ -332,17 +357,46 @@ Result<std::unique_ptr<UcxService>> UcxService::Open(const Config& config,
 }
 
 void UcxService::Stop() {
+  probes_->Stop();
+  prober_.reset();  // What is under way posts to the loops.
   for (const auto& loop : loops_) {
     loop->Stop();
   }
 }
 
+asio::awaitable<Status> UcxService::Probe(const v1::AttachUcx& attach) {
+  Status good = CheckAttach(attach);
+  if (!good) {
+    refused_attach_ += 1;
+    co_return good;
+  }
+  struct Job {
+    v1::AttachUcx attach;
+    Status tried;
+    std::shared_ptr<Completion> done = std::make_shared<Completion>(1);
+  };
+  const auto job = std::make_shared<Job>();  // Outlives this coroutine, should the daemon stop.
+  job->attach = attach;
+  const bool taken = prober_->Submit([job, this] {
+    job->tried = probes_->Try(job->attach);
+    job->done->Done(ErrorCode::kOk);
+    static_cast<void>(probes_->Prepare());  // Else the next one tries again, and says so.
+  });
+  if (!taken) {
+    co_return Fail(ErrorCode::kOverloaded, "too many engines attach at once; try again");
+  }
+  const auto done = job->done;
+  const auto finished = co_await WaitDone(done, TimePoint::max());
+  static_cast<void>(finished);
+  if (!job->tried) {
+    refused_attach_ += 1;
+    spdlog::debug("ucx_refused_peer reason=\"{}\"", job->tried.error().message);
+  }
+  co_return job->tried;
+}
+
 Result<std::unique_ptr<UcxPeer>> UcxService::Attach(const v1::AttachUcx& attach,
                                                     const asio::any_io_executor& executor) {
-  if (const Status good = CheckAttach(attach); !good) {
-    refused_attach_ += 1;
-    return Fail(good.error());
-  }
   const asio::execution_context& here = asio::query(executor, asio::execution::context);
   const auto loop = std::find_if(loops_.begin(), loops_.end(), [&here](auto& candidate) {
     return static_cast<const asio::execution_context*>(&candidate->io()) == &here;
@@ -350,8 +404,8 @@ Result<std::unique_ptr<UcxPeer>> UcxService::Attach(const v1::AttachUcx& attach,
   if (loop == loops_.end()) {
     return Fail(ErrorCode::kInternal, "no UCX worker on this thread");
   }
-  auto endpoint =
-      (*loop)->worker().Connect(Padded(attach.worker_address()), Padded(attach.remote_key()));
+  auto endpoint = (*loop)->worker().Connect(PaddedForUcx(attach.worker_address()),
+                                            PaddedForUcx(attach.remote_key()));
   if (!endpoint) {
     refused_attach_ += 1;
     return Fail(ErrorCode::kUnsupported,

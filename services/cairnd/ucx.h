@@ -16,10 +16,12 @@
 #include "cairn/v1/cache.pb.h"
 #include "libcache/base/mutex.h"
 #include "libcache/base/result.h"
+#include "libcache/base/thread_pool.h"
 #include "libcache/ucx/ucx.h"
 #include "services/cairnd/async.h"
 #include "services/cairnd/config.h"
 #include "services/cairnd/connection.h"
+#include "services/cairnd/ucx_probe.h"
 
 namespace cairn::server {
 
@@ -35,6 +37,8 @@ class UcxLoop {
   void Start();
   /// Takes it out of its event loop, which does not run any more.
   void Stop();
+  /// More requests are likely at once: the event loop looks for them a moment before it sleeps.
+  void StayAwake();
   [[nodiscard]] ucx::Worker& worker() { return *worker_; }
   [[nodiscard]] asio::io_context& io() { return io_; }
 
@@ -42,11 +46,14 @@ class UcxLoop {
   UcxLoop(std::unique_ptr<ucx::Worker> worker, asio::io_context& io, int watched);
   void Watch();
   void Tick();
+  void Look();
 
   const std::unique_ptr<ucx::Worker> worker_;
   asio::io_context& io_;
   std::optional<asio::posix::stream_descriptor> descriptor_;
   std::optional<asio::steady_timer> tick_;
+  TimePoint awake_until_;
+  bool awake_ = false;
 };
 
 class UcxService;
@@ -77,6 +84,8 @@ class UcxPeer {
   /// wait for a second, is dead: the way to it is closed by force, and stays so. Errors:
   /// kUnavailable, and then close the connection.
   asio::awaitable<Status> Finish(std::shared_ptr<ucx::Transfer> transfer, Connection& connection);
+  /// After each request of this engine.
+  void StayAwake() { loop_.StayAwake(); }
 
  private:
   friend class UcxService;
@@ -117,9 +126,12 @@ class UcxService {
   /// Before the event loops go, once they have stopped.
   void Stop();
 
-  /// Makes the staging memory of an engine reachable. On the session's thread. The engine must be
-  /// known: UCX takes what it sends on trust. Errors: kInvalidArgument, kUnsupported (no way from
-  /// here to there).
+  /// Whether this process would survive Attach: tried in another. The engine must be known: it
+  /// could still send what is well-formed and not its own. Errors: kInvalidArgument, kOverloaded
+  /// (too many at a time), those of UcxProbes::Try.
+  asio::awaitable<Status> Probe(const v1::AttachUcx& attach);
+  /// Makes the staging memory of an engine reachable, once Probe found no fault. On the session's
+  /// thread. Errors: kUnsupported (no way from here to there).
   Result<std::unique_ptr<UcxPeer>> Attach(const v1::AttachUcx& attach,
                                           const asio::any_io_executor& executor);
 
@@ -147,6 +159,8 @@ class UcxService {
   std::atomic<std::uint64_t> put_bytes_{0};
   std::atomic<std::uint64_t> peers_lost_{0};
   std::atomic<std::uint64_t> refused_attach_{0};
+  std::unique_ptr<UcxProbes> probes_;
+  std::unique_ptr<ThreadPool> prober_;  // Uses probes_.
   mutable Mutex mu_;
   std::map<std::string, std::uint32_t> connections_ CAIRN_GUARDED_BY(mu_);
 };

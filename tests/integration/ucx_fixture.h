@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "cairn/v1/cache.pb.h"
+#include "libcache/base/digest.h"
 #include "libcache/ucx/transports.h"
 #include "libcache/ucx/ucx.h"
 #include "tests/integration/daemon_fixture.h"
@@ -61,5 +63,32 @@ inline NamespaceSpec StatesOf(std::uint64_t bytes) {
   spec.checkpoint_bytes = bytes;
   return spec;
 }
+
+/// What an engine's connector sends, made by hand.
+struct HandMade {
+  std::shared_ptr<ucx::Context> context;
+  std::unique_ptr<ucx::Worker> worker;
+  std::unique_ptr<ucx::Region> staging;
+
+  explicit HandMade(std::uint64_t bytes) {
+    context = *ucx::Context::Open(kUcxTransports);
+    worker = std::move(*context->OpenWorker());
+    staging = std::move(*context->Allocate(bytes));
+  }
+  [[nodiscard]] v1::Request Attach() const {
+    v1::Request request;
+    v1::AttachUcx& attach = *request.mutable_attach_ucx();
+    attach.set_worker_address(*worker->Address());
+    attach.set_remote_key(*staging->RemoteKey());
+    attach.set_address(reinterpret_cast<std::uint64_t>(staging->memory().data()));
+    attach.set_bytes(staging->memory().size());
+    Sign(attach);
+    return request;
+  }
+  static void Sign(v1::AttachUcx& attach) {
+    const std::string both = attach.worker_address() + attach.remote_key();
+    attach.set_checksum(DigestOf(std::as_bytes(std::span(both))).low);
+  }
+};
 
 }  // namespace cairn::test

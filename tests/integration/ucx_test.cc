@@ -1,6 +1,7 @@
 // Objects by UCX: round trips, what is refused, and what an engine may ask of a daemon.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -15,6 +16,31 @@ namespace cairn::test {
 namespace {
 
 using UcxPlaneTest = UcxTest;
+
+/// cairnctl status tells people and programs that engines come by UCX, by `wire` and no other.
+void ExpectCairnctlShows(const DaemonProcess& daemon, const TempDir& dir, const std::string& wire) {
+  Cairnctl ctl(dir, daemon.UnixEndpoint());
+  const Ran ran = ctl({"status", "--json"});
+  bool shown = false;
+  const auto status = ran.Json();
+  for (const auto& plane : status.at("planes")) {
+    if (plane.at("name") == "ucx") {
+      ASSERT_EQ(plane.at("lanes").size(), 1U) << ran.out;
+      const std::string lanes = plane.at("lanes")[0];
+      EXPECT_TRUE(lanes.starts_with(wire + ": ")) << lanes;
+      shown = true;
+    }
+  }
+  EXPECT_TRUE(shown) << ran.out;
+  std::istringstream text(ctl({"status"}).out);
+  std::string row;
+  for (std::string line; std::getline(text, line);) {
+    row = line.starts_with("ucx ") ? line : row;
+  }
+  EXPECT_NE(row.find(" " + wire + ": "), std::string::npos) << row;
+  const std::string other = wire == "shm" ? "tcp" : "shm";
+  EXPECT_EQ(row.find(other), std::string::npos) << row;
+}
 
 TEST_F(UcxPlaneTest, ObjectsOfAnySizeComeBackByteForByte) {
   ASSERT_TRUE(StartUcx());
@@ -66,6 +92,7 @@ TEST_F(UcxPlaneTest, TheStatusShowsTheLanesOfEnginesThatAreThere) {
     EXPECT_TRUE(plane.lanes(0).starts_with("shm: ")) << plane.lanes(0);
     EXPECT_NE(plane.lanes(0).find("sysv"), std::string::npos) << plane.lanes(0);
     EXPECT_EQ(PlaneOf("shm").connections(), 1U);
+    ExpectCairnctlShows(daemon(), dir_, "shm");
   }
   for (int i = 0; i < 500 && PlaneOf("ucx").connections() != 0; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -148,6 +175,49 @@ TEST_F(UcxWireTest, AWrongDigestIsACorruptObject) {
   EXPECT_EQ(memory, PayloadOf(matched.key, ObjectKind::kCheckpoint, kObjectBytes));
 }
 
+TEST_F(UcxWireTest, SeveralObjectsComeOneBehindTheOther) {
+  ASSERT_TRUE(StartUcx());
+  Matched matched = StoreAndMatch(daemon().UnixEndpoint());
+  const auto plane = OpenUcxPlane(matched.opened.channel, Soon());
+  ASSERT_TRUE(plane.has_value()) << Why(plane);
+  const auto expected = PayloadOf(matched.key, ObjectKind::kCheckpoint, kObjectBytes);
+  std::vector<PlaneObject> objects(5, matched.object);
+  std::vector<std::vector<std::byte>> memory(5);
+  std::span<std::byte> target;
+  std::size_t refuse = 5;
+  std::size_t whole = 0;
+  const DataPlane::TargetOf target_of = [&](std::size_t i) -> Result<Pieces> {
+    if (i == refuse) {
+      return Fail(ErrorCode::kNoSpace, "no room");
+    }
+    memory[i].assign(kObjectBytes, std::byte{0});
+    target = memory[i];
+    return Pieces(&target, 1);
+  };
+  ASSERT_TRUE((*plane)->GetAll(objects, target_of, whole, Soon()));
+  EXPECT_EQ(whole, 5U);
+  for (const auto& one : memory) {
+    EXPECT_EQ(one, expected);
+  }
+  // What fails in the middle is named, and what was asked for behind it is out of the way.
+  objects[2].digest.low ^= 1U;
+  const Status corrupt = (*plane)->GetAll(objects, target_of, whole, Soon());
+  ASSERT_FALSE(corrupt);
+  EXPECT_EQ(corrupt.error().code, ErrorCode::kCorrupt);
+  EXPECT_EQ(whole, 2U);
+  EXPECT_EQ(memory[1], expected);
+  refuse = 1;
+  const Status refused = (*plane)->GetAll(objects, target_of, whole, Soon());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kNoSpace);
+  EXPECT_EQ(whole, 1U);
+  refuse = 5;
+  objects[2] = matched.object;
+  ASSERT_TRUE((*plane)->GetAll(objects, target_of, whole, Soon()));
+  EXPECT_EQ(memory[4], expected);
+  EXPECT_FALSE(matched.opened.channel.broken());
+}
+
 TEST_F(UcxWireTest, ALeaseThatEndsInTheMiddleEndsTheRead) {
   ASSERT_TRUE(StartUcx({"--lease-ms=300"}));
   Matched matched = StoreAndMatch(daemon().UnixEndpoint());
@@ -170,33 +240,6 @@ TEST_F(UcxWireTest, ALeaseThatEndsInTheMiddleEndsTheRead) {
   EXPECT_GT(whole, 0);
   EXPECT_FALSE(matched.opened.channel.broken()) << "answers that were under way are taken";
 }
-
-// What an engine's connector sends, made by hand.
-struct HandMade {
-  std::shared_ptr<ucx::Context> context;
-  std::unique_ptr<ucx::Worker> worker;
-  std::unique_ptr<ucx::Region> staging;
-
-  explicit HandMade(std::uint64_t bytes) {
-    context = *ucx::Context::Open(kUcxTransports);
-    worker = std::move(*context->OpenWorker());
-    staging = std::move(*context->Allocate(bytes));
-  }
-  [[nodiscard]] v1::Request Attach() const {
-    v1::Request request;
-    v1::AttachUcx& attach = *request.mutable_attach_ucx();
-    attach.set_worker_address(*worker->Address());
-    attach.set_remote_key(*staging->RemoteKey());
-    attach.set_address(reinterpret_cast<std::uint64_t>(staging->memory().data()));
-    attach.set_bytes(staging->memory().size());
-    Sign(attach);
-    return request;
-  }
-  static void Sign(v1::AttachUcx& attach) {
-    const std::string both = attach.worker_address() + attach.remote_key();
-    attach.set_checksum(DigestOf(std::as_bytes(std::span(both))).low);
-  }
-};
 
 v1::Request GetRequest(const PlaneObject& object, std::uint64_t offset, std::uint64_t bytes) {
   v1::Request request;
@@ -361,6 +404,15 @@ TEST_F(UcxPlaneTest, TcpIsAllowedLoudlyAndNeverCalledSharedMemory) {
   ASSERT_FALSE(refused) << "an engine has to allow it for itself";
   EXPECT_NE(refused.error().message.find("tcp"), std::string::npos) << refused.error().message;
   EXPECT_TRUE(PlaneOf("ucx").lanes().empty());
+  ASSERT_EQ(setenv("CAIRN_UCX_ALLOW_INSECURE_TCP", "true", 1), 0);
+  ASSERT_EQ(setenv("UCX_NET_DEVICES", "lo", 1), 0);
+  {
+    Engine careless(daemon().UnixEndpoint(), PlaneChoice::kUcx);
+    EXPECT_TRUE(careless.Open());
+    ExpectCairnctlShows(daemon(), dir_, "tcp");
+  }
+  unsetenv("UCX_NET_DEVICES");
+  unsetenv("CAIRN_UCX_ALLOW_INSECURE_TCP");
 }
 
 TEST_F(UcxPlaneTest, StartsThatAreRefused) {
@@ -388,6 +440,23 @@ TEST_F(UcxPlaneTest, StartsThatAreRefused) {
     EXPECT_NE(*code, 0);
     EXPECT_NE(child->Output().find(one.says), std::string::npos) << "wanted: " << one.says << "\n"
                                                                  << child->Output();
+    std::filesystem::remove(dir_ / "raw.log");
+  }
+}
+
+TEST_F(UcxPlaneTest, AUcxThatListensIsNotUsed) {
+  for (const std::string ucx : {"on", "auto"}) {
+    const auto child = DaemonProcess::Raw(
+        dir_,
+        {"--memory=64MiB", "--listen-unix=" + (dir_ / "raw.sock"), "--listen-tcp=",
+         "--listen-http=", "--ucx=" + ucx, std::string("--ucx-tls=") + kUcxTransports},
+        {{"LD_PRELOAD", std::string(CAIRN_BINARY_DIR) + "/tests/libucx_opens_port.so"}});
+    const auto code = child->WaitExit(std::chrono::seconds(20));
+    ASSERT_TRUE(code.has_value()) << child->Output();
+    EXPECT_NE(*code, 0);
+    const std::string output = child->Output();
+    EXPECT_NE(output.find("--ucx: UCX listens on 127.0.0.1:"), std::string::npos) << output;
+    EXPECT_NE(output.find("name other transports, or set --ucx off"), std::string::npos) << output;
     std::filesystem::remove(dir_ / "raw.log");
   }
 }
