@@ -226,6 +226,8 @@ class Client {
     Result<Hit> hit = Fail(ErrorCode::kUnavailable, "not asked");
 
     [[nodiscard]] CandidateAnswer Answer() const;
+    /// Others may be asked in its place.
+    [[nodiscard]] bool Silent() const;
   };
   using Candidates = std::array<Candidate, 2>;
   /// What a daemon is still to be told of the latest match: that it is declined, or of all of it.
@@ -253,6 +255,9 @@ class Client {
   /// it. False, and nobody was asked, where nothing useful is remembered.
   bool AskHolder(Candidates& candidates, const Space& space, const Prompt& prompt,
                  TimePoint deadline) CAIRN_REQUIRES(turn_);
+  /// Picks and asks, but for those of `silent`. Nobody is picked where nobody is left.
+  Candidates AskPair(std::span<const std::uint32_t> silent, const Space& space,
+                     const Prompt& prompt, TimePoint deadline) CAIRN_REQUIRES(turn_);
   /// The other one serves the prompt; this one is to be told.
   void LeaveToOther(const Candidate& candidate, const Prompt& prompt) CAIRN_REQUIRES(turn_);
   /// Tells it, without waiting for an answer: at the end of calls that an engine makes when its

@@ -124,6 +124,12 @@ void Client::Hear(Candidate& candidate, const Space& space, const Prompt& prompt
   peer.NoteLoad(matched->load_permille);
 }
 
+bool Client::Candidate::Silent() const {
+  return peer == nullptr || (!hit && (hit.error().code == ErrorCode::kUnavailable ||
+                                      hit.error().code == ErrorCode::kUnsupported ||
+                                      hit.error().code == ErrorCode::kDeadlineExceeded));
+}
+
 CandidateAnswer Client::Candidate::Answer() const {
   return {.answered = hit.has_value(),
           .resume_tokens = hit ? hit->resume_at : 0,
@@ -141,9 +147,9 @@ void Client::AskOne(Candidate& candidate, const Space& space, const Prompt& prom
 
 void Client::AskBoth(Candidates& candidates, const Space& space, const Prompt& prompt,
                      TimePoint deadline) {
-  for (Candidate& candidate : candidates) {
-    Ask(candidate, space, prompt, HalfOf(deadline));
-  }
+  Ask(candidates[0], space, prompt, HalfOf(deadline));
+  // As below; a first one that cannot be reached has had its half.
+  Ask(candidates[1], space, prompt, candidates[0].sent ? HalfOf(deadline) : deadline);
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     if (candidates[i].sent) {
       // Whoever is alone may take all the time there is.
@@ -222,23 +228,51 @@ void Client::SayUnsaid(TimePoint deadline) {
   }
 }
 
+Client::Candidates Client::AskPair(std::span<const std::uint32_t> silent, const Space& space,
+                                   const Prompt& prompt, TimePoint deadline) {
+  const TimePoint now = SteadyClock::Instance().Now();
+  const Peers::Pair pair =
+      peers_.Pick(prompt.keys, space.seed, space.spec.block_tokens, now, silent);
+  Candidates candidates;
+  std::vector<std::uint32_t> asked(silent.begin(), silent.end());
+  for (std::size_t i = 0; i < pair.size() && pair[i] != nullptr; ++i) {
+    candidates[i].peer = pair[i];
+    asked.push_back(pair[i]->id());
+  }
+  const TimePoint limit = peers_.AnyBut(asked, now) ? HalfOf(deadline) : deadline;
+  if (pair[1] == nullptr) {
+    if (pair[0] != nullptr) {
+      AskOne(candidates[0], space, prompt, limit);
+    }
+  } else if (!AskHolder(candidates, space, prompt, limit)) {
+    AskBoth(candidates, space, prompt, limit);
+  }
+  return candidates;
+}
+
 Result<Client::Hit> Client::MatchBest(const Space& space, const Prompt& prompt,
                                       TimePoint deadline) {
   if (const Status members = peers_.Refresh(deadline); !members) {
     return Fail(members.error());
   }
-  const Peers::Pair pair =
-      peers_.Pick(prompt.keys, space.seed, space.spec.block_tokens, SteadyClock::Instance().Now());
-  if (pair[0] == nullptr) {
-    return Fail(AllDown());
+  std::vector<std::uint32_t> silent;
+  Candidates candidates = AskPair(silent, space, prompt, deadline);
+  // Others take the place of those that do not answer, in this call already.
+  while (candidates[0].peer != nullptr && candidates[0].Silent() && candidates[1].Silent() &&
+         SteadyClock::Instance().Now() < deadline) {
+    for (const Candidate& candidate : candidates) {
+      if (candidate.peer != nullptr) {
+        silent.push_back(candidate.peer->id());
+      }
+    }
+    Candidates others = AskPair(silent, space, prompt, deadline);
+    if (others[0].peer == nullptr) {
+      break;
+    }
+    candidates = std::move(others);
   }
-  Candidates candidates;
-  candidates[0].peer = pair[0];
-  candidates[1].peer = pair[1];
-  if (pair[1] == nullptr) {
-    AskOne(candidates[0], space, prompt, deadline);
-  } else if (!AskHolder(candidates, space, prompt, deadline)) {
-    AskBoth(candidates, space, prompt, deadline);
+  if (candidates[0].peer == nullptr) {
+    return Fail(AllDown());
   }
   const std::array<CandidateAnswer, 2> answers = {candidates[0].Answer(), candidates[1].Answer()};
   if (!answers[0].answered && !answers[1].answered) {
@@ -247,7 +281,7 @@ Result<Client::Hit> Client::MatchBest(const Space& space, const Prompt& prompt,
   const std::size_t better =
       Better(peers_.rule(), static_cast<std::uint32_t>(prompt.tokens.size()), answers);
   SayUnsaid(deadline);
-  if (pair[1] != nullptr) {
+  if (candidates[1].peer != nullptr) {
     LeaveToOther(candidates[1 - better], prompt);
   }
   if (prompt.chosen != nullptr) {

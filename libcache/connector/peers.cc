@@ -13,6 +13,10 @@ Status CheckEndpoint(const std::string& text) {
   return endpoint ? Status() : Fail(endpoint.error());
 }
 
+bool Contains(std::span<const std::uint32_t> ids, std::uint32_t id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
 }  // namespace
 
 Status CheckEndpoints(const std::string& text) {
@@ -96,15 +100,14 @@ Peer* Peers::Find(std::uint32_t id) const {
 }
 
 Peers::Pair Peers::Pick(std::span<const PrefixKey> keys, const PrefixKey& seed,
-                        std::uint32_t block_tokens, TimePoint now) const {
-  std::vector<std::uint8_t> usable(peers_.size());
-  bool any = false;
-  for (std::size_t i = 0; i < peers_.size(); ++i) {
-    usable[i] = peers_[i]->MayAsk(now) ? 1 : 0;
-    any = any || usable[i] != 0;
-  }
-  if (!any) {
+                        std::uint32_t block_tokens, TimePoint now,
+                        std::span<const std::uint32_t> silent) const {
+  if (!AnyBut(silent, now)) {
     return {nullptr, nullptr};
+  }
+  std::vector<std::uint8_t> usable(peers_.size());
+  for (std::size_t i = 0; i < peers_.size(); ++i) {
+    usable[i] = !Contains(silent, peers_[i]->id()) && peers_[i]->MayAsk(now) ? 1 : 0;
   }
   const RouteBlocks route = RouteBlocksOf(options_.rule, keys.size(), block_tokens);
   const auto key = [&](std::size_t blocks) -> const PrefixKey& {
@@ -113,6 +116,12 @@ Peers::Pair Peers::Pick(std::span<const PrefixKey> keys, const PrefixKey& seed,
   const Ring::Candidates found = ring_.Pick(key(route.home), key(route.spread), usable);
   Peer* const first = peers_[found.first].get();
   return {first, found.second == found.first ? nullptr : peers_[found.second].get()};
+}
+
+bool Peers::AnyBut(std::span<const std::uint32_t> ids, TimePoint now) const {
+  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& peer) {
+    return !Contains(ids, peer->id()) && peer->MayAsk(now);
+  });
 }
 
 std::string Peers::Problems() const {

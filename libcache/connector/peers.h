@@ -40,10 +40,14 @@ class Peers {
 
   /// Who may have a prompt, the home first; the second is null where only one can be asked, both
   /// where none can. Members that are down or left out count as absent, so that what they had finds
-  /// a new place; they are asked again when a probe is due.
+  /// a new place; they are asked again when a probe is due. So do those of `silent`, which were
+  /// asked and did not answer.
   using Pair = std::array<Peer*, 2>;
   [[nodiscard]] Pair Pick(std::span<const PrefixKey> keys, const PrefixKey& seed,
-                          std::uint32_t block_tokens, TimePoint now) const;
+                          std::uint32_t block_tokens, TimePoint now,
+                          std::span<const std::uint32_t> silent = {}) const;
+  /// Whether somebody can be asked but these.
+  [[nodiscard]] bool AnyBut(std::span<const std::uint32_t> ids, TimePoint now) const;
   [[nodiscard]] const RoutingRule& rule() const { return options_.rule; }
   /// "a: why; b: why", of those that cannot be asked.
   [[nodiscard]] std::string Problems() const;

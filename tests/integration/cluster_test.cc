@@ -267,6 +267,26 @@ TEST_F(ClusterTest, AFrozenDaemonCostsPartOfTheDeadlineAFewTimes) {
   }
 }
 
+TEST_F(ClusterTest, TheOnlyOneThatIsLeftServesFromTheFirstCallOn) {
+  ASSERT_TRUE(Start());
+  {
+    Engine engine(Options(), SmallModel());
+    ASSERT_TRUE(engine.Open().has_value());
+    EXPECT_EQ(Hits(engine), 0);
+    daemon(1).Kill();
+    daemon(2).Freeze();
+    // Each call succeeds, be it that both of its candidates are among those two.
+    Hits(engine);
+    EXPECT_EQ(Hits(engine), kFamilies) << "all is stored with the one that is left";
+    // And while probes find them down again.
+    for (int i = 0; i < 3; ++i) {
+      std::this_thread::sleep_for(kProbeEvery + milliseconds(10));
+      EXPECT_EQ(Hits(engine), kFamilies);
+    }
+    daemon(2).Thaw();
+  }
+}
+
 TEST_F(ClusterTest, AllDownIsToldInWords) {
   ASSERT_TRUE(Start());
   Engine engine(Options(), SmallModel());
