@@ -25,7 +25,7 @@ constexpr int kLeastRounds = 3;
 constexpr std::uint32_t kCpuGets = 200;
 /// Where one load brings several objects: at most so many, with so many bytes together.
 constexpr std::uint64_t kMostTogether = 16;
-constexpr std::uint64_t kTogetherBytes = 16 * kMiB;
+constexpr std::uint64_t kTogetherBytes = 8 * kMiB;
 
 /// What one row is about.
 struct Case {

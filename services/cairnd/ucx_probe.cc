@@ -29,12 +29,14 @@ namespace {
 constexpr std::size_t kMostInputBytes = 16 * 1024;
 constexpr std::size_t kMostBlobBytes = 4096;
 constexpr std::size_t kMostReasonBytes = 1024;
-// For a peer to be reached. A child whose daemon is gone ends itself a little later.
-constexpr std::chrono::milliseconds kLimit{1000};
-constexpr unsigned kAlarmSeconds = 5;
+// For a peer to be reached, by the child's own clock; the daemon's starts while the child still
+// may.
+constexpr unsigned kAlarmSeconds = 1;
+constexpr std::chrono::milliseconds kLimit{5000};
 constexpr int kNapMs = 1;
 constexpr int kExitRefused = 1;
 constexpr int kExitCrashed = 2;
+constexpr int kExitLate = 3;
 constexpr std::array<int, 5> kCrashes = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
 
 std::string ReadAll(int fd, std::size_t most_bytes) {
@@ -52,7 +54,7 @@ std::string ReadAll(int fd, std::size_t most_bytes) {
 }
 
 Status Await(ucx::Worker& worker, const ucx::Transfer& transfer) {
-  while (!transfer.done()) {  // Until it is ended from outside, at the latest.
+  while (!transfer.done()) {  // Until the alarm, at the latest.
     if (!worker.Progress()) {
       poll(nullptr, 0, kNapMs);
     }
@@ -99,6 +101,7 @@ Status TryHere(const std::string& transports) {
   if (!attach.ParseFromString(ReadAll(STDIN_FILENO, kMostInputBytes)) || attach.bytes() == 0) {
     return Fail(ErrorCode::kInvalidArgument, "nothing to try");
   }
+  signal(SIGALRM, [](int) { _exit(kExitLate); });
   alarm(kAlarmSeconds);
   return Reach(attach, **context, **worker);
 }
@@ -175,11 +178,11 @@ class UcxProbes::Child {
     const TimePoint deadline = SteadyClock::Instance().Now() + kLimit;
     std::string reason(kMostReasonBytes, '\0');
     const ssize_t said = Read(reason, deadline);
-    if (said < 0) {
+    const int code = said < 0 ? kExitLate : ExitCode();
+    if (code == kExitLate) {
       return Fail(ErrorCode::kDeadlineExceeded, "the engine's memory did not answer in time");
     }
     reason.resize(static_cast<std::size_t>(said));
-    const int code = ExitCode();
     if (code == 0 && sent == static_cast<ssize_t>(input.size())) {
       return {};
     }
