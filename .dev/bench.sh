@@ -29,7 +29,8 @@ Usage: ./dev bench NAME
   placement  share of the prompts served in equal memory by all strategies (cairn-sim; 8 min)
   ablation what placement, admission, eviction and statistics contribute to that (3 min)
   union    tokens recomputed per request in a shared number of checkpoints (cairn-sim; 5 min)
-  cluster  three daemons against one with the same memory: tokens served, bytes each (cairn-sim; 5 min)
+  cluster  three daemons against one with the same memory: tokens served, bytes each (cairn-sim; 5 min),
+           and how long a match takes (real ones, in turn; ROUNDS=5)
   sim      a million made-up requests through cairn-sim on one core: time and memory
   kernels  the CPU half of kernels/ on one core (./dev bench --gpu: the other half)
   micro    parts of the library (Google Benchmark)
@@ -213,6 +214,20 @@ bench_union() {
 bench_cluster() {
   [[ -d $TRACES ]] || die "there are no traces in $TRACES" "CAIRN_TRACES=FOLDER ./dev bench cluster"
   python3 .dev/cluster_cells.py "$BIN/cairn-sim" "$TRACES" "$OUT/cluster.json"
+  bench_cluster_match
+}
+# Three daemons and one in turn, so that what else the machine does is divided among both.
+bench_cluster_match() {
+  local round daemons
+  fresh_dir
+  for ((round = 0; round < ${ROUNDS:-5}; ++round)); do
+    for daemons in 3 1; do
+      BIN=$BIN CAIRN_TRACES=$TRACES deploy/cluster/up --net unix --clients 1 --planner turn_end_demand \
+        --daemons "$daemons" --memory "$((288 / daemons))MiB" --save "$DIR/$daemons.$round.json" \
+        >"$DIR/up.log" 2>&1 || die "$(tail -n 3 "$DIR/up.log")"
+    done
+  done
+  python3 .dev/cluster_match.py "$DIR" "$OUT/cluster-match.json"
 }
 
 # The limits are those of the design: 60 s of one core and 2 GiB.

@@ -311,6 +311,7 @@ asio::awaitable<void> DaemonImpl::Accept(Acceptor& acceptor, bool is_local) {
       PrepareTcpSocket(socket.native_handle());
     }
     auto session = std::make_shared<Session>(context_, StreamSocket(std::move(socket)), origin);
+    session->Arrive();
     {
       const MutexLock lock(mu_);
       sessions_.emplace(session.get(), std::pair{std::weak_ptr(session), &target.io});

@@ -58,16 +58,19 @@ Session::Session(SessionContext& context, StreamSocket socket, const Origin& ori
       reserved_(origin.reserved),
       admin_allowed_(origin.local && MayAdminister(origin.peer_uid)) {}
 
-asio::awaitable<void> Session::Run() {
-  const auto self = shared_from_this();  // Alive until the last co_await below has returned.
+void Session::Arrive() {
   const auto executor = connection_.socket().get_executor();
-  Crowd::Slot newcomer = context_.newcomers.Enter([weak = weak_from_this(), executor] {
+  newcomer_ = context_.newcomers.Enter([weak = weak_from_this(), executor] {
     asio::post(executor, [weak] {
       if (const auto session = weak.lock(); session != nullptr && !session->greeted_) {
         session->Close();
       }
     });
   });
+}
+
+asio::awaitable<void> Session::Run() {
+  const auto self = shared_from_this();  // Alive until the last co_await below has returned.
   if (context_.tls != nullptr && !local_) {
     const auto secured = co_await Secure();
     if (!secured) {
@@ -81,7 +84,7 @@ asio::awaitable<void> Session::Run() {
     co_return;
   }
   greeted_ = true;
-  newcomer = Crowd::Slot();
+  newcomer_ = Crowd::Slot();
   if (data_) {
     context_.stream_connections += 1;
     co_await ServeData();

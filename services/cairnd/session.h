@@ -71,6 +71,9 @@ class Session : public std::enable_shared_from_this<Session> {
   /// Whether that user may administer the daemon by the Unix socket.
   static bool MayAdminister(unsigned uid);
 
+  /// Takes its place among the newcomers, until it has said Hello. Before Run, as soon as it
+  /// counts.
+  void Arrive();
   /// Serves until the peer goes. Leases, reservations and pins of the session end with it.
   asio::awaitable<void> Run();
   /// From the session's own thread only.
@@ -120,6 +123,7 @@ class Session : public std::enable_shared_from_this<Session> {
   bool admin_allowed_;
   bool admin_only_ = false;
   bool greeted_ = false;
+  Crowd::Slot newcomer_;           // Until then.
   std::optional<TlsPeer> peer_;    // By TLS: who it is.
   std::optional<Error> stranger_;  // Why nobody is let in with that certificate.
   SessionId session_ = 0;
