@@ -276,11 +276,22 @@ class UcxPlane final : public DataPlane {
     return owed ? TakeReply(deadline) : Status();
   }
 
+  /// Whether there is something for Channel::Receive: an answer, or the end. What nobody waits for
+  /// comes before it and is taken here, since Receive would wait behind it and UCX stand still.
+  bool AnswerThere(TimePoint deadline) {
+    pollfd answer{.fd = channel_.fd(), .events = POLLIN, .revents = 0};
+    while (channel_.AnswerBuffered() || poll(&answer, 1, 0) > 0) {
+      if (!channel_.OwesPosted() || !channel_.SkipPosted(deadline)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   /// False when an answer came first, or nothing did for a while.
   template <class There>
   bool AwaitWord(const There& there, TimePoint deadline) {
     const TimePoint until = std::min(deadline, Now() + kBusyPoll);
-    pollfd answer{.fd = channel_.fd(), .events = POLLIN, .revents = 0};
     for (;;) {
       for (int turn = 0; turn < kWordTurns; ++turn) {
         if (there()) {
@@ -288,7 +299,7 @@ class UcxPlane final : public DataPlane {
         }
         worker_->Progress();
       }
-      if (poll(&answer, 1, 0) > 0 || Now() >= until) {
+      if (AnswerThere(deadline) || Now() >= until) {
         return there();
       }
       sched_yield();
@@ -324,7 +335,7 @@ class UcxPlane final : public DataPlane {
     for (;;) {
       while (worker_->Progress()) {
       }
-      if (poll(fds.data(), 1, 0) > 0) {
+      if (AnswerThere(until)) {
         return true;
       }
       const TimePoint now = Now();
