@@ -2,6 +2,7 @@
 // poll of the socket tells of. And who may come by it.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <thread>
 #include <vector>
@@ -71,6 +72,65 @@ TEST_F(UcxTlsTest, SeveralEnginesAtOnce) {
   }
   threads.clear();
   EXPECT_EQ(daemon().Counter("ucx_peers_lost"), 0U);
+}
+
+TEST_F(UcxTlsTest, TheCInterfaceSaysSo) {
+  ASSERT_TRUE(StartUcx());
+  const TlsClientOptions tls = Acme();
+  const auto plane = [&tls](const std::string& endpoint, int wanted) {
+    cairn_client_options options;
+    CAIRN_INIT(options);
+    options.endpoint = endpoint.c_str();
+    options.plane = wanted;
+    options.tls_ca = tls.ca.c_str();
+    options.tls_cert = tls.certificate.c_str();
+    options.tls_key = tls.key.c_str();
+    cairn_client* client = nullptr;
+    EXPECT_EQ(cairn_client_open(&options, &client), CAIRN_OK) << cairn_last_error();
+    EXPECT_EQ(cairn_client_connect(client, 10'000), CAIRN_OK) << cairn_last_error();
+    const std::string name = cairn_client_plane(client);
+    cairn_client_close(client);
+    return name;
+  };
+  EXPECT_EQ(plane(daemon().TcpEndpoint(), CAIRN_PLANE_UCX), "ucx");
+  EXPECT_EQ(plane(daemon().TcpEndpoint(), CAIRN_PLANE_AUTO), "ucx");
+  EXPECT_EQ(plane(daemon().UnixEndpoint(), CAIRN_PLANE_UCX), "ucx");
+  EXPECT_EQ(plane(daemon().UnixEndpoint(), CAIRN_PLANE_AUTO), "shm");
+  EXPECT_EQ(plane(daemon().TcpEndpoint(), CAIRN_PLANE_STREAM), "stream");
+}
+
+// Whom UCX is for takes more than a certificate of the CA: the operator has named him.
+TEST_F(UcxTlsTest, IsForTenantsThatTheMapNames) {
+  ASSERT_TRUE(StartUcx({kTenants, "--tls-admins=spiffe://c/admin,spiffe://c/ns/acme/sa/boss"}));
+  const auto offered = [this](const TlsClientOptions& tls) {
+    const auto channel = Open(tls);
+    EXPECT_TRUE(channel.has_value()) << Why(channel);
+    const auto& planes = channel->hello().planes();
+    return std::count(planes.begin(), planes.end(), v1::PLANE_UCX) == 1;
+  };
+  EXPECT_TRUE(offered(Acme()));
+  EXPECT_TRUE(offered(ca_.Client("boss", {"spiffe://c/ns/acme/sa/boss"})));
+  const TlsClientOptions admin = ca_.Client("admin", {"spiffe://c/admin"});
+  EXPECT_FALSE(offered(admin)) << "who may administer is no engine";
+  auto channel = Open(admin);
+  ASSERT_TRUE(channel.has_value()) << Why(channel);
+  v1::Request attach;
+  attach.mutable_attach_ucx();
+  const auto refused = channel->Call(attach, Soon());
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kPermissionDenied);
+  EXPECT_NE(refused.error().message.find("--tls-tenants"), std::string::npos)
+      << refused.error().message;
+}
+
+TEST_F(UcxTlsTest, WithoutAMapItIsForNobodyByTls) {
+  ASSERT_TRUE(StartUcx({}));
+  Engine any(OptionsOn(PlaneChoice::kAuto, ca_.Client("any", {"any.example"})), SmallModel());
+  ASSERT_TRUE(any.Open());
+  EXPECT_EQ(any.client().PlaneName(), "stream");
+  EXPECT_NE(daemon().Log().find("--tls-tenants"), std::string::npos) << "the operator is told";
+  Engine local(daemon().UnixEndpoint(), PlaneChoice::kUcx);
+  ASSERT_TRUE(local.Open()) << "the daemon's own user needs no certificate";
 }
 
 /// Over tcp a transfer needs both ends: one that waits for anything else meanwhile is given up.
