@@ -30,8 +30,9 @@ constexpr std::uint64_t kWordsBytes = kHalves * kHalfWordsBytes;
 constexpr std::uint64_t kSlots = 4;
 constexpr std::uint64_t kSlotBytes = 512 * kKiB;
 // A stretch takes the daemon a fraction of a millisecond, so that each answer is a sign of life.
-// One that does not come for so long will not come.
-constexpr std::chrono::milliseconds kSilence{1000};
+// One that does not come for so long will not come: the call ends within a second of silence, with
+// what it takes to notice.
+constexpr std::chrono::milliseconds kSilence{900};
 // How long to look for an answer before sleeping; and then between looks, should UCX forget to wake
 // us up, which it does now and then.
 constexpr std::chrono::microseconds kBusyPoll{100};
@@ -121,6 +122,7 @@ class UcxPlane final : public DataPlane {
       : channel_(channel), worker_(std::move(worker)), staging_(std::move(staging)) {}
 
   [[nodiscard]] std::string_view Name() const override { return "ucx"; }
+  [[nodiscard]] bool Proven() const override { return proven_; }
 
   /// Makes the staging memory known to the daemon.
   Status Attach(TimePoint deadline) {
@@ -306,7 +308,12 @@ class UcxPlane final : public DataPlane {
     }
   }
 
-  Status TakeReply(TimePoint deadline) { return TakeReply(deadline, Now() + kSilence); }
+  /// Of a transfer.
+  Status TakeReply(TimePoint deadline) {
+    Status reply = TakeReply(deadline, Now() + kSilence);
+    proven_ = proven_ || reply.has_value();
+    return reply;
+  }
   /// Waits for an answer and moves UCX forward meanwhile.
   Status TakeReply(TimePoint deadline, TimePoint silent_at) {
     if (channel_.broken()) {
@@ -364,6 +371,7 @@ class UcxPlane final : public DataPlane {
   const std::unique_ptr<ucx::Region> staging_;
   std::array<std::uint64_t, kHalves> words_{};  // The first of each half.
   std::uint64_t next_word_ = 1;
+  bool proven_ = false;  // The daemon has said of a transfer that it is done.
 };
 
 /// UCX with tcp opens a port in this process as well; a daemon cannot decide that for an engine.

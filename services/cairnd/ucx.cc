@@ -24,11 +24,11 @@ namespace cairn::server {
 namespace {
 
 // One transfer takes milliseconds at the worst, so that one that is not over after kSilence says
-// that its peer is dead.
+// that its peer is dead: within a second, with what it takes to notice.
 constexpr std::uint64_t kMostStretchBytes = 4 * kMiB;
 constexpr std::uint64_t kMostPieces = 64;
 constexpr std::uint64_t kWordStride = 64;
-constexpr std::chrono::milliseconds kSilence{1000};
+constexpr std::chrono::milliseconds kSilence{900};
 // Looks at UCX while a transfer is under way, and when none is: should a wake-up be lost.
 constexpr std::chrono::milliseconds kBusyTick{1};
 constexpr std::chrono::milliseconds kIdleTick{1000};
@@ -403,6 +403,11 @@ Result<std::unique_ptr<UcxService>> OpenUcxService(const DaemonConfig& config,
   if (opened) {
     spdlog::info("ucx version={} transports={} cuda={}", (*opened)->version(),
                  (*opened)->transports(), (*opened)->has_cuda());
+    if (config.tls.on() && config.tls.tenants.empty()) {
+      spdlog::warn(
+          "ucx_not_by_tls reason=\"it is for identities that --tls-tenants names, and there "
+          "are none\"");
+    }
     return opened;
   }
   // Whatever --ucx says: what is unsafe is not passed over.
