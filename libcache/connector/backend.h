@@ -38,6 +38,9 @@ class Backend {
   [[nodiscard]] virtual std::string_view PlaneName() const = 0;
   /// False once the connection is lost; the owner then opens another.
   [[nodiscard]] virtual bool Alive() const = 0;
+  /// Whether the daemon offered UCX and it came to nothing: no way from there to here, or the
+  /// connection was lost before anything got through. The next one is better made without.
+  [[nodiscard]] virtual bool UcxFailed() const { return false; }
 
   virtual Result<Namespace> OpenNamespace(const NamespaceSpec& spec, TimePoint deadline) = 0;
   virtual Result<MatchResult> Match(std::uint32_t name_space, std::uint64_t request,
@@ -123,11 +126,12 @@ enum class PlaneChoice { kAuto, kShm, kStream, kUcx };
 /// How to speak to a daemon.
 struct Connecting {
   /// kAuto: shared memory where there is a Unix socket, else UCX where the daemon offers it and it
-  /// reaches, else a stream.
+  /// is there in half of the time, else a stream.
   PlaneChoice plane = PlaneChoice::kAuto;
   std::string client;                   ///< Shown by the daemon.
   std::shared_ptr<DevicePort> device;   ///< Null: nothing is read in device memory.
   std::shared_ptr<TlsClient> tls = {};  ///< For TCP; null: plain text.
+  bool without_ucx = false;             ///< kAuto passes over it.
 };
 Result<std::unique_ptr<Backend>> ConnectBackend(const Endpoint& endpoint,
                                                 const Connecting& connecting, TimePoint deadline);

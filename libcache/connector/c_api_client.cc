@@ -56,6 +56,7 @@ Status OpenClient(const cairn_client_options* given, cairn_client** client) {
 static_assert(static_cast<int>(PlaneChoice::kAuto) == CAIRN_PLANE_AUTO);
 static_assert(static_cast<int>(PlaneChoice::kShm) == CAIRN_PLANE_SHM);
 static_assert(static_cast<int>(PlaneChoice::kStream) == CAIRN_PLANE_STREAM);
+static_assert(static_cast<int>(PlaneChoice::kUcx) == CAIRN_PLANE_UCX);
 
 Status OpenNamespace(cairn_client* client, const cairn_namespace_spec* given,
                      std::uint32_t deadline_ms, std::uint32_t* name_space) {
@@ -166,7 +167,7 @@ const char* cairn_client_plane(const cairn_client* client) {
   const char* found = "none";
   static_cast<void>(api::Guarded([&]() -> Status {
     const std::string name = client == nullptr ? found : client->client->PlaneName();
-    for (const char* const known : {"shm", "stream", "embedded"}) {
+    for (const char* const known : {"shm", "ucx", "stream", "embedded"}) {
       found = name == known ? known : found;
     }
     return {};

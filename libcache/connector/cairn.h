@@ -243,7 +243,7 @@ CAIRN_API cairn_code cairn_client_open(const cairn_client_options* options, cair
 /// certificate, or a file cannot be read), NOT_FOUND (a file of TLS is not there).
 CAIRN_API cairn_code cairn_client_connect(cairn_client* client, uint32_t deadline_ms);
 
-/// How bytes travel: "shm", "stream", "embedded", or "none" while not connected. Of several
+/// How bytes travel: "shm", "ucx", "stream", "embedded", or "none" while not connected. Of several
 /// daemons: to the one that was asked last. Static.
 CAIRN_API const char* cairn_client_plane(const cairn_client* client);
 

@@ -3,6 +3,25 @@
 #include <utility>
 
 namespace cairn {
+namespace {
+
+// Long enough that a network which carries no UCX costs next to nothing, short enough that one
+// which does again is not left unused for long.
+constexpr std::chrono::minutes kWithoutUcx{3};
+
+/// Of an attempt to connect: as if nobody were there. A daemon that does not let us in is none, and
+/// so it is while files of ours are no good; asking again costs a connection each time.
+Error AsUnavailable(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::kPermissionDenied:
+    case ErrorCode::kNotFound:
+    case ErrorCode::kInvalidArgument:
+    case ErrorCode::kIo: return {ErrorCode::kUnavailable, error.message};
+    default: return error;
+  }
+}
+
+}  // namespace
 
 std::string_view MemberStateName(MemberView::State state) {
   switch (state) {
@@ -26,6 +45,9 @@ Result<Backend*> Peer::Ready(const std::shared_ptr<DevicePort>& port, TimePoint 
   if (Backend* const connected = Connected(); connected != nullptr) {
     return connected;
   }
+  if (backend_ != nullptr && backend_->PlaneName() == "ucx" && backend_->UcxFailed()) {
+    ucx_again_at_ = now + kWithoutUcx;
+  }
   backend_.reset();
   changed_ = true;
   if (options_.cache != nullptr) {
@@ -36,19 +58,21 @@ Result<Backend*> Peer::Ready(const std::shared_ptr<DevicePort>& port, TimePoint 
       return Fail(endpoint.error());
     }
     endpoint->server = options_.member.server;
-    auto connected = ConnectBackend(
-        *endpoint,
-        {.plane = options_.plane, .client = options_.client, .device = port, .tls = options_.tls},
-        deadline);
+    auto connected = ConnectBackend(*endpoint,
+                                    {.plane = options_.plane,
+                                     .client = options_.client,
+                                     .device = port,
+                                     .tls = options_.tls,
+                                     .without_ucx = now < ucx_again_at_},
+                                    deadline);
     if (!connected) {
-      // A daemon that does not let us in is none, and asking again costs a handshake each time.
-      const Error& error = connected.error();
-      Note(error.code == ErrorCode::kPermissionDenied
-               ? Error{ErrorCode::kUnavailable, error.message}
-               : error);
+      Note(AsUnavailable(connected.error()));
       return Fail(connected.error());
     }
     backend_ = std::move(*connected);
+    if (backend_->UcxFailed()) {
+      ucx_again_at_ = now + kWithoutUcx;
+    }
   }
   ++epoch_;
   return backend_.get();

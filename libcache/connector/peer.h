@@ -45,7 +45,8 @@ class Peer {
   [[nodiscard]] std::uint32_t id() const { return id_; }
   [[nodiscard]] const Member& member() const { return options_.member; }
 
-  /// The connection, made if need be. Errors: kUnavailable while the breaker is open; those of
+  /// The connection, made if need be; with PlaneChoice::kAuto for some minutes without UCX after
+  /// one by which UCX came to nothing. Errors: kUnavailable while the breaker is open; those of
   /// ConnectBackend.
   Result<Backend*> Ready(const std::shared_ptr<DevicePort>& port, TimePoint deadline);
   /// The same, with the namespace open there. Errors: also those of Backend::OpenNamespace;
@@ -114,6 +115,7 @@ class Peer {
   std::uint32_t load_permille_ = 0;
   int failures_ = 0;
   TimePoint probe_at_;
+  TimePoint ucx_again_at_;  // UCX has failed; until then connections are made without.
   bool left_out_ = false;
   std::string problem_;  // Of the latest failure; empty after a success.
   bool changed_ = true;

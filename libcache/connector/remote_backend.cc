@@ -47,6 +47,12 @@ std::vector<ObjectView> ToViews(const google::protobuf::RepeatedPtrField<v1::Obj
 // then long, and its bytes take much longer than the round trip.
 constexpr std::uint32_t kObjectsWithMatch = 16;
 
+/// So that something else may be tried in the other half.
+TimePoint Halfway(TimePoint deadline) {
+  const TimePoint now = SteadyClock::Instance().Now();
+  return now + (deadline - now) / 2;
+}
+
 class Remote final : public Backend {
  public:
   explicit Remote(Channel channel) : channel_(std::move(channel)) {}
@@ -73,7 +79,7 @@ class Remote final : public Backend {
     return device_ != nullptr ? port_->Health() : Fail(no_device_);
   }
 
-  Status OpenPlane(PlaneChoice choice, TimePoint deadline) {
+  Status OpenPlane(PlaneChoice choice, bool without_ucx, TimePoint deadline) {
     if (choice == PlaneChoice::kAuto || choice == PlaneChoice::kShm) {
       auto shm = OpenShmPlane(channel_, deadline);
       if (shm) {
@@ -84,12 +90,15 @@ class Remote final : public Backend {
         return Fail(shm.error());
       }
     }
-    if (choice == PlaneChoice::kUcx || (choice == PlaneChoice::kAuto && OffersUcx())) {
-      auto ucx = OpenUcxPlane(channel_, deadline);
+    if (choice == PlaneChoice::kUcx ||
+        (choice == PlaneChoice::kAuto && !without_ucx && OffersUcx())) {
+      auto ucx = OpenUcxPlane(channel_, choice == PlaneChoice::kUcx ? deadline : Halfway(deadline));
       if (ucx) {
         plane_ = std::move(*ucx);
         return {};
       }
+      // UCX that is still looking for its devices may do the next time.
+      no_ucx_ = channel_.broken() || ucx.error().code != ErrorCode::kDeadlineExceeded;
       if (choice == PlaneChoice::kUcx || channel_.broken()) {
         return Fail(ucx.error());
       }
@@ -104,6 +113,11 @@ class Remote final : public Backend {
 
   [[nodiscard]] std::string_view PlaneName() const override { return plane_->Name(); }
   [[nodiscard]] bool Alive() const override { return !channel_.broken() && !plane_lost_; }
+  [[nodiscard]] bool UcxFailed() const override {
+    return no_ucx_ || (plane_ != nullptr && !Alive() && !plane_->Proven());
+  }
+  /// A connection before this one was lost over UCX.
+  void NoteUcxFailed() { no_ucx_ = true; }
 
   Result<Namespace> OpenNamespace(const NamespaceSpec& spec, TimePoint deadline) override {
     v1::Request request;
@@ -475,12 +489,11 @@ class Remote final : public Backend {
   std::unique_ptr<DevicePlane> device_;  // Uses channel_ and port_. Null: none, or not wanted.
   Error no_device_;                      // Why there is none although there is a port.
   bool plane_lost_ = false;
+  bool no_ucx_ = false;  // It was tried, and the stream took its place.
 };
 
-}  // namespace
-
-Result<std::unique_ptr<Backend>> ConnectBackend(const Endpoint& endpoint,
-                                                const Connecting& connecting, TimePoint deadline) {
+Result<std::unique_ptr<Remote>> OpenRemote(const Endpoint& endpoint, const Connecting& connecting,
+                                           TimePoint deadline) {
   Channel::Greeting greeting;
   greeting.client = connecting.client;
   greeting.tls = connecting.tls;
@@ -488,11 +501,31 @@ Result<std::unique_ptr<Backend>> ConnectBackend(const Endpoint& endpoint,
   if (!channel) {
     return Fail(channel.error());
   }
-  auto remote = std::make_unique<Remote>(std::move(*channel));
-  if (const Status opened = remote->OpenPlane(connecting.plane, deadline); !opened) {
+  return std::make_unique<Remote>(std::move(*channel));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> ConnectBackend(const Endpoint& endpoint,
+                                                const Connecting& connecting, TimePoint deadline) {
+  auto remote = OpenRemote(endpoint, connecting, deadline);
+  if (!remote) {
+    return Fail(remote.error());
+  }
+  Status opened = (*remote)->OpenPlane(connecting.plane, connecting.without_ucx, deadline);
+  if (!opened && connecting.plane == PlaneChoice::kAuto && (*remote)->UcxFailed()) {
+    // It took the connection along. By another one the stream may do.
+    remote = OpenRemote(endpoint, connecting, deadline);
+    if (!remote) {
+      return Fail(remote.error());
+    }
+    (*remote)->NoteUcxFailed();
+    opened = (*remote)->OpenPlane(PlaneChoice::kAuto, true, deadline);
+  }
+  if (!opened) {
     return Fail(opened.error());
   }
-  remote->AttachDevice(connecting.device);
+  (*remote)->AttachDevice(connecting.device);
   return remote;
 }
 

@@ -84,6 +84,13 @@ Names NamesOf(const X509& certificate) {
 }
 
 std::string IdentityOf(const Names& names) {
+  // A name that cannot be read makes nobody of the whole certificate: by passing over it one would
+  // take its owner for whom another name says.
+  const auto unreadable = [](const std::string& name) { return name.empty(); };
+  if (std::any_of(names.uris.begin(), names.uris.end(), unreadable) ||
+      std::any_of(names.dns.begin(), names.dns.end(), unreadable)) {
+    return "";
+  }
   const auto is_spiffe = [](const std::string& uri) { return uri.starts_with("spiffe://"); };
   const auto first = std::find_if(names.uris.begin(), names.uris.end(), is_spiffe);
   if (first != names.uris.end()) {

@@ -33,7 +33,8 @@ CertificateInfo DescribeCertificate(const X509& certificate);
 
 /// Who shows the certificate: its SPIFFE ID if it has one, else its first DNS name in lower case;
 /// "" without either. A certificate with several SPIFFE IDs is nobody's (the standard forbids it),
-/// and so is a name with a byte that is not printable ASCII.
+/// and so is one with a URI or a DNS name that is empty or has a byte that is not printable ASCII,
+/// whatever its other names are.
 std::string IdentityOf(const X509& certificate);
 
 /// Whether the certificate is for `name`: a URI, an IP address or a host name (a wildcard stands

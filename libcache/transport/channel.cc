@@ -75,9 +75,8 @@ Status Channel::Send(v1::Request& request, std::span<const std::byte> payload, T
 
 Status Channel::Post(v1::Request& request, TimePoint deadline) {
   while (next_reply_ + kMostPosted <= posted_until_) {
-    const auto skipped = ReceiveOne(nullptr, deadline);
-    if (!skipped) {
-      return Fail(Broken(skipped.error()));
+    if (Status skipped = SkipPosted(deadline); !skipped) {
+      return skipped;
     }
   }
   Status sent = Send(request, {}, deadline);
@@ -85,10 +84,14 @@ Status Channel::Post(v1::Request& request, TimePoint deadline) {
   return sent;
 }
 
+Status Channel::SkipPosted(TimePoint deadline) {
+  const auto skipped = ReceiveOne(nullptr, deadline);
+  return skipped ? Status() : Fail(Broken(skipped.error()));
+}
+
 Result<v1::Response> Channel::ReceiveFrame(std::vector<UniqueFd>* fds, TimePoint deadline) {
-  while (next_reply_ < posted_until_) {
-    const auto skipped = ReceiveOne(nullptr, deadline);
-    if (!skipped) {
+  while (OwesPosted()) {
+    if (const Status skipped = SkipPosted(deadline); !skipped) {
       return Fail(skipped.error());
     }
   }
@@ -122,6 +125,9 @@ Result<v1::Response> Channel::ReceiveOne(std::vector<UniqueFd>* fds, TimePoint d
 }
 
 Result<v1::Response> Channel::Receive(TimePoint deadline) {
+  if (broken_) {
+    return Fail(ErrorCode::kUnavailable, "the connection failed before");
+  }
   auto response = ReceiveFrame(nullptr, deadline);
   if (!response) {
     return Broken(std::move(response));

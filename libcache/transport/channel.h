@@ -53,8 +53,15 @@ class Channel {
   [[nodiscard]] bool broken() const { return broken_; }
   [[nodiscard]] const Endpoint& endpoint() const { return endpoint_; }
   [[nodiscard]] const std::shared_ptr<TlsClient>& tls() const { return tls_; }
-  /// To wait for an answer beside other things; readable when Receive has something to do.
+  /// To wait for an answer beside other things: readable when bytes of one come, unless
+  /// AnswerBuffered, which is to be asked before each wait.
   [[nodiscard]] int fd() const { return socket_.fd(); }
+  /// Whether bytes of an answer have come that fd() does not tell of any more.
+  [[nodiscard]] bool AnswerBuffered() const { return socket_.Buffered(); }
+  /// Whether the next answer to come belongs to Post. Receive would skip it, and then wait.
+  [[nodiscard]] bool OwesPosted() const { return next_reply_ < posted_until_; }
+  /// Takes an answer that belongs to Post. Errors: as Receive, and the channel is broken.
+  Status SkipPosted(TimePoint deadline);
 
  private:
   Channel(Socket socket, Endpoint endpoint)

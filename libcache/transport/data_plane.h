@@ -59,6 +59,8 @@ class DataPlane {
   /// Errors: kExpired, kUnavailable, kDeadlineExceeded.
   virtual Result<Digest> Put(std::uint64_t token, std::span<const std::byte> bytes,
                              TimePoint deadline) = 0;
+  /// Whether bytes have got through, where that is not certain before the first have.
+  [[nodiscard]] virtual bool Proven() const { return true; }
 };
 
 /// Maps the daemon's arena read-only and a staging memory read-write. Only over a Unix socket.

@@ -38,6 +38,9 @@ class Socket {
   /// As Receive; descriptors that come along (SCM_RIGHTS) are appended to `fds`.
   Status ReceiveWithFds(std::span<std::byte> target, std::vector<UniqueFd>& fds,
                         TimePoint deadline);
+  /// Whether a Receive has bytes to begin with that are not in the kernel any more, so that a poll
+  /// of fd() says nothing of them: TLS takes all that is there.
+  [[nodiscard]] bool Buffered() const { return tls_ != nullptr && tls_->Pending(); }
   [[nodiscard]] int fd() const { return fd_.get(); }
 
  private:

@@ -58,7 +58,12 @@ tl::unexpected<Error> Bad(std::string_view entry, const std::string& why) {
 
 Result<TenantMap> TenantMap::Parse(std::string_view text) {
   TenantMap map;
-  for (const std::string_view entry : Entries(text)) {
+  const std::vector<std::string_view> entries = Entries(text);
+  if (entries.empty() && !text.empty()) {
+    // Without a map everybody is let in, which nobody means who writes one.
+    return Bad(text, "there is no entry in it; write identity=tenant, or leave it out");
+  }
+  for (const std::string_view entry : entries) {
     const std::size_t equals = entry.rfind('=');
     const std::string_view pattern = Trimmed(entry.substr(0, equals));
     const std::string_view tenant =
@@ -109,7 +114,11 @@ std::optional<std::string> TenantMap::TenantOf(std::string_view identity) const 
 
 Result<std::vector<std::string>> ParseIdentities(std::string_view text) {
   std::vector<std::string> identities;
-  for (const std::string_view entry : Entries(text)) {
+  const std::vector<std::string_view> entries = Entries(text);
+  if (entries.empty() && !text.empty()) {
+    return Bad(text, "there is no identity in it; write one, or leave it out");
+  }
+  for (const std::string_view entry : entries) {
     if (!IsName(entry, kMaxIdentityBytes) || entry.find('*') != std::string_view::npos) {
       return Bad(entry, "write whole identities, for instance spiffe://cluster/admin");
     }

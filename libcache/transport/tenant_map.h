@@ -17,7 +17,7 @@ namespace cairn {
 class TenantMap {
  public:
   /// Entries are separated by commas; space around them does not count. Errors: kInvalidArgument,
-  /// naming the entry.
+  /// naming the entry; also for a text that is not empty and has none.
   static Result<TenantMap> Parse(std::string_view text);
 
   /// Nullopt: of no tenant.
@@ -33,7 +33,8 @@ class TenantMap {
   std::vector<Prefix> prefixes_;  // Longest first.
 };
 
-/// Identities, separated by commas. Errors: kInvalidArgument, naming the entry.
+/// Identities, separated by commas. Errors: kInvalidArgument, naming the entry; also for a text
+/// that is not empty and has none.
 Result<std::vector<std::string>> ParseIdentities(std::string_view text);
 
 }  // namespace cairn

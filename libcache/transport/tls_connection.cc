@@ -235,6 +235,8 @@ TlsConnection::Moved TlsConnection::Read(std::span<std::byte> target) {
   return {Settle(got), 0};
 }
 
+bool TlsConnection::Pending() const { return !ended_ && SSL_has_pending(ssl_) == 1; }
+
 TlsConnection::Moved TlsConnection::Write(std::span<const std::byte> bytes) {
   CAIRN_CHECK(established_);
   if (ended_) {

@@ -54,6 +54,9 @@ class TlsConnection {
   Step Handshake();
   /// At most what one record holds (16 KiB); more may be there already.
   Moved Read(std::span<std::byte> target);
+  /// Whether bytes of the peer's lie here that no Read has given out yet: nothing need come by the
+  /// socket for the next one to succeed, so a wait for the socket may wait for ever.
+  [[nodiscard]] bool Pending() const;
   /// Some of `bytes`, which are not empty. After kWantRead or kWantWrite the next Write must begin
   /// with the same bytes, wherever they are then.
   Moved Write(std::span<const std::byte> bytes);

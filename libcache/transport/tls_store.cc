@@ -10,6 +10,10 @@ namespace {
 
 constexpr std::chrono::seconds kLookEvery{1};
 
+std::int64_t Nanoseconds(const timespec& time) {
+  return time.tv_sec * 1'000'000'000 + time.tv_nsec;
+}
+
 }  // namespace
 
 TlsStore::TlsStore(Options options, const Clock& clock)
@@ -23,7 +27,7 @@ TlsStore::State TlsStore::Look() const {
     struct stat info {};
     if (stat(path->c_str(), &info) == 0) {  // Through links: secrets are mounted behind some.
       state[i] = {static_cast<std::int64_t>(info.st_dev), static_cast<std::int64_t>(info.st_ino),
-                  info.st_size, info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec};
+                  info.st_size, Nanoseconds(info.st_mtim), Nanoseconds(info.st_ctim)};
     }
     ++i;
   }
@@ -35,18 +39,26 @@ Result<TlsStore::Change> TlsStore::Refresh() {
   {
     const MutexLock lock(mu_);
     looked_ = clock_.Now();
-    if (current_ != nullptr && state == seen_) {
+    seen_ = state;
+    if (current_ != nullptr && state == loaded_) {
+      told_.reset();
       return Change::kNone;
     }
-    seen_ = state;
   }
   auto loaded =
       TlsCredentials::Load(options_.files, options_.names, options_.role, options_.kernel_tls);
-  if (!loaded) {
-    return Fail(loaded.error());
-  }
   const MutexLock lock(mu_);
+  if (!loaded) {
+    const bool known = current_ != nullptr && told_ == state;
+    told_ = state;
+    return known ? Result<Change>(Change::kNone) : Fail(loaded.error());
+  }
+  if (current_ != nullptr && !(seen_ == state)) {
+    return Change::kNone;  // Another call has seen newer files since, and may be done with them.
+  }
   current_ = std::move(*loaded);
+  loaded_ = state;
+  told_.reset();
   return Change::kNew;
 }
 

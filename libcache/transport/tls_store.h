@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "libcache/base/clock.h"
@@ -27,8 +28,10 @@ class TlsStore {
 
   using Credentials = std::shared_ptr<const TlsCredentials>;
   enum class Change { kNone, kNew };
-  /// Looks whether the files changed, and reads them then. Errors: those of TlsCredentials::Load,
-  /// once for each state of the files; the credentials there were stay.
+  /// Looks whether the files changed, and reads them then; files that were no good it reads each
+  /// time, since they may become so by themselves: their time may come, or who may read them
+  /// changes. Errors: those of TlsCredentials::Load, once for each state of the files unless there
+  /// never were good ones; the credentials there were stay.
   Result<Change> Refresh() CAIRN_EXCLUDES(mu_);
   /// What there is, after a Refresh if the last one is a second or more ago. Errors: those of
   /// TlsCredentials::Load, if there never were good files.
@@ -37,15 +40,18 @@ class TlsStore {
   [[nodiscard]] Credentials Current() const CAIRN_EXCLUDES(mu_);
 
  private:
-  // Of each file: device, inode, size, time of change in nanoseconds. Zeros: not there.
-  using State = std::array<std::array<std::int64_t, 4>, 3>;
+  // Of each file: device, inode, size, times of change of its content and of anything about it, in
+  // nanoseconds. Zeros: not there.
+  using State = std::array<std::array<std::int64_t, 5>, 3>;
   [[nodiscard]] State Look() const;
 
   const Options options_;
   const Clock& clock_;
   mutable Mutex mu_;
   Credentials current_ CAIRN_GUARDED_BY(mu_);
-  State seen_ CAIRN_GUARDED_BY(mu_) = {};
+  State loaded_ CAIRN_GUARDED_BY(mu_) = {};          // Of current_'s files.
+  State seen_ CAIRN_GUARDED_BY(mu_) = {};            // By the latest look.
+  std::optional<State> told_ CAIRN_GUARDED_BY(mu_);  // Of the failure that was told last.
   TimePoint looked_ CAIRN_GUARDED_BY(mu_);
 };
 

@@ -154,6 +154,7 @@ class UcxPlane final : public DataPlane {
       : channel_(channel), worker_(std::move(worker)), staging_(std::move(staging)) {}
 
   [[nodiscard]] std::string_view Name() const override { return "ucx"; }
+  [[nodiscard]] bool Proven() const override { return proven_; }
 
   /// Makes the staging memory known to the daemon.
   Status Attach(TimePoint deadline) {
@@ -343,11 +344,22 @@ class UcxPlane final : public DataPlane {
     return owed ? TakeReply(deadline) : Status();
   }
 
+  /// Whether there is something for Channel::Receive: an answer, or the end. What nobody waits for
+  /// comes before it and is taken here, since Receive would wait behind it and UCX stand still.
+  bool AnswerThere(TimePoint deadline) {
+    pollfd answer{.fd = channel_.fd(), .events = POLLIN, .revents = 0};
+    while (channel_.AnswerBuffered() || poll(&answer, 1, 0) > 0) {
+      if (!channel_.OwesPosted() || !channel_.SkipPosted(deadline)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   /// False when an answer came first, or nothing did for a while.
   template <class There>
   bool AwaitWord(const There& there, TimePoint deadline) {
     const TimePoint until = std::min(deadline, Now() + kBusyPoll);
-    pollfd answer{.fd = channel_.fd(), .events = POLLIN, .revents = 0};
     for (;;) {
       for (int turn = 0; turn < kWordTurns; ++turn) {
         if (there()) {
@@ -355,14 +367,19 @@ class UcxPlane final : public DataPlane {
         }
         worker_->Progress();
       }
-      if (poll(&answer, 1, 0) > 0 || Now() >= until) {
+      if (AnswerThere(deadline) || Now() >= until) {
         return there();
       }
       sched_yield();
     }
   }
 
-  Status TakeReply(TimePoint deadline) { return TakeReply(deadline, Now() + kSilence); }
+  /// Of a transfer.
+  Status TakeReply(TimePoint deadline) {
+    Status reply = TakeReply(deadline, Now() + kSilence);
+    proven_ = proven_ || reply.has_value();
+    return reply;
+  }
   /// Waits for an answer and moves UCX forward meanwhile.
   Status TakeReply(TimePoint deadline, TimePoint silent_at) {
     if (channel_.broken()) {
@@ -391,7 +408,7 @@ class UcxPlane final : public DataPlane {
     for (;;) {
       while (worker_->Progress()) {
       }
-      if (poll(fds.data(), 1, 0) > 0) {
+      if (AnswerThere(until)) {
         return true;
       }
       const TimePoint now = Now();
@@ -420,6 +437,7 @@ class UcxPlane final : public DataPlane {
   const std::unique_ptr<ucx::Region> staging_;
   std::array<std::uint64_t, kHalves> words_{};  // The first of each half.
   std::uint64_t next_word_ = 1;
+  bool proven_ = false;  // The daemon has said of a transfer that it is done.
 };
 
 /// UCX with tcp opens a port in this process as well; a daemon cannot decide that for an engine.

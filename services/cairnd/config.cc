@@ -10,6 +10,7 @@
 #include <thread>
 #include <tuple>
 
+#include <arpa/inet.h>
 #include <unistd.h>
 
 #include "libcache/base/bytes.h"
@@ -207,7 +208,14 @@ std::vector<std::string> SplitAtEquals(const std::vector<std::string>& args) {
 }
 
 bool IsLoopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0;
+  in_addr v4{};
+  in6_addr v6{};
+  if (inet_pton(AF_INET, host.c_str(), &v4) == 1) {
+    return ntohl(v4.s_addr) >> 24U == 127;
+  }
+  // Of names only this one: "127.example.com" is whatever its owner says.
+  return host == "localhost" ||
+         (inet_pton(AF_INET6, host.c_str(), &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6));
 }
 
 std::string DefaultSocket() {

@@ -102,7 +102,7 @@ class Session : public std::enable_shared_from_this<Session> {
   asio::awaitable<Status> AttachUcx(const v1::AttachUcx& attach, v1::AttachUcxReply& reply);
   /// The peer has shown who it is, and is as trusted as UCX asks for.
   [[nodiscard]] bool MayUseUcx() const {
-    return context_.ucx != nullptr && (admin_allowed_ || peer_.has_value());
+    return context_.ucx != nullptr && (peer_ ? peer_->is_named : admin_allowed_);
   }
   asio::awaitable<Status> HandleFetch(const v1::Request& request, v1::Response& response);
   asio::awaitable<Status> HandleWrite(const v1::Write& write);

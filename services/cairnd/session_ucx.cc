@@ -50,7 +50,7 @@ asio::awaitable<Status> Session::AttachUcx(const v1::AttachUcx& attach, v1::Atta
   if (!MayUseUcx()) {
     co_return Fail(ErrorCode::kPermissionDenied,
                    "UCX is for engines that are known: connect by the Unix socket, as the daemon's "
-                   "user or root, or by TLS");
+                   "user or root, or by TLS with an identity that --tls-tenants names");
   }
   if (ucx_ != nullptr) {
     co_return Fail(ErrorCode::kInvalidArgument, "attach_ucx: once per connection");

@@ -71,9 +71,11 @@ Result<TlsPeer> TlsGate::Admit(const std::string& identity) const {
                 "the certificate names nobody: it needs one SPIFFE ID (a URI spiffe://...) or a "
                 "DNS name");
   }
+  const auto tenant = tenants_.TenantOf(identity);
   TlsPeer peer{.identity = identity,
-               .tenant = tenants_.TenantOf(identity).value_or(""),
-               .is_admin = std::find(admins_.begin(), admins_.end(), identity) != admins_.end()};
+               .tenant = tenant.value_or(""),
+               .is_admin = std::find(admins_.begin(), admins_.end(), identity) != admins_.end(),
+               .is_named = tenant.has_value()};
   if (tenants_.empty() && !peer.is_admin) {
     peer.tenant = "default";
   }

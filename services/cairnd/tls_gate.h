@@ -24,6 +24,7 @@ struct TlsPeer {
   std::string identity;
   std::string tenant;  ///< Empty: none, it may only administer.
   bool is_admin = false;
+  bool is_named = false;  ///< --tls-tenants has an entry for it, so that the operator vouches.
 };
 
 /// What became of a handshake.

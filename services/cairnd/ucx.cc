@@ -457,6 +457,11 @@ Result<std::unique_ptr<UcxService>> OpenUcxService(const DaemonConfig& config,
   if (opened) {
     spdlog::info("ucx version={} transports={} cuda={}", (*opened)->version(),
                  (*opened)->transports(), (*opened)->has_cuda());
+    if (config.tls.on() && config.tls.tenants.empty()) {
+      spdlog::warn(
+          "ucx_not_by_tls reason=\"it is for identities that --tls-tenants names, and there "
+          "are none\"");
+    }
     return opened;
   }
   // Whatever --ucx says: what is unsafe is not passed over.

@@ -12,6 +12,7 @@
 
 #include "libcache/trace/generator.h"
 #include "libcache/trace/writer.h"
+#include "tests/integration/tls_fixture.h"
 #include "tests/integration/ucx_fixture.h"
 
 namespace cairn::test {
@@ -28,7 +29,7 @@ struct BenchRun {
   }
 };
 
-class CairnBenchTest : public DaemonTest {
+class CairnBenchTest : public TlsDaemonTest {
  protected:
   /// Starts cairn-bench as a shell would, without a terminal.
   std::unique_ptr<ChildProcess> Start(const std::vector<std::string>& args) {
@@ -158,21 +159,35 @@ TEST_F(CairnBenchTest, SecondRunAgainstTheSameDaemonIsServedMore) {
 
 // Several engines in one process share one UCX.
 TEST_F(CairnBenchTest, ReplayByUcx) {
-  if (const std::string why = WithoutUcx(); !why.empty()) {
-    std::fprintf(stderr, "NOT TESTED: the UCX plane: %s\n", why.c_str());
-    GTEST_SKIP() << why;
+  ASSERT_NO_FATAL_FAILURE(SkipWithoutUcx());
+  if (IsSkipped()) {
+    return;
   }
-  ASSERT_TRUE(StartDaemon({.flags = {"--ucx=on"}, .variables = {}}));
-  const std::vector<std::string> more = {"3", "--connect", daemon().UnixEndpoint(), "--plane",
-                                         "ucx"};
   const std::string trace = Trace(40);
-  const BenchRun first = Bench(Replay(trace, more));
-  ExpectClean(first);
-  EXPECT_EQ(first.Json()["plane"], "ucx");
-  const BenchRun second = Bench(Replay(trace, more));
-  ExpectClean(second);
-  EXPECT_GT(second.Json()["served_tokens"], first.Json()["served_tokens"]);
-  EXPECT_GT(daemon().Counter("ucx_gets"), 0U);
+  for (const bool tls : {false, true}) {
+    std::vector<std::string> flags = UcxFlags();
+    if (tls) {
+      flags.insert(flags.end(), {kTenants, "--tls-admins=spiffe://c/ns/acme/sa/engine"});
+    }
+    ASSERT_TRUE(tls ? StartTls(flags) : StartDaemon({.flags = flags, .variables = {}}));
+    std::vector<std::string> more = {"3", "--plane", "ucx", "--connect",
+                                     tls ? daemon().TcpEndpoint() : daemon().UnixEndpoint()};
+    if (tls) {
+      const TlsClientOptions engine = Acme();
+      more.insert(more.end(), {"--tls-ca", engine.ca, "--tls-cert", engine.certificate, "--tls-key",
+                               engine.key});
+    }
+    const BenchRun first = Bench(Replay(trace, more));
+    ExpectClean(first);
+    EXPECT_EQ(first.Json()["plane"], "ucx");
+    const BenchRun second = Bench(Replay(trace, more));
+    ExpectClean(second);
+    EXPECT_GT(second.Json()["served_tokens"], first.Json()["served_tokens"]);
+    EXPECT_GT(daemon().Counter("ucx_gets"), 0U);
+    EXPECT_EQ(daemon().Counter("ucx_peers_lost"), 0U);
+    daemon().ExpectNothingHeld();
+    daemon().Stop();
+  }
 }
 
 TEST_F(CairnBenchTest, RealRequestsAgainstADaemon) {

@@ -40,6 +40,7 @@ struct Way {
   const char* name;
   PlaneChoice plane;
   bool tcp;
+  bool tls = false;
 };
 inline constexpr Way kShm = {"shm", PlaneChoice::kShm, false};
 inline constexpr Way kStreamUnix = {"stream_unix", PlaneChoice::kStream, false};

@@ -3,26 +3,41 @@
 
 #include <vector>
 
+#include "tests/integration/tls_fixture.h"
 #include "tests/integration/ucx_fixture.h"
 
 namespace cairn::test {
 namespace {
 
-class PlanesTest : public DaemonTest, public ::testing::WithParamInterface<Way> {
+constexpr Way kStreamTls = {"stream_tls", PlaneChoice::kStream, true, true};
+constexpr Way kUcxTls = {"ucx_tls", PlaneChoice::kUcx, true, true};
+
+class PlanesTest : public TlsDaemonTest, public ::testing::WithParamInterface<Way> {
  protected:
   void SetUp() override {
-    const std::string why = GetParam().plane == PlaneChoice::kUcx ? WithoutUcx() : "";
-    if (!why.empty()) {
-      std::fprintf(stderr, "NOT TESTED: the UCX plane: %s\n", why.c_str());
-      GTEST_SKIP() << why;
+    if (GetParam().plane == PlaneChoice::kUcx) {
+      SkipWithoutUcx();
     }
   }
   bool StartDaemon(DaemonProcess::Options options = {}) {
+    const auto add = [&options](const std::vector<std::string>& more) {
+      options.flags.insert(options.flags.end(), more.begin(), more.end());
+    };
     if (GetParam().plane == PlaneChoice::kUcx) {
-      options.flags.emplace_back("--ucx=on");
-      options.flags.push_back(std::string("--ucx-tls=") + kUcxTransports);
+      add(UcxFlags());
+    }
+    if (GetParam().tls) {
+      add(TlsFlags());
+      add({kTenants});
     }
     return DaemonTest::StartDaemon(std::move(options));
+  }
+  Engine NewEngine(const NamespaceSpec& spec = SmallModel()) {
+    ClientOptions options;
+    options.endpoint = EndpointOf(daemon(), GetParam());
+    options.plane = GetParam().plane;
+    options.tls = GetParam().tls ? Acme() : TlsClientOptions();
+    return {options, spec};
   }
   [[nodiscard]] static std::string PlaneName() {
     return GetParam().plane == PlaneChoice::kShm   ? "shm"
@@ -35,7 +50,7 @@ TEST_P(PlanesTest, StoredPrefixComesBackByteForByte) {
   ASSERT_TRUE(StartDaemon());
   const auto tokens = Tokens(1, 140);
   {
-    Engine first(EndpointOf(daemon(), GetParam()), GetParam().plane);
+    Engine first = NewEngine();
     ASSERT_TRUE(first.Open());
     EXPECT_EQ(first.client().PlaneName(), PlaneName());
     const auto miss = first.Load(tokens);
@@ -50,7 +65,7 @@ TEST_P(PlanesTest, StoredPrefixComesBackByteForByte) {
     EXPECT_EQ(again->written, 0U) << "what is committed is never written twice";
     EXPECT_EQ(again->present, 9U);
   }
-  Engine second(EndpointOf(daemon(), GetParam()), GetParam().plane);
+  Engine second = NewEngine();
   ASSERT_TRUE(second.Open());
   const auto hit = second.Load(tokens);
   ASSERT_TRUE(hit.has_value()) << Why(hit);
@@ -70,7 +85,7 @@ TEST_P(PlanesTest, StoredPrefixComesBackByteForByte) {
 
 TEST_P(PlanesTest, NeverResumesAtThePromptsEnd) {
   ASSERT_TRUE(StartDaemon());
-  Engine engine(EndpointOf(daemon(), GetParam()), GetParam().plane);
+  Engine engine = NewEngine();
   ASSERT_TRUE(engine.Open());
   const auto tokens = Tokens(2, 64);
   ASSERT_TRUE(engine.Store(tokens, {32, 64}));
@@ -81,7 +96,7 @@ TEST_P(PlanesTest, NeverResumesAtThePromptsEnd) {
 
 TEST_P(PlanesTest, PlanLeasesAndObservationsAreCounted) {
   ASSERT_TRUE(StartDaemon());
-  Engine engine(EndpointOf(daemon(), GetParam()), GetParam().plane);
+  Engine engine = NewEngine();
   ASSERT_TRUE(engine.Open());
   const auto tokens = Tokens(3, 96);
   const auto prompt = engine.Prompt(tokens);
@@ -115,7 +130,7 @@ TEST_P(PlanesTest, PlanLeasesAndObservationsAreCounted) {
 
 TEST_P(PlanesTest, KvThatTheEngineHasIsNotSentAgain) {
   ASSERT_TRUE(StartDaemon());
-  Engine engine(EndpointOf(daemon(), GetParam()), GetParam().plane);
+  Engine engine = NewEngine();
   ASSERT_TRUE(engine.Open());
   const auto tokens = Tokens(4, 96);
   ASSERT_TRUE(engine.Store(tokens, {80}));
@@ -147,7 +162,7 @@ TEST_P(PlanesTest, ObjectsOfAnySize) {
     spec.block_tokens = 1;
     spec.kv_bytes_per_token = 1;
     spec.checkpoint_bytes = size;
-    Engine engine(EndpointOf(daemon(), GetParam()), GetParam().plane, spec);
+    Engine engine = NewEngine(spec);
     ASSERT_TRUE(engine.Open());
     const auto tokens = Tokens(size, 3);
     const auto stored = engine.Store(tokens, {2});
@@ -171,7 +186,7 @@ TEST_P(PlanesTest, AttentionOnlyAndRecurrentOnlyModels) {
   recurrent.kv_bytes_per_token = 0;
   const auto tokens = Tokens(5, 90);
   for (const NamespaceSpec& spec : {attention, recurrent}) {
-    Engine engine(EndpointOf(daemon(), GetParam()), GetParam().plane, spec);
+    Engine engine = NewEngine(spec);
     ASSERT_TRUE(engine.Open());
     ASSERT_TRUE(engine.Load(tokens)) << "a state without KV needs a match before, to have a path";
     ASSERT_TRUE(engine.Store(tokens, {80}));
@@ -186,7 +201,7 @@ TEST_P(PlanesTest, AttentionOnlyAndRecurrentOnlyModels) {
 TEST_P(PlanesTest, AnyDifferenceOfTheNamespaceIsAMiss) {
   ASSERT_TRUE(StartDaemon());
   const auto tokens = Tokens(6, 40);
-  Engine engine(EndpointOf(daemon(), GetParam()), GetParam().plane);
+  Engine engine = NewEngine();
   ASSERT_TRUE(engine.Open());
   ASSERT_TRUE(engine.Store(tokens, {32}));
   std::vector<NamespaceSpec> others(7, SmallModel());
@@ -198,15 +213,22 @@ TEST_P(PlanesTest, AnyDifferenceOfTheNamespaceIsAMiss) {
   others[5].adapter = "lora";
   others[6].tp_size = 2;
   for (const NamespaceSpec& spec : others) {
-    Engine other(EndpointOf(daemon(), GetParam()), GetParam().plane, spec);
-    ASSERT_TRUE(other.Open());
+    Engine other = NewEngine(spec);
+    const Status opened = other.Open();
+    if (GetParam().tls && spec.tenant == "another") {
+      EXPECT_FALSE(opened.has_value()) << "the certificate is of one tenant";
+      continue;
+    }
+    ASSERT_TRUE(opened.has_value()) << Why(opened);
     const auto miss = other.Load(tokens);
     ASSERT_TRUE(miss.has_value()) << Why(miss);
     EXPECT_EQ(miss->resume_at, 0U);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Ways, PlanesTest, ::testing::Values(kShm, kUcx, kStreamUnix, kStreamTcp),
+INSTANTIATE_TEST_SUITE_P(Ways, PlanesTest,
+                         ::testing::Values(kShm, kUcx, kStreamUnix, kStreamTcp, kStreamTls,
+                                           kUcxTls),
                          [](const auto& way) { return way.param.name; });
 
 }  // namespace

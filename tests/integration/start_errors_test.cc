@@ -122,6 +122,10 @@ TEST_F(StartErrorsTest, Addresses) {
   ExpectRefused({"--memory=64MiB", "--listen-http=127.0.0.1:99999"}, {"--listen-http"});
   ExpectRefused({"--memory=64MiB", "--listen-tcp=0.0.0.0:0"},
                 {"--listen-tcp", "other hosts", "127.0.0.1", "--allow-insecure-tcp"});
+  for (const char* const host : {"127.example.com", "127.0.0.1.example.com", "localhost.example"}) {
+    ExpectRefused({"--memory=64MiB", std::string("--listen-tcp=") + host + ":0"},
+                  {"--listen-tcp", host, "other hosts"});
+  }
   ExpectRefused({"--memory=64MiB", "--listen-http=[::]:0"},
                 {"--listen-http", "--allow-insecure-tcp"});
   ExpectFailed(

@@ -23,11 +23,16 @@ class TlsDaemonTest : public DaemonTest {
   static constexpr const char* kTenants =
       "--tls-tenants=spiffe://c/ns/acme/*=acme,spiffe://c/ns/globex/*=globex";
 
-  bool StartTls(std::vector<std::string> flags = {kTenants}) {
+  /// What makes a daemon speak TLS.
+  std::vector<std::string> TlsFlags() {
     server_ = ca_.Issue("daemon", {"localhost", "127.0.0.1", "spiffe://c/daemon"});
-    flags.insert(flags.end(), {"--tls-cert=" + server_.certificate, "--tls-key=" + server_.key,
-                               "--tls-ca=" + server_.ca});
-    return StartDaemon({.flags = std::move(flags), .variables = {}});
+    return {"--tls-cert=" + server_.certificate, "--tls-key=" + server_.key,
+            "--tls-ca=" + server_.ca};
+  }
+  bool StartTls(std::vector<std::string> flags = {kTenants}, const std::string& memory = "64MiB") {
+    const std::vector<std::string> tls = TlsFlags();
+    flags.insert(flags.end(), tls.begin(), tls.end());
+    return StartDaemon({.flags = std::move(flags), .variables = {}, .memory = memory});
   }
   TlsClientOptions Acme() { return ca_.Client("acme", {"spiffe://c/ns/acme/sa/engine"}); }
   TlsClientOptions Globex() { return ca_.Client("globex", {"spiffe://c/ns/globex/sa/engine"}); }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <random>
 #include <set>
@@ -159,6 +160,54 @@ TEST_F(TlsHostileTest, GarbageTakesNoMemory) {
   EXPECT_TRUE(Connect(Acme()));
 }
 
+// Those who come with a certificate, and are refused all the same: in the handshake, or by name.
+TEST_F(TlsHostileTest, RefusedCertificatesTakeNoMemory) {
+  ASSERT_TRUE(StartTls());
+  ExpectServes();
+  const std::vector<std::string> acme = {"spiffe://c/ns/acme/x"};
+  const TestCa other(dir_, "other");
+  const TlsFiles wrong_ca = other.Issue("wrong-ca", acme);
+  const TlsFiles expired = ca_.Issue("expired", acme, {.from_s = -60, .to_s = -1});
+  const TlsFiles stranger = ca_.Issue("stranger", {"spiffe://c/ns/initech/x"});
+  const TlsClientOptions engine = Acme();
+  v1::Request of_globex = OpenRequest(SmallModel());
+  of_globex.mutable_open_namespace()->set_tenant("globex");
+  const std::vector<std::pair<const char*, std::function<void()>>> kinds = {
+      {"wrong CA", [&] { EXPECT_NE(RawTls(wrong_ca), ""); }},
+      {"expired", [&] { EXPECT_NE(RawTls(expired), ""); }},
+      {"nobody's", [&] { EXPECT_EQ(RawTls(stranger), "") << "told in answer to Hello"; }},
+      {"wrong tenant", [&] {
+         auto channel = Open(engine);
+         ASSERT_TRUE(channel.has_value()) << Why(channel);
+         const auto opened = channel->Call(of_globex, Soon());
+         ASSERT_FALSE(opened.has_value());
+         EXPECT_EQ(opened.error().code, ErrorCode::kPermissionDenied);
+       }}};
+  const int peers = kSanitized ? 20 : 100;
+  for (const auto& [kind, come] : kinds) {
+    const auto wave = [&, &come = come] {
+      for (int i = 0; i < peers; ++i) {
+        come();
+      }
+      return daemon().Status().rss_bytes();
+    };
+    wave();  // What is allocated once is there after it.
+    const std::uint64_t before = wave();
+    for (int i = 0; i < 2; ++i) {
+      wave();
+    }
+    const std::uint64_t after = wave();
+    if (!kSanitized) {
+      EXPECT_LT(after, before + 4 * kMiB) << kind << ": 14 KiB of each would be more";
+    }
+    Report(std::string(kind) + ": " + FormatBytes(after > before ? after - before : 0));
+  }
+  const int each = 5 * peers;
+  EXPECT_EQ(Handshakes("certificate"), 2 * each);
+  EXPECT_EQ(Handshakes("identity"), each);
+  ExpectServes();
+}
+
 class TlsStartTest : public DaemonTest {
  protected:
   void ExpectFails(std::vector<std::string> args, int code, const std::vector<std::string>& words) {
@@ -185,6 +234,7 @@ TEST_F(TlsStartTest, WhatIsMissingOrWrongIsNamed) {
   ExpectFails({key, root}, 2, {"--tls-cert", "missing"});
   ExpectFails({"--tls-tenants=a=b"}, 2, {"--tls-tenants", "--tls-cert"});
   ExpectFails({cert, key, root, "--tls-tenants=acme"}, 2, {"--tls-tenants", "identity=tenant"});
+  ExpectFails({cert, key, root, "--tls-tenants=,"}, 2, {"--tls-tenants", "no entry"});
   ExpectFails({cert, key, root, "--tls-admins=spiffe://c/*"}, 2, {"--tls-admins"});
   ExpectFails({cert, key, root, "--tls-handshakes=0"}, 2, {"--tls-handshakes", "1 to"});
   ExpectFails({"--listen-tcp=0.0.0.0:0"}, 2,

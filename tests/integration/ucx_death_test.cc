@@ -4,11 +4,14 @@
 // Engines are this program again, run as the test UcxChild.DISABLED_Engine.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <thread>
 
 #include "libcache/transport/data_plane.h"
+#include "tests/integration/latency.h"
 #include "tests/integration/ucx_fixture.h"
 #include "tests/integration/wire.h"
 
@@ -17,8 +20,26 @@ namespace {
 
 constexpr std::uint64_t kState = kMiB;
 constexpr std::uint64_t kIdsPerEngine = 1'000'000;
-// A second by design; the rest is for machines that do other things as well.
-constexpr double kLimitMs = 8000;
+// What is promised; and what is waited for at most, on machines that do other things as well.
+constexpr double kLimitMs = 1000;
+constexpr double kPatienceMs = 8000;
+// A machine that wakes a thread later than this is not quiet.
+constexpr double kQuietUs = 20'000;
+
+/// Runs `measure`, which returns milliseconds, and holds it to kLimitMs; where the machine woke a
+/// thread of its own too late meanwhile, to kPatienceMs.
+template <class Measure>
+void ExpectWithinASecond(const char* what, const Measure& measure) {
+  WakeupWatch watch;
+  const double ms = measure();
+  const double late_us = watch.Stop().Max();
+  const bool quiet = late_us <= kQuietUs;
+  Report(std::string(what) + ": " + std::to_string(std::lround(ms)) + " ms" +
+         (quiet ? ""
+                : "; NOT HELD TO A SECOND: this machine woke a thread up to " +
+                      std::to_string(std::lround(late_us / 1000)) + " ms late meanwhile"));
+  EXPECT_LT(ms, quiet ? kLimitMs : kPatienceMs) << what;
+}
 
 std::uint64_t FromEnvironment(const char* name) {
   const char* const text = std::getenv(name);
@@ -76,7 +97,7 @@ class UcxDeathTest : public UcxTest {
     for (;;) {
       const v1::StatusReply status = daemon().Status();
       const std::chrono::duration<double, std::milli> spent = SteadyClock::Instance().Now() - begin;
-      if (!holds(status) || spent.count() > kLimitMs) {
+      if (!holds(status) || spent.count() > kPatienceMs) {
         return spent.count();
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -113,26 +134,24 @@ class UcxDeathTest : public UcxTest {
 
 TEST_F(UcxDeathTest, EnginesKilledInAThousandTransfersLeaveNothing) {
   ASSERT_TRUE(StartUcx());
-  double worst_ms = 0;
+  const auto any_left = [](const v1::StatusReply& status) {
+    const bool attached = std::any_of(
+        status.planes().begin(), status.planes().end(),
+        [](const auto& plane) { return plane.name() == "ucx" && plane.connections() != 0; });
+    return HoldsAny(status) || attached || status.sessions() != 1;
+  };
   for (int round = 0; round < 5; ++round) {
     const std::uint64_t before = Transfers();
     StartEngines(round);
     WaitForTransfers(before + 1000);
-    for (const auto& engine : engines_) {
-      engine->Signal(SIGKILL);
-    }
-    worst_ms = std::max(worst_ms, MsUntilNot([](const v1::StatusReply& status) {
-                          bool attached = false;
-                          for (const v1::PlaneStatus& plane : status.planes()) {
-                            attached =
-                                attached || (plane.name() == "ucx" && plane.connections() != 0);
-                          }
-                          return HoldsAny(status) || attached || status.sessions() != 1;
-                        }));
+    ExpectWithinASecond("all transfers of three killed engines ended", [&] {
+      for (const auto& engine : engines_) {
+        engine->Signal(SIGKILL);
+      }
+      return MsUntilNot(any_left);
+    });
     engines_.clear();
   }
-  std::printf("[ measured ] all transfers of 15 killed engines ended within %.0f ms\n", worst_ms);
-  EXPECT_LT(worst_ms, kLimitMs);
   std::uint64_t there = 0;
   for (int engine = 0; engine < kEngines; ++engine) {
     there += VerifyPromptsOf(FirstId(4, engine));
@@ -151,10 +170,8 @@ TEST_F(UcxDeathTest, FrozenEnginesHoldNothingOnceTheirLeasesAreOver) {
   for (const auto& engine : engines_) {
     engine->Freeze();
   }
-  const double ms = MsUntilNot(HoldsAny);
-  std::printf("[ measured ] frozen engines held something for %.0f ms, with leases of 500 ms\n",
-              ms);
-  EXPECT_LT(ms, kLimitMs);
+  ExpectWithinASecond("frozen engines with leases of 500 ms held nothing any more",
+                      [&] { return MsUntilNot(HoldsAny); });
   // Others are served meanwhile.
   Engine other(daemon().UnixEndpoint(), PlaneChoice::kUcx, StatesOf(kState));
   ASSERT_TRUE(other.Open());
@@ -187,10 +204,8 @@ class UcxTcpDeathTest : public UcxDeathTest {
                         .memory = "192MiB"});
   }
   void ExpectAllGivenUp(const char* what) {
-    const double ms = MsUntilNot(HoldsAny);
-    std::printf("[ measured ] over tcp, %s engines held something for %.0f ms; %d given up\n", what,
-                ms, static_cast<int>(daemon().Counter("ucx_peers_lost")));
-    EXPECT_LT(ms, kLimitMs) << "their leases would last a minute";
+    // Their leases would last a minute.
+    ExpectWithinASecond(what, [&] { return MsUntilNot(HoldsAny); });
     v1::AdminRequest clear;
     clear.mutable_clear();
     ASSERT_TRUE(daemon().Admin(clear));
@@ -220,7 +235,7 @@ TEST_F(UcxTcpDeathTest, TransfersThatStandStillAreGivenUpWithinASecond) {
   EXPECT_GT(lost, 0U) << "none of the engines was stopped in the middle of a transfer";
   EXPECT_EQ(PlaneOf("ucx").connections(), kEngines - lost);
   engines_.clear();
-  ExpectAllGivenUp("frozen");
+  ExpectAllGivenUp("over tcp, frozen engines that went held nothing any more");
 }
 
 TEST_F(UcxTcpDeathTest, EnginesKilledInTransfersAreGivenUp) {
@@ -232,7 +247,7 @@ TEST_F(UcxTcpDeathTest, EnginesKilledInTransfersAreGivenUp) {
     for (const auto& engine : engines_) {
       engine->Signal(SIGKILL);
     }
-    ExpectAllGivenUp("killed");
+    ExpectAllGivenUp("over tcp, killed engines held nothing any more");
     engines_.clear();
   }
 }
@@ -306,22 +321,18 @@ class UcxDaemonDeathTest : public UcxDeathTest {
 TEST_F(UcxDaemonDeathTest, AKilledDaemonEndsTheReadAtOnce) {
   ASSERT_TRUE(StartUcx());
   ASSERT_NO_FATAL_FAILURE(SetUpObject());
-  const double ms = ReadUntil([this] { daemon().process().Signal(SIGKILL); });
-  std::printf("[ measured ] after %d reads, the one the daemon died in ended within %.0f ms\n",
-              reads_, ms);
+  ExpectWithinASecond("the read that the daemon died in ended",
+                      [this] { return ReadUntil([this] { daemon().process().Signal(SIGKILL); }); });
   EXPECT_GT(reads_, 0);
-  EXPECT_LT(ms, kLimitMs);
   daemon().Kill();
 }
 
 TEST_F(UcxDaemonDeathTest, AFrozenDaemonEndsTheReadWithinASecondOfSilence) {
   ASSERT_TRUE(StartUcx());
   ASSERT_NO_FATAL_FAILURE(SetUpObject());
-  const double ms = ReadUntil([this] { daemon().Freeze(); });
-  std::printf("[ measured ] after %d reads, the one the daemon froze in ended within %.0f ms\n",
-              reads_, ms);
+  ExpectWithinASecond("the read that the daemon froze in ended",
+                      [this] { return ReadUntil([this] { daemon().Freeze(); }); });
   EXPECT_GT(reads_, 0);
-  EXPECT_LT(ms, kLimitMs);
   // What it still had to put when it thaws goes nowhere that anybody reads.
   std::vector<std::byte> memory(kState);
   const std::span<std::byte> target(memory);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "cairn/v1/cache.pb.h"
 #include "libcache/base/digest.h"
@@ -25,18 +26,26 @@ inline std::string WithoutUcx() {
   return context ? "" : context.error().message;
 }
 
+/// For SetUp: skips, and says so, where there is no UCX.
+inline void SkipWithoutUcx() {
+  if (const std::string why = WithoutUcx(); !why.empty()) {
+    std::fprintf(stderr, "NOT TESTED: the UCX plane: %s\n", why.c_str());
+    GTEST_SKIP() << why;
+  }
+}
+
+/// What makes a daemon offer UCX.
+inline std::vector<std::string> UcxFlags() {
+  return {"--ucx=on", std::string("--ucx-tls=") + kUcxTransports};
+}
+
 /// A daemon with the UCX plane on. Skips, and says so, where there is no UCX.
 class UcxTest : public DaemonTest {
  protected:
-  void SetUp() override {
-    if (const std::string why = WithoutUcx(); !why.empty()) {
-      std::fprintf(stderr, "NOT TESTED: the UCX plane: %s\n", why.c_str());
-      GTEST_SKIP() << why;
-    }
-  }
+  void SetUp() override { SkipWithoutUcx(); }
   bool StartUcx(std::vector<std::string> more = {}) {
-    more.push_back("--ucx=on");
-    more.push_back(std::string("--ucx-tls=") + kUcxTransports);
+    const std::vector<std::string> ucx = UcxFlags();
+    more.insert(more.end(), ucx.begin(), ucx.end());
     return StartDaemon({.flags = std::move(more), .variables = {}, .memory = "192MiB"});
   }
   /// What the status says of the plane.

@@ -66,8 +66,11 @@ struct OpenedChannel {
   std::uint32_t space = 0;
   PrefixKey seed;
 
-  static OpenedChannel To(const std::string& endpoint, const NamespaceSpec& spec) {
-    auto channel = Channel::Open(*ParseEndpoint(endpoint), {}, Soon());
+  static OpenedChannel To(const std::string& endpoint, const NamespaceSpec& spec,
+                          const TlsClientOptions& tls = {}) {
+    Channel::Greeting greeting;
+    greeting.tls = TlsClient::Make(tls);
+    auto channel = Channel::Open(*ParseEndpoint(endpoint), greeting, Soon());
     EXPECT_TRUE(channel.has_value()) << Why(channel);
     OpenedChannel opened{.channel = std::move(*channel), .space = 0, .seed = {}};
     v1::Request request = OpenRequest(spec);

@@ -28,7 +28,6 @@ TEST(TenantMapTest, ExactAndBelowAPath) {
   EXPECT_EQ(TenantOf(map, "x.engine.globex.example"), "none");
   EXPECT_EQ(TenantOf(map, ""), "none");
   EXPECT_TRUE(Map("").empty());
-  EXPECT_TRUE(Map(" , ,").empty());
 }
 
 TEST(TenantMapTest, TheLongestEntryCounts) {
@@ -60,6 +59,19 @@ TEST(TenantMapTest, IdentitiesAreWhole) {
   EXPECT_EQ(*list, (std::vector<std::string>{"spiffe://c/Admin", "host.example"}));
   EXPECT_FALSE(ParseIdentities("spiffe://c/*"));
   EXPECT_TRUE(ParseIdentities("")->empty());
+  EXPECT_FALSE(ParseIdentities(","));
+}
+
+// An empty map lets everybody in; a text that was meant to be one must not become it.
+TEST(TenantMapTest, ATextWithoutEntriesIsNoMap) {
+  for (const char* const text : {",", " ", ",,", " , ,\n"}) {
+    const auto map = TenantMap::Parse(text);
+    ASSERT_FALSE(map.has_value()) << '\'' << text << '\'';
+    EXPECT_EQ(map.error().code, ErrorCode::kInvalidArgument);
+    EXPECT_NE(map.error().message.find("no entry"), std::string::npos) << map.error().message;
+  }
+  EXPECT_TRUE(TenantMap::Parse("")->empty());
+  EXPECT_FALSE(TenantMap::Parse("a.example=acme,")->empty());
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -121,6 +122,27 @@ TEST_F(TlsConnectionTest, BytesComeThroughOverManyKeys) {
   std::byte last{};
   EXPECT_EQ(client_->Read(std::span(&last, 1)).step, Step::kClosed);
   EXPECT_EQ(client_->Read(std::span(&last, 1)).step, Step::kClosed) << "and stays so";
+}
+
+// What the socket held is read as a whole, so that its poll tells of the first record only.
+TEST_F(TlsConnectionTest, WhatWasReadAheadIsPending) {
+  Make(Server(), Engine(ca_));
+  ExpectShaken();
+  EXPECT_FALSE(client_->Pending());
+  const std::string record(100, 'x');
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(server_->Write(std::as_bytes(std::span(record))).bytes, record.size());
+  }
+  std::string got(record.size(), '\0');
+  const auto target = std::as_writable_bytes(std::span(got));
+  ASSERT_EQ(client_->Read(target).bytes, record.size());
+  pollfd socket{.fd = client_fd_.get(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(poll(&socket, 1, 0), 0) << "the socket is empty";
+  EXPECT_TRUE(client_->Pending());
+  ASSERT_EQ(client_->Read(target.first(60)).bytes, 60U);
+  EXPECT_TRUE(client_->Pending()) << "the rest of a record";
+  ASSERT_EQ(client_->Read(target).bytes, 40U);
+  EXPECT_FALSE(client_->Pending());
 }
 
 // What a writer was told to try again may lie elsewhere by then.

@@ -2,10 +2,14 @@
 // when the files change.
 #include "libcache/transport/tls_credentials.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
+#include <thread>
 
 #include "libcache/base/clock.h"
 #include "libcache/transport/certificates.h"
@@ -120,6 +124,10 @@ TEST_F(TlsCredentialsTest, IdentityIsTheSpiffeIdElseTheFirstName) {
   EXPECT_EQ(identity({"a.example", "spiffe://c/ns/x"}), "spiffe://c/ns/x");
   EXPECT_EQ(identity({"https://a.example/", "a.example"}), "a.example");
   EXPECT_EQ(identity({"spiffe://c/1", "spiffe://c/2"}), "") << "which of the two?";
+  EXPECT_EQ(identity({"spiffe://c/\x01", "a.example"}), "") << "not the DNS name instead";
+  EXPECT_EQ(identity({"spiffe://c/\x7F", "spiffe://c/2"}), "") << "not the second instead";
+  EXPECT_EQ(identity({"a\x01.example", "b.example"}), "");
+  EXPECT_EQ(identity({"spiffe://c/1", "a\x01.example"}), "");
   EXPECT_EQ(identity({"127.0.0.1"}), "");
   EXPECT_EQ(identity({}), "");
 }
@@ -176,7 +184,9 @@ TEST_F(TlsStoreTest, TakesUpNewFilesAndKeepsTheOldOverBadOnes) {
   const auto broken = store.Refresh();
   ASSERT_FALSE(broken.has_value());
   EXPECT_EQ(store.Current()->identity(), "b.example");
-  EXPECT_TRUE(store.Refresh()) << "told once";
+  const auto again = store.Refresh();
+  ASSERT_TRUE(again.has_value()) << "told once, " << again.error().message;
+  EXPECT_EQ(*again, TlsStore::Change::kNone);
   std::filesystem::remove(files.certificate);
   EXPECT_FALSE(store.Refresh());
   clock_.Advance(std::chrono::seconds(1));
@@ -185,6 +195,79 @@ TEST_F(TlsStoreTest, TakesUpNewFilesAndKeepsTheOldOverBadOnes) {
   ca_.Issue("x", {"c.example"});
   EXPECT_EQ(*store.Refresh(), TlsStore::Change::kNew);
   EXPECT_EQ(store.Current()->identity(), "c.example");
+}
+
+// A renewal that comes before its time, from a CA whose clock is ahead.
+TEST_F(TlsStoreTest, TakesUpFilesOnceTheirTimeHasCome) {
+  const TlsFiles files = ca_.Issue("x", {"a.example"});
+  TlsStore store = MakeStore(files);
+  ASSERT_TRUE(store.Get());
+  ca_.Issue("x", {"b.example"}, {.from_s = 2});
+  const auto early = store.Refresh();
+  ASSERT_FALSE(early.has_value());
+  EXPECT_NE(early.error().message.find("not valid before"), std::string::npos);
+  const TimePoint until = SteadyClock::Instance().Now() + std::chrono::seconds(20);
+  while (store.Current()->identity() != "b.example" && SteadyClock::Instance().Now() < until) {
+    const auto again = store.Refresh();
+    ASSERT_TRUE(again.has_value()) << "told once: " << again.error().message;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  EXPECT_EQ(store.Current()->identity(), "b.example") << "the files are as they were";
+  EXPECT_EQ(*store.Refresh(), TlsStore::Change::kNone);
+}
+
+// Other bytes in the same file, of the same size and with the same date: somebody keeps dates.
+TEST_F(TlsStoreTest, SeesAChangeThatKeepsSizeAndDate) {
+  namespace fs = std::filesystem;
+  const TlsFiles files = ca_.Issue("x", {"a.example"});
+  const auto pad = [](const std::string& path) {
+    std::string text = ReadFile(path);
+    text.resize(8192, '\n');
+    WriteFile(path, text);
+  };
+  pad(files.certificate);
+  pad(files.key);
+  const auto certificate_date = fs::last_write_time(files.certificate);
+  const auto key_date = fs::last_write_time(files.key);
+  TlsStore store = MakeStore(files);
+  ASSERT_TRUE(store.Get());
+  ca_.Issue("x", {"b.example"});
+  pad(files.certificate);
+  pad(files.key);
+  fs::last_write_time(files.certificate, certificate_date);
+  fs::last_write_time(files.key, key_date);
+  EXPECT_EQ(*store.Refresh(), TlsStore::Change::kNew);
+  EXPECT_EQ(store.Current()->identity(), "b.example");
+}
+
+// A thread that takes long to read what was there puts nothing old over what another read since.
+TEST_F(TlsStoreTest, WhoIsLateWithOlderFilesChangesNothing) {
+  namespace fs = std::filesystem;
+  const TlsFiles files = ca_.Issue("x", {"a.example"});
+  TlsStore store = MakeStore(files);
+  ASSERT_TRUE(store.Get());
+  ca_.Issue("x", {"b.example"});
+  const std::string second_key = ReadFile(files.key);
+  const std::string slow = dir_ / "slow.key";
+  ASSERT_EQ(mkfifo(slow.c_str(), 0600), 0);
+  fs::remove(files.key);
+  fs::create_hard_link(slow, files.key);
+  std::thread late([&store] { EXPECT_EQ(*store.Refresh(), TlsStore::Change::kNone); });
+  // Opened for writing once it is read: the certificate was read before.
+  int writer = -1;
+  while ((writer = open(slow.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC)) < 0) {
+    ASSERT_EQ(errno, ENXIO);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  fs::remove(files.key);
+  ca_.Issue("x", {"c.example"});
+  EXPECT_EQ(*store.Refresh(), TlsStore::Change::kNew);
+  ASSERT_EQ(write(writer, second_key.data(), second_key.size()),
+            static_cast<ssize_t>(second_key.size()));
+  close(writer);
+  late.join();
+  EXPECT_EQ(store.Current()->identity(), "c.example");
+  EXPECT_EQ(*store.Refresh(), TlsStore::Change::kNone);
 }
 
 TEST_F(TlsStoreTest, TriesAgainWhereThereNeverWereGoodFiles) {
