@@ -7,6 +7,9 @@
 namespace cairn {
 namespace {
 
+// For a message that goes into a socket's buffer, be it of 100,000 tokens' keys.
+constexpr std::chrono::milliseconds kTellWithin{5};
+
 /// Half of what is left: the rest belongs to whoever else is asked.
 TimePoint HalfOf(TimePoint deadline) {
   const TimePoint now = SteadyClock::Instance().Now();
@@ -206,24 +209,22 @@ void Client::SayUnsaid(TimePoint deadline) {
   }
   const Unsaid unsaid = *std::exchange(unsaid_, std::nullopt);
   Peer* const peer = peers_.Find(unsaid.peer);
-  const auto space = Find(unsaid.name_space);
-  if (peer == nullptr || !space || !peer->MayAsk(SteadyClock::Instance().Now())) {
+  // Nobody waits for a daemon only to tell it something: not for a connection, nor for one that
+  // takes nothing in.
+  Backend* const backend = peer != nullptr ? peer->AtHand(unsaid.name_space) : nullptr;
+  if (backend == nullptr || !peer->MayAsk(SteadyClock::Instance().Now())) {
     return;
   }
+  const TimePoint limit = std::min(deadline, In(kTellWithin));
   if (unsaid.declined) {
-    if (peer->epoch() == unsaid.epoch && peer->Connected() != nullptr) {
-      static_cast<void>(peer->backend()->Decline(unsaid.lease, HalfOf(deadline)));
+    if (peer->epoch() == unsaid.epoch) {
+      static_cast<void>(backend->Decline(unsaid.lease, limit));
     }
     return;
   }
-  const Peer::SpaceRef ref{
-      .handle = unsaid.name_space, .spec = &(*space)->spec, .seed = &(*space)->seed};
-  const auto backend = peer->ReadyFor(ref, port_, HalfOf(deadline));
-  const Status told =
-      !backend ? Fail(backend.error())
-               : (*backend)->TellMatch(peer->IdOf(unsaid.name_space), unsaid.request, unsaid.keys,
-                                       unsaid.prompt_tokens, HalfOf(deadline));
-  if (backend && !told) {
+  const Status told = backend->TellMatch(peer->IdOf(unsaid.name_space), unsaid.request, unsaid.keys,
+                                         unsaid.prompt_tokens, limit);
+  if (!told) {
     peer->Note(told.error());
   }
 }

@@ -84,7 +84,7 @@ Result<Backend*> Peer::ReadyFor(const SpaceRef& space, const std::shared_ptr<Dev
   if (!backend) {
     return backend;
   }
-  if (remote_ids_.size() > space.handle && remote_ids_[space.handle].epoch == epoch_) {
+  if (OpenHere(space.handle)) {
     return backend;
   }
   const auto opened = Noted((*backend)->OpenNamespace(*space.spec, deadline));

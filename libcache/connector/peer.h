@@ -58,6 +58,11 @@ class Peer {
   };
   Result<Backend*> ReadyFor(const SpaceRef& space, const std::shared_ptr<DevicePort>& port,
                             TimePoint deadline);
+  /// The connection where it works and the namespace is open there already; null otherwise. Waits
+  /// for nothing.
+  [[nodiscard]] Backend* AtHand(std::uint32_t handle) const {
+    return OpenHere(handle) ? Connected() : nullptr;
+  }
   /// What the daemon calls the namespace; after ReadyFor.
   [[nodiscard]] std::uint32_t IdOf(std::uint32_t handle) const { return remote_ids_[handle].id; }
   void SetId(std::uint32_t handle, std::uint32_t id);
@@ -97,6 +102,9 @@ class Peer {
   bool TakeChanged() { return std::exchange(changed_, false); }
 
  private:
+  [[nodiscard]] bool OpenHere(std::uint32_t handle) const {
+    return remote_ids_.size() > handle && remote_ids_[handle].epoch == epoch_;
+  }
   [[nodiscard]] bool BreakerOpen() const {
     return options_.breaker_failures > 0 && failures_ >= options_.breaker_failures;
   }
