@@ -9,7 +9,7 @@ import shutil
 import sys
 
 sys.dont_write_bytecode = True
-from harness import (CHART, GOLDEN, HERE, TOOLS, Skip, check, main, objects, of_kind, pod_of,  # noqa: E402
+from harness import (CHART, GOLDEN, HERE, SOURCE, TOOLS, Skip, check, main, objects, of_kind, pod_of,  # noqa: E402
                      reaches_into_node, render, rendered, run, tool)
 
 CASES = sorted((HERE / "values").glob("*.yaml"))
@@ -400,6 +400,17 @@ def notes_say_what_to_paste(arguments):
             assert part in told, f"{case}: '{part}' is not in\n{told}"
 
 
+def pages_commands_render(arguments):
+    """Every `helm template` and `helm install` of the pages, as it stands there."""
+    text = "".join((SOURCE / page).read_text(encoding="utf-8").replace("\\\n", " ")
+                   for page in ("docs/kubernetes.md", "helm/cairn/README.md"))
+    commands = re.findall(r"^(?: {4})?helm (template|install) cairn helm/cairn (--.*)$", text, re.M)
+    assert {"template", "install"} <= {verb for verb, _ in commands}, commands
+    for verb, flags in commands:
+        version = ["--kube-version", "1.36"] if verb == "install" else []
+        check([tool("helm"), "template", "cairn", CHART, *version, *flags.split()], f"helm {verb} {flags}")
+
+
 def names_stay_valid(arguments):
     """A release's name may have 53 characters; names of objects and labels end at 63."""
     done = run(tool("helm"), "template", "r" * 53, CHART, "--kube-version", "1.36", "--set", IMAGE, "--set",
@@ -414,7 +425,8 @@ TESTS = [lint_is_clean, objects_fit_the_schemas, schemas_notice_what_is_wrong, p
          renders_are_as_they_were, contradictions_are_refused, missing_kinds_are_told,
          limits_agree_with_the_options, numbers_are_written_as_they_were, pods_stop_in_order, pods_that_wait_for_nothing_stop_at_once,
          what_is_consistent_is_taken, job_is_named_as_rules_expect, policy_lets_in_who_is_named,
-         services_lead_to_the_pods, tenants_are_passed_on, notes_say_what_to_paste, names_stay_valid]
+         services_lead_to_the_pods, tenants_are_passed_on, notes_say_what_to_paste, pages_commands_render,
+         names_stay_valid]
 
 if __name__ == "__main__":
     sys.exit(main(__doc__, "Chart", TESTS))
