@@ -121,7 +121,7 @@ if ((chaos)); then
   folder=$(mktemp -d "${TMPDIR:-/tmp}/cairn-chaos.XXXXXX")
   trap 'rm -rf "$folder"' EXIT
   trap 'exit 130' INT TERM
-  step "Fault schedules, seeds $seeds (6 s each); with them always a machine that vanishes (31 s) and the network itself (5 s)"
+  step "Fault schedules, seeds $seeds (6 s each); with them always a machine that vanishes (31 s) and the network itself (3 s)"
   status=0
   TEST_TMPDIR=$folder CAIRN_CHAOS_SEEDS=$seeds run_ctest release -V -R '^chaos\.' || status=$?
   list_skipped
