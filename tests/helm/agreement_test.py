@@ -4,7 +4,6 @@ Usage: agreement_test.py BIN OUT
 """
 
 import json
-import os
 import re
 import sys
 
@@ -15,10 +14,13 @@ from harness import CHART, check, main, render, run  # noqa: E402
 NOT_PASSED = {"help", "config", "version", "ucx-allow-insecure-tcp"}
 
 
+def cairnd(arguments) -> list:
+    """Without the caller's CAIRN_* variables, which are options too."""
+    return ["env", "-i", arguments.bin / "cairnd"]
+
+
 def help_of(arguments) -> str:
-    clean = {name: "" for name in os.environ if name.startswith("CAIRN_")}
-    assert not clean, f"unset {sorted(clean)}: what they say would be in cairnd --help"
-    return check([arguments.bin / "cairnd", "--help"], "cairnd --help")
+    return check([*cairnd(arguments), "--help"], "cairnd --help")
 
 
 def text_of(arguments, option: str) -> str:
@@ -38,7 +40,7 @@ def chart_takes(arguments, values: dict) -> str:
 
 def daemon_takes(arguments, *flags) -> str:
     """Empty if it does, else why not. It ends at once: there can be no such folder, which comes after the options."""
-    done = run(arguments.bin / "cairnd", "--memory=64MiB", "--listen-unix=/dev/null/cairn.sock",
+    done = run(*cairnd(arguments), "--memory=64MiB", "--listen-unix=/dev/null/cairn.sock",
                "--listen-tcp=", "--listen-http=", *flags)
     assert done.returncode in (1, 2), done.stderr
     return done.stderr if done.returncode == 2 else ""
