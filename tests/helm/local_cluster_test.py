@@ -130,9 +130,10 @@ def ends_in_order_by_ctrl_c(arguments):
 
 
 def ends_in_order_wherever_it_is(arguments):
-    """While daemons start, and in the midst of the replay, by Ctrl-C or by a signal to the script alone."""
+    """While daemons start, and in the midst of the replay, by Ctrl-C, by a signal to the script alone, or since the terminal is gone."""
     for until, number, code in (("Starting", signal.SIGINT, 130), ("Starting", signal.SIGTERM, 143),
-                                ("Replaying", signal.SIGINT, 130), ("Replaying", signal.SIGTERM, 143)):
+                                ("Replaying", signal.SIGINT, 130), ("Replaying", signal.SIGTERM, 143),
+                                ("Replaying", signal.SIGHUP, 129)):
         with Folder(arguments) as folder:
             folder.replay_slowly()
             process = folder.start("--net", "unix", "--daemons", "2", until=until)
