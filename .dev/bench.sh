@@ -350,7 +350,7 @@ bench_one() {
 }
 
 name=${1:-}
-if [[ -z $name || $name == help ]]; then
+if [[ -z $name || $name == @(help|-h|--help) ]]; then
   list
   exit 0
 fi

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <string_view>
 #include <utility>
@@ -30,6 +31,15 @@ constexpr std::chrono::seconds kStopLimit{15};
 constexpr std::chrono::milliseconds kPoll{10};
 constexpr std::size_t kLogTail = 800;
 
+struct TempDirs {
+  Mutex mu;
+  std::set<std::string> paths CAIRN_GUARDED_BY(mu);
+};
+TempDirs& AllTempDirs() {
+  static TempDirs all;
+  return all;
+}
+
 sigset_t EndingSignals() {
   sigset_t set;
   sigemptyset(&set);
@@ -42,6 +52,7 @@ sigset_t EndingSignals() {
 /// Between fork and exec: only calls that are safe there.
 [[noreturn]] void BecomeChild(char* const* argv, char* const* environment, const char* log) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  setsid();
   const sigset_t ending = EndingSignals();
   pthread_sigmask(SIG_UNBLOCK, &ending, nullptr);
   const int out = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -74,7 +85,27 @@ Result<std::unique_ptr<TempDir>> TempDir::Create(const std::string& below) {
   return std::unique_ptr<TempDir>(new TempDir(std::move(pattern)));
 }
 
+TempDir::TempDir(std::string path) : path_(std::move(path)) {
+  TempDirs& all = AllTempDirs();
+  const MutexLock lock(all.mu);
+  all.paths.insert(path_);
+}
+
+void TempDir::RemoveAll() {
+  TempDirs& all = AllTempDirs();
+  const MutexLock lock(all.mu);
+  for (const std::string& path : all.paths) {
+    std::error_code error;
+    std::filesystem::remove_all(path, error);
+  }
+}
+
 TempDir::~TempDir() {
+  {
+    TempDirs& all = AllTempDirs();
+    const MutexLock lock(all.mu);
+    all.paths.erase(path_);
+  }
   std::error_code error;
   std::filesystem::remove_all(path_, error);
 }
@@ -170,9 +201,10 @@ void DaemonProcess::WatchSignals() {
     if (signal <= 0) {
       continue;
     }
+    TellInterrupted();
     const MutexLock lock(mu_);
     child_.reset();
-    dir_.reset();
+    TempDir::RemoveAll();
     _exit(128 + signal);
   }
 }

@@ -22,17 +22,20 @@ class TempDir {
  public:
   /// Errors: kIo, naming the directory.
   static Result<std::unique_ptr<TempDir>> Create(const std::string& below);
+  /// Of the whole process, before it ends without destroying its objects. Thread-safe.
+  static void RemoveAll();
   ~TempDir();
   TempDir(const TempDir&) = delete;
   TempDir& operator=(const TempDir&) = delete;
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
-  explicit TempDir(std::string path) : path_(std::move(path)) {}
+  explicit TempDir(std::string path);
   std::string path_;
 };
 
-/// A program we run, killed if it does not end when asked to. Dies with this process.
+/// A program we run, killed if it does not end when asked to. Dies with this process, but not by
+/// Ctrl-C, which is for this process alone.
 class ChildProcess {
  public:
   /// Its output goes to `log`. Errors: kIo; kNotFound if there is no such program.

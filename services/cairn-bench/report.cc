@@ -1,9 +1,16 @@
 #include "services/cairn-bench/report.h"
 
+#include <atomic>
 #include <cstdio>
 #include <fstream>
 
 namespace cairn::bench {
+namespace {
+
+std::atomic<bool> interrupted = false;
+
+}  // namespace
+
 std::string Microseconds(double us) {
   const auto text = [](double value, const char* unit) {
     return Fixed(value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0) + " " + unit;
@@ -36,6 +43,15 @@ int Print(const std::string& json, const std::string& text, bool as_json, const 
   return kExitOk;
 }
 
-void Complain(const std::string& text) { std::fprintf(stderr, "cairn-bench: %s\n", text.c_str()); }
+void Complain(const std::string& text) {
+  if (!interrupted) {
+    std::fprintf(stderr, "cairn-bench: %s\n", text.c_str());
+  }
+}
+
+void TellInterrupted() {
+  Complain("interrupted");
+  interrupted = true;
+}
 
 }  // namespace cairn::bench

@@ -22,6 +22,9 @@ int Print(const std::string& json, const std::string& text, bool as_json, const 
 
 /// "cairn-bench: <text>" on stderr.
 void Complain(const std::string& text);
+/// "cairn-bench: interrupted" there. Complain says nothing from then on: what fails now, fails
+/// because of that. Thread-safe.
+void TellInterrupted();
 
 /// Exit codes of all commands.
 inline constexpr int kExitOk = 0;

@@ -9,7 +9,7 @@ import shutil
 import sys
 
 sys.dont_write_bytecode = True
-from harness import (CHART, GOLDEN, HERE, TOOLS, Skip, check, main, objects, of_kind, pod_of,  # noqa: E402
+from harness import (CHART, GOLDEN, HERE, SOURCE, TOOLS, Skip, check, main, objects, of_kind, pod_of,  # noqa: E402
                      reaches_into_node, render, rendered, run, tool)
 
 CASES = sorted((HERE / "values").glob("*.yaml"))
@@ -33,6 +33,12 @@ AXES = (
 # Values, and what the refusal must say: what is wrong, and a way out.
 REFUSED = (
     ((), "image.repository: from where"),
+    *(((f"image.repository=registry.example.com/cairnd{more}",), f"says with '{more}' already which image")
+      for more in (":0.1.0", "@sha256:" + "0" * 64)),
+    ((IMAGE, "memory=64"), "memory: 64 is too little"),
+    ((IMAGE, "resources.memoryLimit=1000"), "resources.memoryLimit: 1000 is less than"),
+    ((IMAGE, "ssd.size=64"), "ssd.size: 64 is too little"),
+    ((IMAGE, "gpu.enabled=true", "gpu.memory=64"), "gpu.memory: 64 is too little"),
     ((IMAGE, "memory=lots"), "memory: 'lots' is not a size; write for example 512Mi or 4Gi"),
     ((IMAGE, "memory=1.5Gi"), "in whole numbers"),
     ((IMAGE, "memory=16Mi"), "memory: 16Mi is too little; give at least 32Mi"),
@@ -77,6 +83,8 @@ REFUSED = (
     ((IMAGE, "tls.mode=none"), "sends everything as plain text"),
     ((IMAGE, "tls.duration=soon"), "'soon' is no duration; write for example 2160h or 90m"),
     ((IMAGE, "tls.duration="), "is no duration"),
+    ((IMAGE, "tls.mode=spiffe", "tls.duration=90d"), "tls.duration: '90d' is no duration"),
+    ((IMAGE, "tls.mode=spiffe", "tls.renewBefore=1h"), "it is for certManager"),
     ((IMAGE, "tls.duration=30m"), "cert-manager wants at least 1h"),
     ((IMAGE, "tls.duration=24h", "tls.renewBefore=720h"), "720h is not less than tls.duration, 24h"),
     ((IMAGE, "tls.renewBefore=1m30s"), "1m30s is too short"),
@@ -106,6 +114,10 @@ REFUSED = (
       for one in ("spiffe://x/acme*", "spiffe://x/*/y", "*.acme.example", "spiffe://x/*/*")),
     ((IMAGE, "admins[0]=spiffe://x/*"), "'spiffe://x/*' is not one identity"),
     ((IMAGE, "listen.port=7412"), "both 7412"),
+    *(((IMAGE, f"listen.host={host}"), f"no other pod would reach '{host}'")
+      for host in ("127.0.0.1", "localhost", "[::1]", "10.0.0.1", "::", "")),
+    *(((IMAGE, f"serviceMonitor.interval={wrong}"), f"'{wrong}' is no duration of Prometheus")
+      for wrong in ("soon", "30x", "")),
     ((IMAGE, "networkPolicy.engines=null"), "no engine could connect"),
     ((IMAGE, "serviceMonitor.enabled=true", "networkPolicy.prometheus=null"), "Prometheus could not connect"),
     ((IMAGE, "tls.mode=spiffe", "serviceMonitor.enabled=true"), "asks for a client certificate"),
@@ -113,6 +125,9 @@ REFUSED = (
     ((IMAGE, "mode=statefulset", "podDisruptionBudget.maxUnavailable=0%"), "could ever be drained"),
     ((IMAGE, "settings.memory=1GiB"), "the chart has a value of its own for that, memory"),
     ((IMAGE, "settings.--lease-ms=1"), "without the dashes"),
+    ((IMAGE, "settings.nonsense=3"), "settings.nonsense: there is no such setting of cairnd"),
+    ((IMAGE, "planner=foo"), "planner: cairnd has no 'foo'; write trie, none, "),
+    ((IMAGE, "ssd.codec=zip"), "ssd.codec: cairnd has no 'zip'; write none, lossless, "),
     ((IMAGE, "settings.ucx-allow-insecure-tcp=true"), "could read and write the daemon's memory"),
     # By the schema: what is misspelt, or of another type.
     ((IMAGE, "memori=4Gi"), "memori"),
@@ -256,6 +271,18 @@ def limits_agree_with_the_options(arguments):
     assert f"--ssd={100 * 2**30}" in pod["containers"][0]["args"]
 
 
+def numbers_are_written_as_they_were(arguments):
+    """Helm reads a plain number in a file of values as a float, which would be written 1e+09."""
+    case = arguments.out / "numbers.yaml"
+    case.write_text("image: {repository: registry.example.com/cairnd, tag: 20261122}\nmemory: 1000000000\n"
+                    "settings: {lease-ms: 30000000}\nresources: {extra: {example.com/device: 4000000}}\n",
+                    encoding="utf-8")
+    container = pod_of(rendered(case))["containers"][0]
+    assert container["image"] == "registry.example.com/cairnd:20261122", container["image"]
+    assert {"--memory=1000000000", "--lease-ms=30000000"} <= set(container["args"]), container["args"]
+    assert str(container["resources"]["limits"]["example.com/device"]) == "4000000", container["resources"]
+
+
 def pods_stop_in_order(arguments):
     pod = pod_of(rendered(IMAGE, "drainMs=20500", "shutdown.preStopSeconds=7"))
     assert pod["terminationGracePeriodSeconds"] == 7 + 21 + 65, pod["terminationGracePeriodSeconds"]
@@ -276,7 +303,8 @@ def what_is_consistent_is_taken(arguments):
                    ("tls.renewBefore=72h", "prometheusRule.enabled=true"),
                    ("tls.duration=6h", "tls.renewBefore=60m", "prometheusRule.enabled=true"),
                    ("resources.cpu.request=1.5", "resources.cpu.limit=1.5"), (*RDMA, r"rdma.transports=rc_x\,ud"),
-                   ("tenants[0].name=a", "tenants[0].identities[0]=*"),
+                   ("tenants[0].name=a", "tenants[0].identities[0]=*"), ("listen.host=[::]",),
+                   ("image.repository=registry.example.com:5000/cairnd",), ("serviceMonitor.interval=1m30s",),
                    ("mode=statefulset", "podDisruptionBudget.maxUnavailable=10%")):
         done = render(IMAGE, *values)
         assert done.returncode == 0, f"{values}: {done.stderr}"
@@ -372,6 +400,17 @@ def notes_say_what_to_paste(arguments):
             assert part in told, f"{case}: '{part}' is not in\n{told}"
 
 
+def pages_commands_render(arguments):
+    """Every `helm template` and `helm install` of the pages, as it stands there."""
+    text = "".join((SOURCE / page).read_text(encoding="utf-8").replace("\\\n", " ")
+                   for page in ("docs/kubernetes.md", "helm/cairn/README.md"))
+    commands = re.findall(r"^(?: {4})?helm (template|install) cairn helm/cairn (--.*)$", text, re.M)
+    assert {"template", "install"} <= {verb for verb, _ in commands}, commands
+    for verb, flags in commands:
+        version = ["--kube-version", "1.36"] if verb == "install" else []
+        check([tool("helm"), "template", "cairn", CHART, *version, *flags.split()], f"helm {verb} {flags}")
+
+
 def names_stay_valid(arguments):
     """A release's name may have 53 characters; names of objects and labels end at 63."""
     done = run(tool("helm"), "template", "r" * 53, CHART, "--kube-version", "1.36", "--set", IMAGE, "--set",
@@ -384,9 +423,10 @@ def names_stay_valid(arguments):
 
 TESTS = [lint_is_clean, objects_fit_the_schemas, schemas_notice_what_is_wrong, pods_are_restricted,
          renders_are_as_they_were, contradictions_are_refused, missing_kinds_are_told,
-         limits_agree_with_the_options, pods_stop_in_order, pods_that_wait_for_nothing_stop_at_once,
+         limits_agree_with_the_options, numbers_are_written_as_they_were, pods_stop_in_order, pods_that_wait_for_nothing_stop_at_once,
          what_is_consistent_is_taken, job_is_named_as_rules_expect, policy_lets_in_who_is_named,
-         services_lead_to_the_pods, tenants_are_passed_on, notes_say_what_to_paste, names_stay_valid]
+         services_lead_to_the_pods, tenants_are_passed_on, notes_say_what_to_paste, pages_commands_render,
+         names_stay_valid]
 
 if __name__ == "__main__":
     sys.exit(main(__doc__, "Chart", TESTS))

@@ -4,6 +4,7 @@ Usage: deploy_test.py BIN OUT
 """
 
 import re
+import shutil
 import sys
 
 sys.dont_write_bytecode = True
@@ -14,6 +15,8 @@ COMPOSE = SOURCE / "deploy" / "compose" / "compose.yaml"
 DOCKERFILE = SOURCE / "deploy" / "images" / "Dockerfile"
 # Of 10; a unit without any hardening has 9.6.
 MOST_EXPOSED = 1.6
+# Not found by that name in a package.
+LOADER = {"ld-linux-x86-64.so.2"}
 
 
 def systemd_analyze(*command):
@@ -101,6 +104,37 @@ def compose_passes_known_options(arguments):
         assert re.search(rf"{re.escape(name)}\b", known), name
 
 
+def page_names_the_packages(arguments):
+    """What the programs link themselves, but for what no Debian is without; the rest comes with that."""
+    if not shutil.which("dpkg-query") or not shutil.which("readelf"):
+        raise Skip("dpkg-query and readelf are not here: this is no Debian, or apt-get install binutils")
+    needed = set()
+    for program in ("cairnd", "cairnctl"):
+        told = check(["readelf", "-d", arguments.bin / program], "readelf")
+        needed |= set(re.findall(r"NEEDED.*\[(\S+)\]", told))
+    assert needed, "the programs link nothing"
+    # Where the library for this machine is: those of 32 bits have the same names.
+    found = check(["dpkg-query", "--search", *(f"*-linux-gnu/{name}" for name in sorted(needed - LOADER))], "dpkg-query")
+    packages = {line.split(":")[0] for line in found.splitlines()} - {"libc6", "libstdc++6", "libgcc-s1"}
+    page = (SOURCE / "deploy" / "README.md").read_text(encoding="utf-8")
+    named = set(re.search(r"^ {4}apt-get install (.*)$", page, re.M).group(1).split())
+    assert named == packages, f"missing: {sorted(packages - named)}; too many: {sorted(named - packages)}"
+
+
+def pages_options_are_taken(arguments):
+    """What deploy/README.md gives to cairnd in a container. There can be no such socket, so it ends at once, with
+    1 if the options were right."""
+    page = (SOURCE / "deploy" / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    runs = re.findall(r"^ {4}docker run (.*) cairnd:\S+ (.*)$", page, re.M)
+    assert len(runs) == 2, runs
+    for docker, options in runs:
+        for closed in ("--read-only", "--cap-drop all", "--security-opt no-new-privileges", "--stop-timeout 70"):
+            assert closed in docker, docker
+        options = options.replace("/var/lib/cairn", str(arguments.out.resolve())).replace("100GiB", "64MiB")
+        done = run(arguments.bin / "cairnd", "--listen-unix=/dev/null/cairn.sock", *options.split())
+        assert done.returncode == 1, (options, done.returncode, done.stderr)
+
+
 def image_is_closed(arguments):
     """What smoke checks by running; here, that nobody takes it out."""
     text = DOCKERFILE.read_text(encoding="utf-8")
@@ -114,7 +148,8 @@ def image_is_closed(arguments):
 
 
 TESTS = [unit_is_valid, devices_are_reached_where_they_are_asked_for, unit_is_closed, unit_gives_time_to_stop,
-         configuration_is_taken, compose_file_is_valid, compose_passes_known_options, image_is_closed]
+         configuration_is_taken, compose_file_is_valid, compose_passes_known_options,
+         page_names_the_packages, pages_options_are_taken, image_is_closed]
 
 if __name__ == "__main__":
     sys.exit(main(__doc__, "Deploy", TESTS))

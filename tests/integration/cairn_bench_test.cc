@@ -2,11 +2,14 @@
 // prints, and what it says when it cannot do its work.
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -255,6 +258,19 @@ TEST_F(CairnBenchTest, TheTableNamesTiersAndTotals) {
   }
 }
 
+TEST_F(CairnBenchTest, AnUnknownStatusIsToldBelowTheTable) {
+  ASSERT_TRUE(StartDaemon());
+  const BenchRun run = Bench({"replay", "--trace", Trace(30), "--bytes-scale", "0.0005",
+                              "--connect", daemon().TcpEndpoint(), "--quiet"});
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_NE(run.out.find("\nMemory and leases are unknown: administration needs"),
+            std::string::npos)
+      << run.out;
+  const std::size_t begin = run.out.find("requests  ");
+  ASSERT_NE(begin, std::string::npos) << run.out;
+  EXPECT_LT(run.out.find('\n', begin) - begin, 80U) << run.out;
+}
+
 TEST_F(CairnBenchTest, MalformedTraceNamesTheLineAndLosesNothing) {
   const std::string good =
       R"({"t": 0, "input_len": 64, "output_len": 1, "block_tokens": 32, "blocks": [1, 2]})";
@@ -360,6 +376,35 @@ TEST_F(CairnBenchTest, MicrobenchmarksReportAndLeaveNothing) {
       EXPECT_GT(row[args[0] == "match" ? "matches_per_second" : "ratio"], 0) << row;
     }
   }
+}
+
+// As a terminal does it: the signal is for all programs of the process group.
+TEST_F(CairnBenchTest, InterruptedMicrobenchmarkSaysSoAndLeavesNothing) {
+  if (const std::string why = WithoutUcx(); !why.empty()) {
+    GTEST_SKIP() << "NOT TESTED: " << why;
+  }
+  const std::string temporary = dir_ / "tmp";
+  const std::string other = dir_ / "bin";  // So that it is found waiting for that.
+  std::filesystem::create_directory(temporary);
+  std::filesystem::create_directory(other);
+  WriteFile(other + "/ucx_perftest", "#!/bin/sh\nexec sleep 100\n");
+  std::filesystem::permissions(other + "/ucx_perftest", std::filesystem::perms::owner_all);
+  ChildProcess bench({"/usr/bin/setsid", std::string(CAIRN_BINARY_DIR) + "/bin/cairn-bench", "get",
+                      "--plane", "ucx", "--sizes", "64KiB", "--working-set", "1MiB", "--quiet"},
+                     dir_ / "err", {{"TMPDIR", temporary}, {"PATH", other + ":/usr/bin:/bin"}});
+  const auto folders = [&temporary] {
+    const std::filesystem::directory_iterator all(temporary);
+    return std::distance(begin(all), end(all));
+  };
+  for (int i = 0; i < 3'000 && folders() < 2; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  ASSERT_EQ(folders(), 2) << "of the daemon and of ucx_perftest: " << ReadFile(dir_ / "err");
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  kill(-bench.pid(), SIGINT);
+  EXPECT_EQ(bench.WaitExit(std::chrono::seconds(60)), 128 + SIGINT);
+  EXPECT_EQ(ReadFile(dir_ / "err"), "cairn-bench: interrupted\n");
+  EXPECT_EQ(folders(), 0);
 }
 
 TEST_F(CairnBenchTest, SsdMicrobenchmarkReadsAllFromSsdAndLeavesNothing) {

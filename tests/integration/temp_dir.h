@@ -10,19 +10,24 @@
 #include <string_view>
 #include <system_error>
 
+#include "tests/integration/leftovers.h"
+
 namespace cairn::test {
 
-/// A directory of its own that goes with the object. Its path is short, as Unix sockets need it.
+/// A directory of its own that goes with the object, or with the process if that is interrupted.
+/// Its path is short, as Unix sockets need it.
 class TempDir {
  public:
   TempDir() {
     std::string name = testing::TempDir() + "cairn-XXXXXX";
     EXPECT_NE(mkdtemp(name.data()), nullptr) << name;
     path_ = name;
+    Leftovers::Add(path_);
   }
   ~TempDir() {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
+    Leftovers::Remove(path_);
   }
   TempDir(const TempDir&) = delete;
   TempDir& operator=(const TempDir&) = delete;

@@ -45,7 +45,7 @@ permissions, not even as uid 0. */}}
 {{- if $image.digest -}}
 {{- printf "%s@%s" $image.repository $image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" $image.repository (default (printf "%s%s" .Chart.AppVersion (ternary "-cuda" "" .Values.gpu.enabled)) ($image.tag | toString)) -}}
+{{- printf "%s:%s" $image.repository (default (printf "%s%s" .Chart.AppVersion (ternary "-cuda" "" .Values.gpu.enabled)) (include "cairn.written" $image.tag)) -}}
 {{- end -}}
 {{- end -}}
 

@@ -45,7 +45,7 @@
 {{- end }}
 {{- end }}
 {{- range $name, $value := $v.settings }}
-- --{{ $name }}={{ if kindIs "float64" $value }}{{ int64 $value }}{{ else }}{{ $value }}{{ end }}
+- --{{ $name }}={{ include "cairn.written" $value }}
 {{- end }}
 {{- end -}}
 
@@ -57,7 +57,7 @@
 {{ .Values.rdma.resource }}: {{ int .Values.rdma.count }}
 {{- end }}
 {{- range $name, $count := .Values.resources.extra }}
-{{ $name }}: {{ $count }}
+{{ $name }}: {{ include "cairn.written" $count }}
 {{- end }}
 {{- if and .Values.ssd.size (eq .Values.ssd.volume "emptyDir") }}
 ephemeral-storage: {{ include "cairn.diskNeeded" . }}

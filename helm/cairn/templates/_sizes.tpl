@@ -1,9 +1,12 @@
+{{/* cairn.written VALUE: as whoever set it wrote it. A plain number in a file of values is a float, and would be
+1e+09 otherwise; by --set it is an integer, which %s does not take. */}}
+{{- define "cairn.written" -}}
+{{- if kindIs "float64" . -}}{{- int64 . -}}{{- else -}}{{- toString . -}}{{- end -}}
+{{- end -}}
+
 {{/* cairn.bytes (list SIZE NAME): the size in bytes; fails in NAME's name if it is none. */}}
 {{- define "cairn.bytes" -}}
-{{- $text := index . 0 -}}
-{{- /* A plain number in a file of values is a float, and would be written 1e+09. */ -}}
-{{- if kindIs "float64" $text -}}{{- $text = int64 $text -}}{{- end -}}
-{{- $text = toString $text -}}
+{{- $text := include "cairn.written" (index . 0) -}}
 {{- $name := index . 1 -}}
 {{- if not (regexMatch "^[0-9]{1,15}([KMGT]i?B?|ki?B?)?$" $text) -}}
 {{- fail (printf "%s: '%s' is not a size; write for example 512Mi or 4Gi, in whole numbers" $name $text) -}}

@@ -6,6 +6,7 @@
 {{- include "cairn.validateTls" . -}}
 {{- include "cairn.validateTenants" . -}}
 {{- include "cairn.validateNetwork" . -}}
+{{- include "cairn.validateDaemon" . -}}
 {{- include "cairn.validateSettings" . -}}
 {{- include "cairn.validateCluster" . -}}
 {{- end -}}
@@ -15,16 +16,19 @@
 {{- if not $v.image.repository -}}
 {{- fail "image.repository: from where shall nodes pull the image? Build it by deploy/images/Dockerfile, push it, and give its name, for instance --set image.repository=registry.example.com/cairnd" -}}
 {{- end -}}
+{{- with regexFind "(:[^/]*|@.*)$" $v.image.repository -}}
+{{- fail (printf "image.repository: '%s' says with '%s' already which image; the chart puts tag or digest behind it. Give them by image.tag or image.digest" $v.image.repository .) -}}
+{{- end -}}
 {{- if and $v.image.tag $v.image.digest -}}
 {{- fail "image.tag and image.digest: give one of them; a digest says it all" -}}
 {{- end -}}
 {{- if lt (include "cairn.bytes" (list $v.memory "memory") | int64) 33554432 -}}
-{{- fail (printf "memory: %s is too little; give at least 32Mi" $v.memory) -}}
+{{- fail (printf "memory: %s is too little; give at least 32Mi" (include "cairn.written" $v.memory)) -}}
 {{- end -}}
 {{- if $v.resources.memoryLimit -}}
 {{- $needed := include "cairn.memoryNeeded" . | int64 -}}
 {{- if lt (include "cairn.bytes" (list $v.resources.memoryLimit "resources.memoryLimit") | int64) $needed -}}
-{{- fail (printf "resources.memoryLimit: %s is less than what the daemon may take: memory, index, headroom and what planner and gpu need add up to %s. Leave it empty, or make memory smaller" $v.resources.memoryLimit (include "cairn.mebibytes" $needed)) -}}
+{{- fail (printf "resources.memoryLimit: %s is less than what the daemon may take: memory, index, headroom and what planner and gpu need add up to %s. Leave it empty, or make memory smaller" (include "cairn.written" $v.resources.memoryLimit) (include "cairn.mebibytes" $needed)) -}}
 {{- end -}}
 {{- end -}}
 {{- $cores := include "cairn.millicores" (list $v.resources.cpu.request "resources.cpu.request") | int -}}
@@ -49,7 +53,7 @@
 {{- end -}}
 {{- else -}}
 {{- if lt (include "cairn.bytes" (list $ssd.size "ssd.size") | int64) 16777216 -}}
-{{- fail (printf "ssd.size: %s is too little; give at least 16Mi" $ssd.size) -}}
+{{- fail (printf "ssd.size: %s is too little; give at least 16Mi" (include "cairn.written" $ssd.size)) -}}
 {{- end -}}
 {{- if and (eq $ssd.volume "pvc") (eq .Values.mode "daemonset") -}}
 {{- fail "ssd.volume: pvc is for mode statefulset, where each replica has a claim of its own that stays; with daemonset use ephemeral (a claim that lives as long as the pod) or emptyDir" -}}
@@ -90,7 +94,7 @@
 {{- end -}}
 {{- if $v.gpu.enabled -}}
 {{- if lt (include "cairn.bytes" (list $v.gpu.memory "gpu.memory") | int64) 8388608 -}}
-{{- fail (printf "gpu.memory: %s is too little; give at least 8Mi" $v.gpu.memory) -}}
+{{- fail (printf "gpu.memory: %s is too little; give at least 8Mi" (include "cairn.written" $v.gpu.memory)) -}}
 {{- end -}}
 {{- end -}}
 {{- include "cairn.validateRdma" . -}}
@@ -148,9 +152,7 @@
 {{- if and $tls.issuerRef (ne $tls.mode "certManager") -}}
 {{- fail (printf "tls.issuerRef is given, but tls.mode is %s; it is for certManager" $tls.mode) -}}
 {{- end -}}
-{{- if eq $tls.mode "certManager" -}}
 {{- include "cairn.validateLife" . -}}
-{{- end -}}
 {{- if and .Values.admins (eq $tls.mode "none") -}}
 {{- fail "admins: without certificates nobody is known over TCP; use another tls.mode, or kubectl exec with cairnctl" -}}
 {{- end -}}
@@ -163,6 +165,9 @@
 {{- define "cairn.validateLife" -}}
 {{- $tls := .Values.tls -}}
 {{- $life := include "cairn.seconds" (list $tls.duration "tls.duration") | int64 -}}
+{{- if and $tls.renewBefore (ne $tls.mode "certManager") -}}
+{{- fail (printf "tls.renewBefore is given, but tls.mode is %s; it is for certManager" $tls.mode) -}}
+{{- end -}}
 {{- if lt $life 3600 -}}
 {{- fail (printf "tls.duration: %s is too short; cert-manager wants at least 1h" $tls.duration) -}}
 {{- end -}}
@@ -180,6 +185,11 @@
 {{- end -}}
 {{- end -}}
 
+{{/* "true" for what cairnd takes as one identity, and nothing for what it does not. */}}
+{{- define "cairn.isIdentity" -}}
+{{- if and (regexMatch "^[!-+--~]+$" .) (le (len .) 2048) -}}true{{- end -}}
+{{- end -}}
+
 {{- define "cairn.validateTenants" -}}
 {{- $tls := .Values.tls -}}
 {{- if and .Values.tenants (eq $tls.mode "none") -}}
@@ -187,7 +197,7 @@
 {{- end -}}
 {{- include "cairn.validateSocket" . -}}
 {{- range $identity := .Values.admins -}}
-{{- if regexMatch "[*,\\s]" $identity -}}
+{{- if or (contains "*" $identity) (not (include "cairn.isIdentity" $identity)) -}}
 {{- fail (printf "admins: '%s' is not one identity; write each in full, for instance spiffe://cluster.local/ns/ops/sa/admin" $identity) -}}
 {{- end -}}
 {{- end -}}
@@ -211,10 +221,10 @@
 {{- fail (printf "tenants: certificate of '%s' is made with tls.mode certManager only, and it is %s; give its identities instead" $tenant.name $tls.mode) -}}
 {{- end -}}
 {{- range $identity := $tenant.identities -}}
-{{- if regexMatch "[=,\\s]" $identity -}}
+{{- if or (contains "=" $identity) (not (include "cairn.isIdentity" $identity)) -}}
 {{- fail (printf "tenants: '%s' of '%s' is no identity; write spiffe://domain/path or a DNS name" $identity $tenant.name) -}}
 {{- end -}}
-{{- if and (contains "*" $identity) (not (regexMatch "^([*]|spiffe://[^*]*/[*])$" $identity)) -}}
+{{- if and (contains "*" $identity) (not (regexMatch "^([*]|spiffe://([^*]*/)?[*])$" $identity)) -}}
 {{- fail (printf "tenants: '%s' of '%s': a * stands for what is below a path, as in spiffe://domain/acme/*, or alone for everybody; 'acme*' would be 'acme-of-somebody-else' too" $identity $tenant.name) -}}
 {{- end -}}
 {{- /* As the daemon compares them: only a path's case counts. */ -}}
@@ -240,6 +250,12 @@
 
 {{- define "cairn.validateNetwork" -}}
 {{- $v := .Values -}}
+{{- if not (has $v.listen.host (list "0.0.0.0" "[::]")) -}}
+{{- fail (printf "listen.host: no other pod would reach '%s', whatever address the pod gets; write 0.0.0.0, or \"[::]\" for IPv6. Who may connect is decided by networkPolicy.engines" $v.listen.host) -}}
+{{- end -}}
+{{- if not (regexMatch "^([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$" $v.serviceMonitor.interval | and $v.serviceMonitor.interval) -}}
+{{- fail (printf "serviceMonitor.interval: '%s' is no duration of Prometheus; write for example 30s or 1m" $v.serviceMonitor.interval) -}}
+{{- end -}}
 {{- if eq (int $v.listen.port) (int $v.listen.httpPort) -}}
 {{- fail (printf "listen.port and listen.httpPort are both %d; give each its own" (int $v.listen.port)) -}}
 {{- end -}}
@@ -256,21 +272,6 @@
 {{- end -}}
 {{- if and (eq $v.mode "statefulset") $v.unixSocket.hostPath -}}
 {{- fail "unixSocket.hostPath: two replicas on a node would fight for one socket; use mode daemonset" -}}
-{{- end -}}
-{{- end -}}
-
-{{- define "cairn.validateSettings" -}}
-{{- if hasKey .Values.settings "ucx-allow-insecure-tcp" -}}
-{{- fail "settings.ucx-allow-insecure-tcp: whoever reaches UCX's ports could read and write the daemon's memory, and it would not look for such ports at its start; the chart does not do that. Leave it out, and name the card's transports by rdma.transports" -}}
-{{- end -}}
-{{- $own := dict "memory" "memory" "index" "index" "huge-pages" "hugePages" "prefault" "prefault" "ssd" "ssd.size" "ssd-path" "ssd.volume" "ssd-min-free" "ssd.minFree" "ssd-codec" "ssd.codec" "gpu" "gpu.enabled" "gpu-memory" "gpu.memory" "gpu-device" "gpu.count" "listen-unix" "unixSocket" "listen-tcp" "listen.port" "listen-http" "listen.httpPort" "allow-insecure-tcp" "tls.acceptPlainText" "planner" "planner" "eviction" "eviction" "placement-memory" "placementMemory" "members" "mode" "drain-ms" "drainMs" "log-level" "logLevel" "tls-cert" "tls" "tls-key" "tls" "tls-ca" "tls" "tls-tenants" "tenants" "tls-admins" "admins" "ucx" "rdma.enabled" "ucx-tls" "rdma.transports" -}}
-{{- range $name, $value := .Values.settings -}}
-{{- if hasKey $own $name -}}
-{{- fail (printf "settings.%s: the chart has a value of its own for that, %s; use it, or limits and daemon would disagree" $name (get $own $name)) -}}
-{{- end -}}
-{{- if not (regexMatch "^[a-z][a-z0-9-]*$" $name) -}}
-{{- fail (printf "settings.%s: options are written as cairnd --help has them, without the dashes in front: lease-ms" $name) -}}
-{{- end -}}
 {{- end -}}
 {{- end -}}
 

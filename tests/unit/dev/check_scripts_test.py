@@ -2,6 +2,8 @@
 Python, which is all that they need, has no unittest."""
 
 import pathlib
+import re
+import subprocess
 import sys
 
 sys.dont_write_bytecode = True
@@ -46,6 +48,24 @@ def test_coroutine_forms_that_break_are_found():
                  "auto n = h(co_await f());"):
         assert len(coroutine(body)) >= 1, body
     assert coroutine("\nif (co_await f()) {\n}")[0].startswith("x.cc:3: ")
+
+
+def test_labels_are_told():
+    """By ./dev help and CONTRIBUTING.md, since nothing else tells what --only takes."""
+    text = "".join((ROOT / file).read_text(encoding="utf-8") for file in ("tests/CMakeLists.txt", "kernels/CMakeLists.txt"))
+    found = re.findall(r"^ *cairn_tests\((\w+)|LABELS \"?([a-z;]+)", text, re.M)
+    labels = {label for pair in found for part in pair for label in part.split(";") if label}
+    assert {"unit", "chaos", "reach", "kernels"} <= labels, labels
+    for page in ("dev", "CONTRIBUTING.md"):
+        told = (ROOT / page).read_text(encoding="utf-8")
+        missing = [label for label in labels if not re.search(rf"\b{label}\b", told)]
+        assert not missing, (page, missing)
+
+
+def test_help_of_verbs_acts_on_nothing():
+    for verb in ("test", "bench", "setup", "build", "demo", "lint", "clean"):
+        done = subprocess.run([str(ROOT / "dev"), verb, "--help"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 and "Usage: ./dev" in done.stdout and not done.stderr, (verb, done)
 
 
 def test_layers():
