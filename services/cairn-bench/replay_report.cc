@@ -142,7 +142,7 @@ std::string ReplayText(const ReplayReport& r) {
                                    ", index " + FormatBytes(r.after.index_bytes) + ")"});
     table.Add({"leases left", Grouped(r.LeasesLeft())});
   } else {
-    table.Add({"memory, leases", "unknown: " + r.status_problem});
+    table.Add({"memory, leases", "unknown, see below"});
   }
   Table latencies({"latency", "p50", "p99", "p99.9"});
   AddLatency(latencies, "match", t.match);
@@ -156,7 +156,9 @@ std::string ReplayText(const ReplayReport& r) {
   if (r.after.known) {
     head += ", planner " + r.after.planner + ", eviction " + r.after.eviction;
   }
-  return head + "\n\n" + table.Text() + "\n" + latencies.Text();
+  const std::string unknown =
+      r.after.known ? "" : "\nMemory and leases are not known: " + r.status_problem + "\n";
+  return head + "\n\n" + table.Text() + "\n" + latencies.Text() + unknown;
 }
 
 }  // namespace cairn::bench
