@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <array>
 #include <chrono>
 #include <string>
 #include <vector>
@@ -69,6 +71,21 @@ TEST_F(MembersTest, TheDaemonOneTalksToIsAskedByThatConnection) {
   EXPECT_EQ(members[0].at("endpoint"), own);
   EXPECT_EQ(members[0].at("status").at("member_self"), "p");
   EXPECT_EQ(members[1].at("state"), "no answer");
+}
+
+TEST_F(MembersTest, OnAllInterfacesItIsTheOneOfItsHostNameOrAddress) {
+  std::array<char, 256> host{};
+  ASSERT_EQ(gethostname(host.data(), host.size() - 1), 0);
+  const std::string port = FreePort().substr(std::string("127.0.0.1").size());
+  const std::string name = std::string(host.data()) + ".cairn-headless.default.svc" + port;
+  ASSERT_TRUE(StartAt("0.0.0.0" + port, {"--members=p=" + name + ",q=other" + name}));
+  EXPECT_EQ(daemon().Status().member_self(), "p");
+  daemon().Stop();
+  ASSERT_TRUE(StartAt("0.0.0.0" + port, {"--members=p=192.0.2.1" + port + ",q=127.0.0.1" + port}));
+  EXPECT_EQ(daemon().Status().member_self(), "q");
+  daemon().Stop();
+  ASSERT_TRUE(StartAt("0.0.0.0" + port, {"--members=p=192.0.2.1" + port}));
+  EXPECT_EQ(daemon().Status().member_self(), "") << "it cannot tell";
 }
 
 TEST_F(MembersTest, FromAnotherHostOneDaemonIsItsOwnMember) {

@@ -214,7 +214,7 @@ TEST_F(TlsTest, HttpIsHttpsForAnyCertificateOfTheCa) {
   EXPECT_EQ(HttpsGet(Acme(), "/healthz").status, 200);
   EXPECT_EQ(HttpsGet(ca_.Client("scraper", {"prometheus.example"}), "/metrics").status, 200);
   EXPECT_EQ(HttpsGet(TestCa(dir_, "other").Client("spy", {"a.example"}), "/metrics").status, 0);
-  EXPECT_EQ(HttpGet(daemon().http_port(), "/healthz").status, 0) << "plain text";
+  EXPECT_EQ(HttpGet(daemon().http_port(), "/healthz").status, 400) << "plain text";
   EXPECT_EQ(HttpsGet(Acme(), "/readyz").status, 200);
 }
 
