@@ -1,6 +1,7 @@
 #include "services/cairnctl/members.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <thread>
 #include <utility>
@@ -44,6 +45,8 @@ Result<Endpoint> EndpointOf(const Member& member) {
   }
   return endpoint;
 }
+
+constexpr std::size_t kMostAtOnce = 64;
 
 /// Connects and asks. Of one that failed it looks whether anybody is there at all.
 MemberStatus Ask(Invocation invocation, const Member& member) {
@@ -104,16 +107,18 @@ void AskSideBySide(const Invocation& invocation, const std::optional<MemberStatu
                    std::vector<MemberStatus>& asked) {
   const std::vector<MemberStatus> members = asked;  // To be read while the others are written.
   Waiting waiting(members);
-  std::vector<std::thread> threads;
-  for (std::size_t i = 0; i < members.size(); ++i) {
-    if (known && known->member.name == members[i].member.name) {
+  std::atomic<std::size_t> next = 0;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < members.size(); i = next++) {
+      if (!known || known->member.name != members[i].member.name) {
+        asked[i] = Ask(invocation, members[i].member);
+      }
       waiting.Done(i);
-      continue;
     }
-    threads.emplace_back([&, i] {
-      asked[i] = Ask(invocation, members[i].member);
-      waiting.Done(i);
-    });
+  };
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < std::min(members.size(), kMostAtOnce); ++i) {
+    threads.emplace_back(work);
   }
   if (!invocation.json) {
     waiting.Watch(members);

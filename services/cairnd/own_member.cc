@@ -58,8 +58,10 @@ bool IsOwn(const Endpoint& endpoint, const std::string& unix_path, const TcpList
   }
   const bool everywhere = tcp.address == "0.0.0.0" || tcp.address == "::";
   // Another daemon may have the same port of another address.
-  return everywhere ? IsOwnName(endpoint.host) || IsOwnAddress(endpoint.host)
-                    : endpoint.host == tcp.address;
+  return everywhere ? endpoint.host == "localhost" || IsOwnName(endpoint.host) ||
+                          IsOwnAddress(endpoint.host)
+                    : endpoint.host == tcp.address ||
+                          (endpoint.host == "localhost" && tcp.address == "127.0.0.1");
 }
 
 }  // namespace

@@ -15,8 +15,8 @@ struct TcpListener {
 };
 
 /// Name of the member that is the daemon which listens there; empty where none is, where several
-/// may be, or where that cannot be told: of host names only the machine's own is known, with or
-/// without a domain, since nothing is looked up.
+/// may be, or where that cannot be told: of host names only localhost and the machine's own are
+/// known, this with or without a domain, since nothing is looked up.
 std::string OwnMember(const std::vector<Member>& members, const std::string& unix_path,
                       const TcpListener& tcp);
 
