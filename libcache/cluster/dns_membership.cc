@@ -154,7 +154,7 @@ Result<DnsName> ParseDnsName(const std::string& text) {
   DnsName name;
   const char* const end = text.data() + text.size();
   if (!parts || std::from_chars(text.data() + colon + 1, end, name.port).ptr != end ||
-      name.port == 0) {
+      name.port == 0 || text.find_first_of(",= ") != std::string::npos) {
     return Fail(ErrorCode::kInvalidArgument,
                 "'" + text + "' is not dns:NAME:PORT, as in dns:cairn.default.svc:7411");
   }

@@ -38,8 +38,10 @@ class Membership {
   virtual void AwaitAnswer(TimePoint /*deadline*/) const {}
 };
 
-/// Entries of "name=host:port,name=unix:/path", or endpoints alone, which then are their names.
-/// Errors: kInvalidArgument for an empty or repeated entry. Endpoints are not checked.
+/// Entries of "name=host:port,name=unix:/path", or endpoints alone, which then are their names;
+/// space around any of it does not count. Errors: kInvalidArgument for an empty or repeated entry,
+/// a name with a space in it, a list of which only some have names, and for "dns:...", which is no
+/// entry. Other endpoints are not checked.
 Result<std::vector<Member>> ParseMembers(const std::string& text);
 
 /// The members that a text names itself: those of a list, and none for "dns:NAME:PORT". Looks

@@ -16,13 +16,55 @@ class StaticMembership final : public Membership {
   const std::vector<Member> members_;
 };
 
+std::string Trimmed(const std::string& text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  const std::size_t begin = text.find_first_not_of(kSpace);
+  return begin == std::string::npos ? ""
+                                    : text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
+}
+
 /// "a=host:port" has a name; in "unix:/run/a=b.sock" the sign belongs to the path.
 Member ParseMember(const std::string& entry) {
   const std::size_t equals = entry.find('=');
   if (equals == std::string::npos || entry.starts_with("unix:") || entry.starts_with("tcp:")) {
     return {.name = entry, .endpoint = entry};
   }
-  return {.name = entry.substr(0, equals), .endpoint = entry.substr(equals + 1)};
+  return {.name = Trimmed(entry.substr(0, equals)), .endpoint = Trimmed(entry.substr(equals + 1))};
+}
+
+bool HasName(const Member& member) { return member.name != member.endpoint; }
+
+/// What is wrong with an entry by itself; "" if nothing is.
+std::string Problem(const Member& member) {
+  if (member.endpoint.empty() || member.name.empty()) {
+    return "has an empty entry; write a=host:port,b=host:port";
+  }
+  if (member.endpoint.starts_with(kDnsPrefix)) {
+    return "has '" + member.endpoint + "' in it, but dns:NAME:PORT stands alone: it is all members";
+  }
+  const auto odd = [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == 0x7F; };
+  if (HasName(member) && std::any_of(member.name.begin(), member.name.end(), odd)) {
+    return "has the name '" + member.name + "', but a name has no spaces";
+  }
+  return "";
+}
+
+/// The same of an entry beside those before it.
+std::string ProblemBeside(const Member& member, const std::vector<Member>& before) {
+  for (const Member& other : before) {
+    if (other.name == member.name) {
+      return "two are named '" + member.name + "'";
+    }
+    if (other.endpoint == member.endpoint) {
+      return "'" + other.name + "' and '" + member.name + "' are one daemon, " + member.endpoint;
+    }
+    // Names say where a prompt belongs, so one that was forgotten must not become another one.
+    if (HasName(other) != HasName(member)) {
+      return "'" + (HasName(member) ? other : member).endpoint +
+             "' has no name, but others have; give all of them one, or none";
+    }
+  }
+  return "";
 }
 
 }  // namespace
@@ -37,20 +79,12 @@ Result<std::vector<Member>> ParseMembers(const std::string& text) {
   std::vector<Member> members;
   for (std::size_t start = 0; start <= text.size();) {
     const std::size_t end = std::min(text.find(',', start), text.size());
-    Member member = ParseMember(text.substr(start, end - start));
-    if (member.endpoint.empty() || member.name.empty()) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  "members: '" + text + "' has an empty entry; write a=host:port,b=host:port");
+    Member member = ParseMember(Trimmed(text.substr(start, end - start)));
+    if (const std::string problem = Problem(member); !problem.empty()) {
+      return Fail(ErrorCode::kInvalidArgument, "members: '" + text + "' " + problem);
     }
-    for (const Member& other : members) {
-      if (other.name == member.name) {
-        return Fail(ErrorCode::kInvalidArgument, "members: two are named '" + member.name + "'");
-      }
-      if (other.endpoint == member.endpoint) {
-        return Fail(ErrorCode::kInvalidArgument, "members: '" + other.name + "' and '" +
-                                                     member.name + "' are one daemon, " +
-                                                     member.endpoint);
-      }
+    if (const std::string problem = ProblemBeside(member, members); !problem.empty()) {
+      return Fail(ErrorCode::kInvalidArgument, "members: " + problem);
     }
     members.push_back(std::move(member));
     start = end + 1;

@@ -5,9 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <tuple>
 #include <utility>
 
 #include "libcache/base/check.h"
@@ -174,52 +178,158 @@ Result<IssuedCertificate> IssueCertificate(const CertificateRequest& request,
   return IssuedCertificate{.certificate = CertificatePem(made), .key = KeyPem(key.get())};
 }
 
+namespace {
+
+Result<std::string> ReadFile(const std::string& path) {
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (!file || !(text << file.rdbuf())) {
+    return Fail(errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo,
+                path + " cannot be read: " + ErrnoText());
+  }
+  return text.str();
+}
+
+/// A CA that is there, and when it ends.
+struct Authority {
+  IssuedCertificate issued;
+  std::int64_t not_after = 0;
+};
+Result<Authority> ReadAuthority(const std::string& directory) {
+  auto certificate = ReadFile(directory + "/ca.crt");
+  auto key = ReadFile(directory + "/ca.key");
+  if (!certificate || !key) {
+    return Fail(certificate ? key.error() : certificate.error());
+  }
+  const auto infos = DescribeCertificates(*certificate);
+  if (!infos) {
+    return Fail(infos.error().code, directory + "/ca.crt: " + infos.error().message);
+  }
+  Authority read{.issued = {.certificate = std::move(*certificate), .key = std::move(*key)},
+                 .not_after = infos->front().not_after};
+  const Parsed ca = Parse(read.issued);
+  const bool pair = ca.certificate != nullptr && ca.key != nullptr &&
+                    X509_check_private_key(ca.certificate.get(), ca.key.get()) == 1;
+  ERR_clear_error();
+  if (!pair || !infos->front().is_ca) {
+    return Fail(ErrorCode::kInvalidArgument,
+                directory + ": ca.crt and ca.key are not a CA and its key");
+  }
+  if (read.not_after <= UnixNow()) {
+    return Fail(ErrorCode::kInvalidArgument, directory + ": the CA has expired; make another one");
+  }
+  return read;
+}
+
+/// What is written under a name, .crt and .key.
+struct Named {
+  std::string name;
+  IssuedCertificate issued;
+};
+
+/// Daemon, engine and administrator, signed by `ca`.
+Result<std::vector<Named>> IssueAll(const DevCertificates::Options& options,
+                                    const DevCertificates& identities, const Authority& ca) {
+  const std::int64_t now = UnixNow();
+  std::vector<std::string> daemon_names = options.names;
+  daemon_names.push_back(identities.daemon_identity);
+  std::vector<Named> all;
+  for (const auto& [name, common_name, names] :
+       {std::tuple<std::string, std::string, std::vector<std::string>>{"daemon", "cairnd",
+                                                                       daemon_names},
+        {"engine", "engine of " + options.tenant, {identities.engine_identity}},
+        {"admin", "administrator", {identities.admin_identity}}}) {
+    auto one = IssueCertificate(
+        {.common_name = common_name.substr(0, 64),  // As many as X.509 has room for.
+         .names = names,
+         .is_ca = false,
+         .not_before = now - kClockSlack,
+         .not_after = std::min(now + options.days * kDay, ca.not_after)},
+        &ca.issued);
+    if (!one) {
+      return Fail(one.error());
+    }
+    all.push_back({.name = name, .issued = std::move(*one)});
+  }
+  return all;
+}
+
+Result<Authority> MakeAuthority(std::uint32_t days) {
+  const std::int64_t now = UnixNow();
+  Authority made{.issued = {}, .not_after = now + days * kDay};
+  auto issued = IssueCertificate({.common_name = "Cairn development CA",
+                                  .names = {},
+                                  .is_ca = true,
+                                  .not_before = now - kClockSlack,
+                                  .not_after = made.not_after},
+                                 nullptr);
+  if (!issued) {
+    return Fail(issued.error());
+  }
+  made.issued = std::move(*issued);
+  return made;
+}
+
+Status MakeDirectory(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::exists(path, error)) {
+    return {};
+  }
+  std::filesystem::create_directories(path, error);
+  if (error) {
+    return Fail(ErrorCode::kIo, path + " cannot be made: " + error.message());
+  }
+  chmod(path.c_str(), 0700);
+  return {};
+}
+
+}  // namespace
+
 Result<DevCertificates> DevCertificates::Write(const Options& options) {
   DevCertificates made{.files = {},
                        .daemon_identity = "spiffe://cairn.dev/daemon",
                        .engine_identity = "spiffe://cairn.dev/ns/" + options.tenant + "/engine",
                        .admin_identity = "spiffe://cairn.dev/admin"};
-  std::error_code error;
-  if (!std::filesystem::exists(options.directory, error)) {
-    std::filesystem::create_directories(options.directory, error);
-    chmod(options.directory.c_str(), 0700);
+  const bool own_ca = options.ca_directory.empty();
+  const auto ca = own_ca ? MakeAuthority(options.days) : ReadAuthority(options.ca_directory);
+  if (!ca) {
+    return Fail(ca.error());
   }
-  for (const char* const name : {"ca", "daemon", "engine", "admin"}) {
-    for (const char* const end : {".crt", ".key"}) {
-      made.files.push_back(options.directory + "/" + name + end);
-      if (!options.overwrite && access(made.files.back().c_str(), F_OK) == 0) {
-        return Fail(ErrorCode::kExists, made.files.back() +
+  auto all = IssueAll(options, made, *ca);
+  if (!all) {
+    return Fail(all.error());
+  }
+  if (const Status there = MakeDirectory(options.directory); !there) {
+    return Fail(there.error());
+  }
+  std::error_code error;
+  if (own_ca || !std::filesystem::equivalent(options.directory, options.ca_directory, error)) {
+    // Who has the key of a CA that is there need not have it twice.
+    all->insert(all->begin(), Named{.name = "ca",
+                                    .issued = {.certificate = ca->issued.certificate,
+                                               .key = own_ca ? ca->issued.key : std::string()}});
+  }
+  for (const Named& one : *all) {
+    for (const auto& [end, text] :
+         {std::pair{".crt", &one.issued.certificate}, std::pair{".key", &one.issued.key}}) {
+      const std::string path = options.directory + "/" + one.name + end;
+      if (text->empty()) {
+        continue;
+      }
+      made.files.push_back(path);
+      if (!options.overwrite && access(path.c_str(), F_OK) == 0) {
+        return Fail(ErrorCode::kExists, path +
                                             " is there already, and whoever uses it would be shut "
                                             "out; choose another --out, or give --force");
       }
     }
   }
-  const std::int64_t now = UnixNow();
-  CertificateRequest request{.common_name = "Cairn development CA",
-                             .names = {},
-                             .is_ca = true,
-                             .not_before = now - kClockSlack,
-                             .not_after = now + options.days * kDay};
-  std::vector<IssuedCertificate> issued;
-  std::vector<std::string> daemon_names = options.names;
-  daemon_names.push_back(made.daemon_identity);
-  for (const auto& [name, names] :
-       {std::pair<std::string, std::vector<std::string>>{"Cairn development CA", {}},
-        {"cairnd", daemon_names},
-        {"engine of " + options.tenant, {made.engine_identity}},
-        {"administrator", {made.admin_identity}}}) {
-    request.common_name = name.substr(0, 64);  // As many as X.509 has room for.
-    request.names = names;
-    request.is_ca = issued.empty();
-    auto one = IssueCertificate(request, issued.empty() ? nullptr : &issued.front());
-    if (!one) {
-      return Fail(one.error());
-    }
-    issued.push_back(std::move(*one));
-  }
-  for (std::size_t i = 0; i < issued.size(); ++i) {
-    Status written = WriteFile(made.files[2 * i + 1], issued[i].key, 0600);
-    written = written ? WriteFile(made.files[2 * i], issued[i].certificate, 0644) : written;
+  for (const Named& one : *all) {
+    const std::string path = options.directory + "/" + one.name;
+    Status written =
+        one.issued.key.empty() ? Status() : WriteFile(path + ".key", one.issued.key, 0600);
+    written = written ? WriteFile(path + ".crt", one.issued.certificate, 0644) : written;
     if (!written) {
       return Fail(written.error());
     }

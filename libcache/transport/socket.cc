@@ -85,6 +85,21 @@ Status ReadyFor(int fd, TlsConnection::Step step, const TlsConnection& tls, Time
   return WaitReady(fd, events, deadline) ? Status() : Late();
 }
 
+/// What to do about it, where that can be told.
+std::string ConnectAdvice(const sockaddr& address, int error) {
+  if (error != ECONNREFUSED && error != ENOENT) {
+    return "";
+  }
+  const bool local =
+      address.sa_family == AF_UNIX ||
+      (address.sa_family == AF_INET &&
+       ntohl(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr) >> 24U == 127) ||
+      (address.sa_family == AF_INET6 &&
+       IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr));
+  return local ? "; start one with: cairnd --memory 4GiB"
+               : "; does one run there, with --listen-tcp for this address?";
+}
+
 Result<UniqueFd> ConnectAddress(const sockaddr* address, socklen_t size, const std::string& where,
                                 TimePoint deadline) {
   UniqueFd fd(socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -115,8 +130,8 @@ Result<UniqueFd> ConnectAddress(const sockaddr* address, socklen_t size, const s
     break;
   }
   if (error != 0 && error != EAGAIN && error != EINTR) {
-    return Fail(ErrorCode::kUnavailable, "no daemon at " + where + " (" + ErrnoText(error) +
-                                             "); start one with: cairnd --memory 4GiB");
+    return Fail(ErrorCode::kUnavailable, "no daemon at " + where + " (" + ErrnoText(error) + ")" +
+                                             ConnectAdvice(*address, error));
   }
   return fd;
 }

@@ -69,6 +69,17 @@ const char* AlertText(int reason) {
   }
 }
 
+/// What to do about a daemon's certificate that was refused.
+const char* VerifyAdvice(long why) {
+  switch (why) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      return "; renew the daemon's certificate, or its CA, unless the clock of this machine is "
+             "wrong";
+    case X509_V_ERR_CERT_NOT_YET_VALID: return "; is the clock of this machine right?";
+    default: return "; is --tls-ca (CAIRN_TLS_CA) the CA of this daemon?";
+  }
+}
+
 bool IsNoTls(int reason) {
   return reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST ||
          reason == SSL_R_BAD_RECORD_TYPE || reason == SSL_R_UNKNOWN_PROTOCOL;
@@ -143,7 +154,7 @@ std::string TlsConnection::Problem(unsigned long error) const {
     const long why = SSL_get_verify_result(ssl_);
     return "the certificate of " + peer +
            " is not accepted: " + X509_verify_cert_error_string(why) +
-           (is_client_ ? "; is --tls-ca (CAIRN_TLS_CA) the CA of this daemon?" : "");
+           (is_client_ ? VerifyAdvice(why) : "");
   }
   if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
     return peer + " shows no certificate";

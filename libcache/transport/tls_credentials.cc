@@ -182,6 +182,25 @@ Result<TlsValidity> UseCa(SSL_CTX* context, const std::string& name, const std::
                                       }));
 }
 
+/// Why the certificate of `context` is none of its CAs; "" if it is.
+std::string NotOfOwnCa(SSL_CTX* context, const TlsFiles& names, const TlsFiles& files) {
+  X509_STORE_CTX* const check = X509_STORE_CTX_new();
+  STACK_OF(X509)* between = nullptr;
+  SSL_CTX_get0_chain_certs(context, &between);
+  CAIRN_CHECK(check != nullptr &&
+              X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(context),
+                                  SSL_CTX_get0_certificate(context), between) == 1);
+  X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(check), X509_V_FLAG_PARTIAL_CHAIN);
+  const bool good = X509_verify_cert(check) == 1;
+  const std::string why = X509_verify_cert_error_string(X509_STORE_CTX_get_error(check));
+  X509_STORE_CTX_free(check);
+  ERR_clear_error();
+  return good ? ""
+              : names.certificate + ": " + files.certificate + " is not of a CA in " + names.ca +
+                    " (" + files.ca + "): " + why +
+                    "; peers that trust that file alone will not connect";
+}
+
 Status CheckGiven(const TlsFiles& files, const TlsFiles& names) {
   for (const auto& [name, path] :
        {std::pair{&names.certificate, &files.certificate}, std::pair{&names.key, &files.key},
@@ -244,6 +263,9 @@ Result<std::shared_ptr<const TlsCredentials>> TlsCredentials::Load(const TlsFile
   if (stat(files.key.c_str(), &info) == 0 && (info.st_mode & S_IROTH) != 0) {
     made->warning_ =
         names.key + ": " + files.key + " can be read by every user of this machine; chmod 600 it";
+  }
+  if (const std::string why = NotOfOwnCa(made->context_, names, files); !why.empty()) {
+    made->warning_ += (made->warning_.empty() ? "" : "; ") + why;
   }
   return made;
 }

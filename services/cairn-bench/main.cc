@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <string>
@@ -36,6 +37,21 @@ CLI::Option* AddSize(CLI::App& app, const std::string& name, std::uint64_t& fiel
 }
 
 using Job = std::function<int()>;
+
+/// Replaying stores what nobody asked for, so the daemon that cairnctl would ask is not taken
+/// unless it is named; but whoever meant it must not take the figures for its own.
+void NoteEmbedded(bool has_plane) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet.
+  const char* const connect = std::getenv("CAIRN_CONNECT");
+  if (connect != nullptr && *connect != 0) {
+    Complain(
+        "CAIRN_CONNECT does not count here: without --connect an embedded cache is measured, not "
+        "the daemon");
+  }
+  if (has_plane) {
+    Complain("--plane is for a daemon and has no effect on the embedded cache; give --connect");
+  }
+}
 
 void AddReplay(CLI::App& app, ReplayOptions& o, Job& job) {
   CLI::App& c =
@@ -104,6 +120,9 @@ void AddReplay(CLI::App& app, ReplayOptions& o, Job& job) {
       if (!o.connect.empty() && c.count(name) != 0) {
         Complain(std::string(name) + " is for the embedded cache and has no effect on a daemon");
       }
+    }
+    if (o.connect.empty()) {
+      NoteEmbedded(c.count("--plane") != 0);
     }
     job = [&o] { return RunReplay(o); };
   });

@@ -81,7 +81,7 @@ constexpr std::array<OptionSpec, 1> kDrainOptions = {{
     {.name = "--wait", .value_name = "", .help = "Return when the daemon has ended"},
 }};
 
-constexpr std::array<OptionSpec, 5> kCertDevOptions = {{
+constexpr std::array<OptionSpec, 6> kCertDevOptions = {{
     {.name = "--out",
      .value_name = "DIR",
      .kind = ValueKind::kFile,
@@ -95,10 +95,15 @@ constexpr std::array<OptionSpec, 5> kCertDevOptions = {{
      .value_name = "TENANT",
      .kind = ValueKind::kText,
      .help = "Tenant of the engine's certificate (default: default)"},
+    {.name = "--ca",
+     .value_name = "DIR",
+     .kind = ValueKind::kFile,
+     .help = "Directory with ca.crt and ca.key that shall sign, instead of a new CA: for another "
+             "tenant, or with --out DIR --force to renew"},
     {.name = "--days",
      .value_name = "N",
      .kind = ValueKind::kCount,
-     .help = "Valid for N days (default: 365)",
+     .help = "Valid for N days, at most 3650 (default: 365)",
      .most = kMostCertDays},
     {.name = "--force", .value_name = "", .help = "Replace files that are there"},
 }};

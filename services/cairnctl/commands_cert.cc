@@ -24,8 +24,9 @@ std::vector<std::string> SplitNames(const std::string& text) {
   std::vector<std::string> names;
   std::istringstream stream(text);
   for (std::string name; std::getline(stream, name, ',');) {
-    if (!name.empty()) {
-      names.push_back(name);
+    const std::size_t begin = name.find_first_not_of(' ');
+    if (begin != std::string::npos) {
+      names.push_back(name.substr(begin, name.find_last_not_of(' ') - begin + 1));
     }
   }
   return names;
@@ -41,27 +42,34 @@ std::vector<std::string> OwnNames() {
   return names;
 }
 
-std::string DevText(const DevCertificates& made, const std::string& dir, const std::string& name) {
+/// `host` is what an engine connects to.
+std::string DevText(const DevCertificates& made, const std::string& dir,
+                    const DevCertificates::Options& options, const std::string& host) {
   const auto file = [&dir](const char* leaf) { return Printable(dir + "/" + leaf); };
-  const std::string tenants = "'spiffe://cairn.dev/ns/" + name + "/*=" + name + "'";
+  const std::string tenants =
+      "'spiffe://cairn.dev/ns/" + options.tenant + "/*=" + options.tenant + "'";
+  const std::string endpoint =
+      (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":7411";
   std::string text = "Made in " + Printable(dir) + ": ";
   for (const std::string& path : made.files) {
     text += std::filesystem::path(path).filename().string() + " ";
   }
-  text +=
-      "\nFor development: whoever has ca.key can be anybody.\n\nThe daemon:\n\n"
-      "  cairnd --memory 4GiB --listen-tcp 0.0.0.0:7411 --tls-cert " +
-      file("daemon.crt") + " --tls-key " + file("daemon.key") + " --tls-ca " + file("ca.crt") +
-      " --tls-tenants " + tenants + " --tls-admins " + made.admin_identity + "\n\nAn engine (" +
-      made.engine_identity +
-      "), or by the options of the same names:\n\n"
-      "  export CAIRN_CONNECT=HOST:7411 CAIRN_TLS_CA=" +
-      file("ca.crt") + " CAIRN_TLS_CERT=" + file("engine.crt") +
-      " CAIRN_TLS_KEY=" + file("engine.key") +
-      "\n\nAn administrator:\n\n"
-      "  cairnctl --connect HOST:7411 --tls-ca " +
-      file("ca.crt") + " --tls-cert " + file("admin.crt") + " --tls-key " + file("admin.key") +
-      " status\n";
+  text += "\nFor development: whoever has ca.key can be anybody.\n\n";
+  text += options.ca_directory.empty()
+              ? "The daemon:\n\n"
+              : "The daemon (its --tls-tenants names all tenants, separated by commas):\n\n";
+  text += "  cairnd --memory 4GiB --listen-tcp 0.0.0.0:7411 --tls-cert " + file("daemon.crt") +
+          " --tls-key " + file("daemon.key") + " --tls-ca " + file("ca.crt") + " --tls-tenants " +
+          tenants + " --tls-admins " + made.admin_identity + "\n\nAn engine (" +
+          made.engine_identity +
+          "), or by the options of the same names:\n\n"
+          "  export CAIRN_CONNECT=" +
+          endpoint + " CAIRN_TLS_CA=" + file("ca.crt") + " CAIRN_TLS_CERT=" + file("engine.crt") +
+          " CAIRN_TLS_KEY=" + file("engine.key") +
+          "\n\nAn administrator:\n\n"
+          "  cairnctl --connect " +
+          endpoint + " --tls-ca " + file("ca.crt") + " --tls-cert " + file("admin.crt") +
+          " --tls-key " + file("admin.key") + " status\n";
   return text;
 }
 
@@ -91,9 +99,12 @@ std::string InfoText(const CertificateInfo& info) {
 Result<std::string> RunCertDev(const Invocation& invocation) {
   DevCertificates::Options options;
   options.directory = invocation.Value("--out", "cairn-certs");
-  options.names = SplitNames(invocation.Value("--name"));
+  options.ca_directory = invocation.Value("--ca");
+  const bool named = invocation.values.contains("--name");
+  options.names = named ? SplitNames(invocation.Value("--name")) : OwnNames();
   if (options.names.empty()) {
-    options.names = OwnNames();
+    return Fail(ErrorCode::kInvalidArgument,
+                "--name: there is no name in it; leave it out for localhost and this machine");
   }
   options.tenant = invocation.Value("--tenant", "default");
   options.days = static_cast<std::uint32_t>(std::stoul(invocation.Value("--days", "365")));
@@ -103,14 +114,19 @@ Result<std::string> RunCertDev(const Invocation& invocation) {
     return Fail(ErrorCode::kInvalidArgument,
                 "--tenant: '" + options.tenant + "' has characters that a tenant cannot have");
   }
-  const auto made = DevCertificates::Write(options);
+  auto made = DevCertificates::Write(options);
   if (!made) {
     return Fail(made.error());
   }
   std::error_code error;
   const auto whole = std::filesystem::absolute(options.directory, error);
   const std::string dir = error ? options.directory : whole.lexically_normal().string();
-  return invocation.json ? CertDevJson(dir, *made) : DevText(*made, dir, options.tenant);
+  for (std::string& file : made->files) {
+    file = dir + "/" + std::filesystem::path(file).filename().string();
+  }
+  return invocation.json
+             ? CertDevJson(dir, *made)
+             : DevText(*made, dir, options, named ? options.names.front() : std::string("HOST"));
 }
 
 Result<std::string> RunCertShow(const Invocation& invocation) {

@@ -189,7 +189,8 @@ Result<std::string> RunDrain(const Invocation& invocation) {
   Progress progress(invocation.json);
   while (!HasEnded(process, *daemon)) {
     const std::string waiting = WaitingFor(*daemon);
-    progress.Say(waiting.empty() ? "the daemon writes what is queued for SSD" : waiting);
+    progress.Say(waiting.empty() ? "the process ends; with an SSD it writes what is queued first"
+                                 : waiting);
   }
   const std::chrono::duration<double> took = SteadyClock::Instance().Now() - began;
   return invocation.json ? DrainJson(took.count())

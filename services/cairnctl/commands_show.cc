@@ -1,5 +1,6 @@
 // Commands that only look.
 #include <algorithm>
+#include <optional>
 
 #include "services/cairnctl/commands.h"
 #include "services/cairnctl/daemon.h"
@@ -26,8 +27,9 @@ v1::AdminRequest StatusRequest() {
   return request;
 }
 
-Result<std::string> ShowMembers(const Invocation& invocation) {
-  const auto asked = AskMembers(invocation);
+Result<std::string> ShowMembers(const Invocation& invocation,
+                                const std::optional<MemberStatus>& known = {}) {
+  const auto asked = AskMembers(invocation, known);
   if (!asked) {
     return Fail(asked.error());
   }
@@ -59,12 +61,17 @@ Result<std::string> RunMembers(const Invocation& invocation) {
   if (!members) {
     return Fail(members.error());
   }
+  // It has told already, by a way that need not be the one that engines take.
+  std::optional<MemberStatus> self;
   for (Member& member : *members) {
     member.server = reply->status().members_server();
+    if (member.name == reply->status().member_self()) {
+      self = MemberStatus{.member = member, .status = reply->status()};
+    }
   }
   Invocation all = invocation;
   all.members = *std::move(members);
-  return ShowMembers(all);
+  return ShowMembers(all, self);
 }
 
 Result<std::string> RunStatus(const Invocation& invocation) {

@@ -34,12 +34,13 @@ Error Advised(const Error& error, const Invocation& invocation) {
             "the daemon at " + endpoint.Text() +
                 " belongs to another user; run cairnctl as that user or as root"};
   }
-  if (error.message.starts_with("no daemon")) {
-    return {error.code, error.message + ", or give --connect ENDPOINT"};
+  if (!error.message.starts_with("no daemon")) {
+    return {error.code, endpoint.Text() + ": " + error.message};
   }
-  return {error.code, endpoint.Text() + ": " + error.message +
-                          "; give --connect ENDPOINT if "
-                          "another daemon was meant"};
+  // Of several daemons this one was meant.
+  return invocation.members.empty() && invocation.cluster.empty()
+             ? Error{error.code, error.message + ", or give --connect ENDPOINT"}
+             : error;
 }
 
 v1::AdminReply::BodyCase ReplyTo(v1::AdminRequest::BodyCase request) {

@@ -134,6 +134,10 @@ Json StatusObject(const v1::StatusReply& status) {
   }
   json["members_problem"] =
       status.members_problem().empty() ? Json(nullptr) : Json(status.members_problem());
+  json["member_self"] = status.member_self().empty() ? Json(nullptr) : Json(status.member_self());
+  json["tls"] = {{"on", status.tls().on()},
+                 {"identity", status.tls().identity()},
+                 {"expires", status.tls().on() ? Json(status.tls().expires()) : Json(nullptr)}};
   return json;
 }
 
@@ -148,12 +152,11 @@ std::string MembersJson(std::span<const MemberStatus> members) {
     Json& to = json["members"].emplace_back(Json::object());
     to["name"] = member.member.name;
     to["endpoint"] = member.member.endpoint;
+    to["state"] = member.State();
     if (member.status) {
-      to["state"] = member.status->state();
       to["status"] = StatusObject(*member.status);
     } else {
       const Error& error = member.status.error();
-      to["state"] = "no answer";
       to["error"] = {{"code", ErrorName(error.code)}, {"message", error.message}};
     }
   }

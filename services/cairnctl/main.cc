@@ -32,7 +32,7 @@ std::map<std::string, std::string> Environment() {
   std::map<std::string, std::string> variables;
   for (const char* const name : {"CAIRN_CONNECT", "XDG_RUNTIME_DIR", "CAIRN_TLS_CA",
                                  "CAIRN_TLS_CERT", "CAIRN_TLS_KEY", "CAIRN_TLS_SERVER"}) {
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): this program has one thread.
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet.
     if (const char* const value = std::getenv(name); value != nullptr) {
       variables.emplace(name, value);
     }

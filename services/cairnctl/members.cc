@@ -1,10 +1,17 @@
 #include "services/cairnctl/members.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <thread>
 #include <utility>
 
+#include "libcache/base/clock.h"
+#include "libcache/base/mutex.h"
 #include "libcache/transport/resolve.h"
+#include "libcache/transport/socket.h"
 #include "services/cairnctl/daemon.h"
+#include "services/cairnctl/format.h"
 
 namespace cairn::ctl {
 namespace {
@@ -37,6 +44,108 @@ Result<Endpoint> EndpointOf(const Member& member) {
     endpoint->server = member.server;
   }
   return endpoint;
+}
+
+constexpr std::size_t kMostAtOnce = 64;
+
+/// Connects and asks. Of one that failed it looks whether anybody is there at all.
+MemberStatus Ask(Invocation invocation, const Member& member) {
+  invocation.endpoint = *EndpointOf(member);
+  v1::AdminRequest request;
+  request.mutable_status();
+  auto daemon = Daemon::Open(invocation);
+  auto reply = daemon ? daemon->Call(request) : Fail(daemon.error());
+  if (reply) {
+    return {.member = member, .status = std::move(*reply->mutable_status())};
+  }
+  const TimePoint until = SteadyClock::Instance().Now() + invocation.timeout;
+  const ErrorCode code = reply.error().code;
+  const bool refuses = code == ErrorCode::kPermissionDenied ||
+                       (code != ErrorCode::kDeadlineExceeded &&
+                        Socket::Connect(invocation.endpoint, until).has_value());
+  return {.member = member, .status = Fail(reply.error()), .refuses = refuses};
+}
+
+/// Says after a while, once, whom one waits for.
+class Waiting {
+ public:
+  explicit Waiting(const std::vector<MemberStatus>& all) : done_(all.size()) {}
+  void Done(std::size_t at) CAIRN_EXCLUDES(mu_) {
+    const MutexLock lock(mu_);
+    done_[at] = true;
+    changed_.NotifyAll();
+  }
+  void Watch(const std::vector<MemberStatus>& all) CAIRN_EXCLUDES(mu_) {
+    const std::string names = AwaitAll(all, SteadyClock::Instance().Now() + kSilence);
+    if (!names.empty()) {
+      std::fprintf(stderr, "waiting for %s\n", Printable(names).c_str());
+    }
+  }
+
+ private:
+  static constexpr std::chrono::seconds kSilence{2};
+  /// Who is not done by `until`.
+  std::string AwaitAll(const std::vector<MemberStatus>& all, TimePoint until) CAIRN_EXCLUDES(mu_) {
+    const MutexLock lock(mu_);
+    std::string names;
+    while (std::find(done_.begin(), done_.end(), false) != done_.end() &&
+           changed_.WaitUntil(mu_, until)) {
+    }
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      names += done_[i] ? "" : (names.empty() ? "" : ", ") + all[i].member.name;
+    }
+    return names;
+  }
+
+  Mutex mu_;
+  CondVar changed_;
+  std::vector<bool> done_ CAIRN_GUARDED_BY(mu_);
+};
+
+/// Fills in what all say but the known one.
+void AskSideBySide(const Invocation& invocation, const std::optional<MemberStatus>& known,
+                   std::vector<MemberStatus>& asked) {
+  const std::vector<MemberStatus> members = asked;  // To be read while the others are written.
+  Waiting waiting(members);
+  std::atomic<std::size_t> next = 0;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < members.size(); i = next++) {
+      if (!known || known->member.name != members[i].member.name) {
+        asked[i] = Ask(invocation, members[i].member);
+      }
+      waiting.Done(i);
+    }
+  };
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < std::min(members.size(), kMostAtOnce); ++i) {
+    threads.emplace_back(work);
+  }
+  if (!invocation.json) {
+    waiting.Watch(members);
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+}
+
+/// Why each does not tell; those of one reason together.
+std::string Whys(const std::vector<MemberStatus>& asked) {
+  std::vector<std::pair<std::string, std::string>> whys;  // Reason; "state (names".
+  for (const MemberStatus& one : asked) {
+    const std::string& why = one.status.error().message;
+    const auto same = std::find_if(whys.begin(), whys.end(),
+                                   [&why](const auto& other) { return other.first == why; });
+    if (same == whys.end()) {
+      whys.emplace_back(why, one.State() + " (" + one.member.name);
+    } else {
+      same->second += ", " + one.member.name;
+    }
+  }
+  std::string text;
+  for (const auto& [why, who] : whys) {
+    text += (text.empty() ? "" : "; ") + who + "): " + why;
+  }
+  return text;
 }
 
 std::string Names(const std::vector<Member>& members) {
@@ -100,29 +209,28 @@ Status ChooseMember(Invocation& invocation) {
   return {};
 }
 
-Result<std::vector<MemberStatus>> AskMembers(const Invocation& invocation) {
+std::string MemberStatus::State() const {
+  return status ? status->state() : refuses ? "refuses" : "no answer";
+}
+
+Result<std::vector<MemberStatus>> AskMembers(const Invocation& invocation,
+                                             const std::optional<MemberStatus>& known) {
   std::vector<MemberStatus> asked;
-  bool any = false;
   for (const Member& member : invocation.members) {
-    Invocation one = invocation;
-    const auto endpoint = EndpointOf(member);
-    if (!endpoint) {
+    if (const auto endpoint = EndpointOf(member); !endpoint) {
       return Fail(endpoint.error());
     }
-    one.endpoint = *endpoint;
-    auto daemon = Daemon::Open(one);
-    v1::AdminRequest request;
-    request.mutable_status();
-    auto reply = daemon ? daemon->Call(request) : Fail(daemon.error());
-    any = any || reply.has_value();
-    asked.push_back({.member = member,
-                     .status = reply ? Result<v1::StatusReply>(std::move(*reply->mutable_status()))
-                                     : Fail(reply.error())});
+    asked.push_back({.member = member, .status = v1::StatusReply()});
+    if (known && known->member.name == member.name) {
+      asked.back() = *known;
+    }
   }
+  AskSideBySide(invocation, known, asked);
+  const bool any = std::any_of(asked.begin(), asked.end(),
+                               [](const MemberStatus& one) { return one.status.has_value(); });
   if (!any && !asked.empty()) {
-    const Error& first = asked.front().status.error();
-    return Fail(first.code, "none of " + std::to_string(asked.size()) + " daemons answers; " +
-                                asked.front().member.name + ": " + first.message);
+    return Fail(asked.front().status.error().code, "none of " + std::to_string(asked.size()) +
+                                                       " daemons tells anything: " + Whys(asked));
   }
   return asked;
 }

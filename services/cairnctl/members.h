@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,16 @@ Status ChooseMember(Invocation& invocation);
 struct MemberStatus {
   Member member;
   Result<v1::StatusReply> status;
+  /// Somebody is there, but does not tell: where `status` is an error.
+  bool refuses = false;
+
+  /// "serving" or "draining"; "refuses" or "no answer" without a status.
+  [[nodiscard]] std::string State() const;
 };
-/// Asks all of invocation.members, one after the other. Errors: kUnavailable when none answers.
-Result<std::vector<MemberStatus>> AskMembers(const Invocation& invocation);
+/// Asks all of invocation.members, side by side, and says on standard error whom it waits for when
+/// that takes long. `known` has been asked already. In the order of the members. Errors: that of
+/// the first when nobody tells anything.
+Result<std::vector<MemberStatus>> AskMembers(const Invocation& invocation,
+                                             const std::optional<MemberStatus>& known = {});
 
 }  // namespace cairn::ctl

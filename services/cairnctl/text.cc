@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "libcache/base/bytes.h"
+#include "libcache/transport/certificates.h"
 #include "services/cairnctl/format.h"
 
 namespace cairn::ctl {
@@ -131,6 +132,16 @@ std::string Where(const v1::TierStatus& tier) {
   return tier.copies().empty() ? tier.location() : tier.location() + "; " + tier.copies();
 }
 
+std::string TlsText(const v1::TlsStatus& tls) {
+  if (!tls.on()) {
+    return "off";
+  }
+  const std::int64_t left = tls.expires() - UnixNow();
+  return "on, as " + OrDash(tls.identity()) + "; " + (left < 0 ? "EXPIRED on " : "good until ") +
+         FormatUnixTime(tls.expires()) +
+         (left < 0 ? "" : ", for " + FormatSeconds(static_cast<double>(left)));
+}
+
 }  // namespace
 
 std::string TiersText(const v1::StatusReply& status, const Style& style) {
@@ -168,6 +179,7 @@ std::string StatusText(const v1::StatusReply& status, std::string_view endpoint,
                                FormatCount(status.reservations(), "reservation")},
                 {"planner", status.planner()},
                 {"eviction", status.eviction()}};
+  now.emplace_back("TLS", TlsText(status.tls()));
   for (const std::string& member : status.members()) {
     now.emplace_back("member", member);
   }

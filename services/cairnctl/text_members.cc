@@ -44,13 +44,13 @@ std::string MembersText(std::span<const MemberStatus> members, const Style& styl
                {"PROBLEM"}});
   for (const MemberStatus& member : members) {
     if (!member.status) {
-      table.AddRow({member.member.name, "no answer", "-", "-", "-", "-", "-", "-",
+      table.AddRow({member.member.name, member.State(), "-", "-", "-", "-", "-", "-",
                     member.member.endpoint, member.status.error().message});
       continue;
     }
     const v1::StatusReply& status = *member.status;
     const v1::TierStatus* const host = HostTier(status);
-    table.AddRow({member.member.name, status.state(), FormatSeconds(status.uptime_seconds()),
+    table.AddRow({member.member.name, member.State(), FormatSeconds(status.uptime_seconds()),
                   FormatCount(Counter(status, "matches")), FormatCount(Served(status), "token"),
                   host == nullptr ? "-" : FormatBytes(host->used_bytes()),
                   host == nullptr ? "-" : FormatShare(host->used_bytes(), host->capacity_bytes()),
@@ -68,8 +68,8 @@ std::string MemberTiersText(std::span<const MemberStatus> members, const Style& 
                {"STATE"}});
   for (const MemberStatus& member : members) {
     if (!member.status) {
-      table.AddRow(
-          {member.member.name, "-", "-", "-", "-", "no answer: " + member.status.error().message});
+      table.AddRow({member.member.name, "-", "-", "-", "-",
+                    member.State() + ": " + member.status.error().message});
       continue;
     }
     for (const v1::TierStatus& tier : member.status->tiers()) {

@@ -3,6 +3,7 @@
 #include "services/cairnd/metrics.h"
 #include "services/cairnd/placement.h"
 #include "services/cairnd/session.h"
+#include "services/cairnd/tls_gate.h"
 
 namespace cairn::server {
 namespace {
@@ -155,6 +156,26 @@ void AddCounters(const CacheStats& s, v1::StatusReply& reply) {
   }
 }
 
+void AddMembers(const AdminContext& context, v1::StatusReply& reply) {
+  const std::vector<Member> members = context.membership->Members();
+  for (const Member& member : members) {
+    reply.add_members(member.name == member.endpoint ? member.endpoint
+                                                     : member.name + "=" + member.endpoint);
+    reply.set_members_server(member.server);  // One source has one for all.
+  }
+  if (const auto problem = context.membership->Problem(); !problem) {
+    reply.set_members_problem(problem.error().message);
+  }
+  reply.set_member_self(OwnMember(members, context.config->listen_unix, context.tcp));
+}
+
+void AddTls(const TlsGate& gate, v1::TlsStatus& to) {
+  const auto credentials = gate.credentials();
+  to.set_on(true);
+  to.set_identity(credentials->identity());
+  to.set_expires(credentials->validity().not_after);
+}
+
 v1::StatusReply Status(const AdminContext& context) {
   const CacheStats stats = context.cache->Stats();
   v1::StatusReply reply;
@@ -177,13 +198,9 @@ v1::StatusReply Status(const AdminContext& context) {
   }
   AddCounters(stats, reply);
   AddPlanes(context, reply);
-  for (const Member& member : context.membership->Members()) {
-    reply.add_members(member.name == member.endpoint ? member.endpoint
-                                                     : member.name + "=" + member.endpoint);
-    reply.set_members_server(member.server);  // One source has one for all.
-  }
-  if (const auto problem = context.membership->Problem(); !problem) {
-    reply.set_members_problem(problem.error().message);
+  AddMembers(context, reply);
+  if (context.tls != nullptr) {
+    AddTls(*context.tls, *reply.mutable_tls());
   }
   return reply;
 }

@@ -174,6 +174,13 @@ std::vector<std::string> UnknownVariables(const CLI::App& app,
   return unknown;
 }
 
+/// Whether `args` give the option.
+bool IsGiven(const std::vector<std::string>& args, const std::string& name) {
+  return std::any_of(args.begin(), args.end(), [&name](const std::string& arg) {
+    return arg == "--" + name || arg.rfind("--" + name + "=", 0) == 0;
+  });
+}
+
 /// CLI11 lets the file beat the environment; we promise the reverse. So variables become flags,
 /// where no flag was given.
 std::vector<std::string> WithEnvironment(const CLI::App& app, std::vector<std::string> args,
@@ -181,10 +188,8 @@ std::vector<std::string> WithEnvironment(const CLI::App& app, std::vector<std::s
   for (const CLI::Option* option : app.get_options()) {
     const std::string name = option->get_single_name();
     const auto variable = environment.find(VariableName(name));
-    const bool given = std::any_of(args.begin(), args.end(), [&name](const std::string& arg) {
-      return arg == "--" + name || arg.rfind("--" + name + "=", 0) == 0;
-    });
-    if (variable != environment.end() && !given && name != "help" && name != "version") {
+    if (variable != environment.end() && !IsGiven(args, name) && name != "help" &&
+        name != "version") {
       args.push_back("--" + name + "=" + variable->second);
     }
   }
@@ -221,6 +226,26 @@ bool IsLoopback(const std::string& host) {
 std::string DefaultSocket() {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet.
   return DefaultSocketPath(geteuid() == 0, std::getenv("XDG_RUNTIME_DIR"));
+}
+
+/// What is wrong with the options, and in which file if it is not in `args`.
+std::string ParseProblem(const CLI::App& app, const CLI::ParseError& error,
+                         const std::vector<std::string>& args) {
+  const std::vector<std::string> files = app.get_option("--config")->results();
+  const std::string file = files.empty() ? "" : "configuration file " + files.back() + ": ";
+  std::string text = terminal::UsageProblem(app, error);
+  if (dynamic_cast<const CLI::ConfigError*>(&error) != nullptr) {
+    constexpr std::string_view kUnknown = "INI was not able to parse ";
+    // CLI11 calls the opening of a table "name.++".
+    const bool table = text.find(".++") != std::string::npos;
+    if (text.starts_with(kUnknown)) {
+      text = "there is no option '" + text.substr(kUnknown.size()) + "'";
+    }
+    return file + text + (table ? "; it has no [tables]" : "") + "; its keys are the options";
+  }
+  const std::string flag = text.substr(0, text.find(':'));
+  const bool given = std::find(args.begin(), args.end(), flag) != args.end();
+  return (text.starts_with("--") && !given ? file : "") + text;
 }
 
 tl::unexpected<Error> Bad(std::string text) {
@@ -285,7 +310,7 @@ Status DaemonConfig::CheckUcx() const {
   if (ucx != "off" && ucx != "auto" && ucx != "on") {
     return Bad("--ucx: '" + ucx + "' is neither off, auto nor on");
   }
-  if (ucx_tls.empty()) {
+  if (ucx_tls.empty() || ucx == "off") {
     return {};
   }
   if (const Status safe = ucx::CheckTransports(ucx_tls, ucx_allow_insecure_tcp); !safe) {
@@ -501,8 +526,8 @@ ParsedConfig ParseConfig(const std::vector<std::string>& args,
   AddOptions(app, parsed.config);
   parsed.unknown_variables = UnknownVariables(app, environment);
   // CLI11 takes its arguments last to first.
-  std::vector<std::string> all = SplitAtEquals(WithEnvironment(app, args, environment));
-  std::reverse(all.begin(), all.end());
+  const std::vector<std::string> given = SplitAtEquals(WithEnvironment(app, args, environment));
+  std::vector<std::string> all(given.rbegin(), given.rend());
   try {
     app.parse(all);
   } catch (const CLI::ParseError& error) {
@@ -514,17 +539,12 @@ ParsedConfig ParseConfig(const std::vector<std::string>& args,
       return parsed;
     }
     parsed.exit_code = 2;
-    parsed.message = "cairnd: " + terminal::UsageProblem(app, error) + "; see cairnd --help\n";
-    if (const auto* unknown = dynamic_cast<const CLI::ConfigError*>(&error)) {
-      // CLI11 calls the opening of a table "name.++".
-      const bool table = std::string_view(unknown->what()).find(".++") != std::string_view::npos;
-      parsed.message = std::string("cairnd: configuration file: ") + unknown->what() +
-                       (table ? "; it has no [tables]" : "") +
-                       "; the keys are those of cairnd --help\n";
-    }
+    parsed.message = "cairnd: " + ParseProblem(app, error, given) + "; see cairnd --help\n";
     return parsed;
   }
   parsed.without_effect = parsed.config.WithoutEffect();
+  parsed.tls_by_variable = parsed.config.tls.on() && environment.contains("CAIRN_TLS_CERT") &&
+                           !IsGiven(args, "tls-cert");
   if (const Status finished = parsed.config.Finish(); !finished) {
     parsed.exit_code = 2;
     parsed.message = "cairnd: " + finished.error().message + "\n";

@@ -105,6 +105,9 @@ struct ParsedConfig {
   /// likely, and without effect.
   std::vector<std::string> unknown_variables;
   std::vector<std::string> without_effect;  ///< DaemonConfig::WithoutEffect.
+  /// The certificate is that of CAIRN_TLS_CERT, which clients read as well: it may be one of
+  /// theirs.
+  bool tls_by_variable = false;
 };
 
 /// Reads flags, environment and the file named by --config.

@@ -233,6 +233,12 @@ Status DaemonImpl::Start() {
   admin_.cache = cache_.get();
   admin_.config = &config_;
   admin_.membership = membership_.get();
+  admin_.tls = tls_.get();
+  if (tcp_ != nullptr) {
+    boost::system::error_code error;
+    const tcp::endpoint local = tcp_->local_endpoint(error);
+    admin_.tcp = {.address = local.address().to_string(), .port = local.port()};
+  }
   admin_.started = started_;
   admin_.sessions = &context_;
   admin_.drain = [this] { RequestDrain(); };

@@ -2,14 +2,17 @@
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/ssl.hpp>
 #include <chrono>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 #include "libcache/transport/tls_connection.h"
+#include "services/cairnd/tcp_socket.h"
 
 namespace cairn::server {
 namespace {
@@ -21,6 +24,11 @@ constexpr std::chrono::seconds kRequestLimit{10};
 constexpr std::chrono::seconds kHandshakeLimit{5};
 constexpr std::chrono::seconds kGoodbyeLimit{1};
 constexpr std::uint64_t kMaxRequestBytes = 8 * 1024;
+// For whoever speaks plain HTTP to a port with TLS.
+constexpr std::string_view kSpeaksTls =
+    "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 72\r\n"
+    "Connection: close\r\n\r\n"
+    "this port speaks TLS: use https, and show a certificate of its --tls-ca\n";
 
 http::response<http::string_body> Page(const http::request<http::empty_body>& request,
                                        const HttpPages& pages) {
@@ -104,6 +112,7 @@ std::function<void()> Closer(const std::shared_ptr<Stream>& stream) {
 asio::awaitable<void> ServeHttps(asio::ip::tcp::socket socket, const HttpPages& pages,
                                  TlsGate& gate, Crowd& crowd) {
   using Secure = beast::ssl_stream<beast::tcp_stream>;
+  const std::string from = PeerAddress(socket.native_handle());
   const auto credentials = gate.credentials();
   SSL_CTX_up_ref(credentials->context());  // Asio takes one over.
   asio::ssl::context context(credentials->context());
@@ -123,7 +132,14 @@ asio::awaitable<void> ServeHttps(asio::ip::tcp::socket socket, const HttpPages& 
   const auto shaken = co_await stream->async_handshake(asio::ssl::stream_base::server, kAwait);
   const auto& [error] = shaken;
   slot = Crowd::Slot();
-  gate.Count(OutcomeOf(error, *crowded), error ? "http: " + error.message() : "");
+  const TlsOutcome outcome = OutcomeOf(error, *crowded);
+  gate.Count(outcome, error ? "http: " + error.message() : "", from);
+  if (outcome == TlsOutcome::kNoTls) {
+    beast::tcp_stream& plain = beast::get_lowest_layer(*stream);
+    const auto answer = asio::buffer(kSpeaksTls);
+    const auto told = co_await asio::async_write(plain, answer, kAwait);
+    static_cast<void>(told);
+  }
   if (!error) {
     co_await ServePages(*stream, pages);
     beast::get_lowest_layer(*stream).expires_after(kGoodbyeLimit);

@@ -27,8 +27,11 @@ Result<asio::local::stream_protocol::acceptor> ListenUnix(asio::io_context& io,
     acceptor.listen(asio::socket_base::max_listen_connections, error);
   }
   if (error) {
-    return Fail(ErrorCode::kUnavailable,
-                "--listen-unix: cannot listen on " + path + ": " + error.message());
+    return Fail(
+        ErrorCode::kUnavailable,
+        "--listen-unix: cannot listen on " + path + ": " + error.message() +
+            "; give a path in a folder that this user may write to, as --listen-unix "
+            "/tmp/cairn.sock, and the same one to cairnctl: --connect unix:/tmp/cairn.sock");
   }
   return acceptor;
 }
@@ -54,9 +57,13 @@ Result<tcp::acceptor> ListenTcp(asio::io_context& io, const std::string& flag,
     }
   }
   if (error) {
-    return Fail(ErrorCode::kUnavailable, flag + ": cannot listen on " + text + ": " +
-                                             error.message() +
-                                             "; is another daemon running? Choose another port");
+    const bool taken = error == boost::system::errc::address_in_use;
+    const bool absent = error == boost::system::errc::address_not_available;
+    return Fail(ErrorCode::kUnavailable,
+                flag + ": cannot listen on " + text + ": " + error.message() +
+                    (taken    ? "; is another daemon running? Choose another port"
+                     : absent ? "; no interface of this machine has that address: see ip address"
+                              : ""));
   }
   return acceptor;
 }

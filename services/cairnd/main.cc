@@ -61,6 +61,11 @@ int main(int argc, char** argv) {
                  : parsed.config.gpu == "off" ? "no GPU tier: --gpu is off"
                                               : "no GPU tier: --gpu-memory is not given");
   }
+  if (parsed.tls_by_variable) {
+    spdlog::warn(
+        "tls_by_variable name=CAIRN_TLS_CERT effect=\"engines and cairnctl read it too: make sure "
+        "that it is the daemon's certificate, or give --tls-cert\"");
+  }
   if (parsed.exit_code) {
     std::fputs(parsed.message.c_str(), stderr);
     return *parsed.exit_code;

@@ -2,6 +2,7 @@
 #include <boost/asio/post.hpp>
 
 #include "services/cairnd/session.h"
+#include "services/cairnd/tcp_socket.h"
 
 namespace cairn::server {
 namespace {
@@ -14,6 +15,7 @@ constexpr const char* kUnsaid = "default";
 
 asio::awaitable<bool> Session::Secure() {
   TlsGate& gate = *context_.tls;
+  const std::string from = PeerAddress(connection_.socket().native_handle());
   const auto executor = connection_.socket().get_executor();
   const auto crowded = std::make_shared<bool>(false);
   Crowd::Slot slot = gate.Enter([weak = weak_from_this(), executor, crowded] {
@@ -45,7 +47,11 @@ asio::awaitable<bool> Session::Secure() {
     }
   }
   const TlsConnection* const tls = connection_.tls();
-  gate.Count(outcome, stranger_ ? stranger_->message : tls == nullptr ? "" : tls->error().message);
+  gate.Count(outcome,
+             stranger_        ? stranger_->message
+             : tls == nullptr ? ""
+                              : tls->error().message,
+             from);
   if (outcome == TlsOutcome::kNoTls) {
     v1::Request request;
     request.set_id(1);

@@ -1,9 +1,11 @@
 #include "services/cairnd/tcp_socket.h"
 
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <initializer_list>
 
 namespace cairn::server {
@@ -32,6 +34,21 @@ void PrepareTcpSocket(int fd) {
     // A kernel that knows one of them not serves without it.
     setsockopt(fd, option.level, option.name, &option.value, sizeof(option.value));
   }
+}
+
+std::string PeerAddress(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  std::array<char, NI_MAXHOST> host{};
+  std::array<char, NI_MAXSERV> port{};
+  auto* const generic = reinterpret_cast<sockaddr*>(&address);
+  if (getpeername(fd, generic, &size) != 0 ||
+      getnameinfo(generic, size, host.data(), host.size(), port.data(), port.size(),
+                  NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    return "gone";
+  }
+  const std::string text = host.data();
+  return (text.find(':') == std::string::npos ? text : "[" + text + "]") + ":" + port.data();
 }
 
 }  // namespace cairn::server

@@ -11,7 +11,7 @@ namespace cairn::server {
 namespace {
 
 constexpr std::chrono::seconds kTellEvery{1};
-constexpr std::int64_t kSoonSeconds = 7 * 86'400;
+constexpr std::int64_t kSoonSeconds = 30 * 86'400;
 
 void LogCredentials(const char* event, const TlsCredentials& credentials) {
   spdlog::info("{} identity={} expires=\"{}\" kernel={}", event, credentials.identity(),
@@ -20,12 +20,26 @@ void LogCredentials(const char* event, const TlsCredentials& credentials) {
   if (!credentials.warning().empty()) {
     spdlog::warn("tls_warning reason=\"{}\"", credentials.warning());
   }
-  // Certificates that live for hours are somebody's to renew; these are the ones that are
-  // forgotten.
-  if (const std::int64_t left = credentials.validity().not_after - UnixNow();
-      left < kSoonSeconds && left > 86'400) {
-    spdlog::warn("tls_expires_soon days={}", left / 86'400);
+}
+
+/// What a refusal means where nothing more is known.
+const char* ReasonOf(TlsOutcome outcome) {
+  switch (outcome) {
+    case TlsOutcome::kNoTls: return "it speaks plain text: it was given no certificates";
+    case TlsOutcome::kTimeout: return "its handshake took too long";
+    case TlsOutcome::kCrowded:
+      return "as many handshakes as --tls-handshakes allows were under way, and this was the "
+             "oldest";
+    case TlsOutcome::kProtocol: return "it closed the connection in the middle of the handshake";
+    default: return "";
   }
+}
+
+/// The last 30 days of a certificate, or the last sixth if it lives shorter: some live for an hour,
+/// and are renewed at two thirds.
+bool EndsSoon(const TlsValidity& validity, std::int64_t now) {
+  const std::int64_t sixth = (validity.not_after - validity.not_before) / 6;
+  return validity.not_after - now < std::min(kSoonSeconds, sixth);
 }
 
 }  // namespace
@@ -62,6 +76,7 @@ Result<std::unique_ptr<TlsGate>> TlsGate::Open(const TlsConfig& config) {
     return Fail(loaded.error());
   }
   LogCredentials("tls_on", *gate->credentials());
+  gate->NoteExpiry();
   return gate;
 }
 
@@ -93,7 +108,7 @@ Crowd::Slot TlsGate::Enter(std::function<void()> drop) {
   return under_way_.Enter(std::move(drop));
 }
 
-void TlsGate::Count(TlsOutcome outcome, const std::string& why) {
+void TlsGate::Count(TlsOutcome outcome, const std::string& why, const std::string& peer) {
   outcomes_[static_cast<std::size_t>(outcome)] += 1;
   if (outcome == TlsOutcome::kOk || outcome == TlsOutcome::kClosed) {
     return;
@@ -109,14 +124,36 @@ void TlsGate::Count(TlsOutcome outcome, const std::string& why) {
     told_ = now;
     before = std::exchange(untold_, 0);
   }
-  spdlog::info("tls_refused result={} reason=\"{}\" untold={}", TlsOutcomeName(outcome), why,
-               before);
+  spdlog::info("tls_refused result={} peer={} reason=\"{}\" untold={}", TlsOutcomeName(outcome),
+               peer, why.empty() ? ReasonOf(outcome) : why, before);
 }
 
 void TlsGate::NoteKernel(bool kernel_sends) {
   if (!kernel_noted_.exchange(true)) {
     spdlog::info("tls_kernel state={}",
                  kernel_sends ? "on" : "off: the kernel has no TLS (tls.ko)");
+  }
+}
+
+void TlsGate::NoteExpiry() {
+  const TlsValidity validity = credentials()->validity();
+  const std::int64_t now = UnixNow();
+  bool over = false;
+  {
+    const MutexLock lock(mu_);
+    over = validity.not_after < now;
+    std::int64_t& told = over ? over_told_ : soon_told_;
+    if (told == validity.not_after || (!over && !EndsSoon(validity, now))) {
+      return;
+    }
+    told = validity.not_after;
+  }
+  const std::string end = FormatUnixTime(validity.not_after);
+  if (over) {
+    spdlog::error(
+        "tls_expired at=\"{}\" effect=\"nobody can connect any more: renew it, or its CA\"", end);
+  } else {
+    spdlog::warn("tls_expires_soon at=\"{}\" seconds={}", end, validity.not_after - now);
   }
 }
 
@@ -130,6 +167,7 @@ void TlsGate::Refresh() {
     reloads_ += 1;
     LogCredentials("tls_reloaded", *credentials());
   }
+  NoteExpiry();
 }
 
 TlsStats TlsGate::Stats() const {

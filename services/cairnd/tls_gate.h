@@ -65,18 +65,23 @@ class TlsGate {
   /// Lets a handshake begin, which is over when the slot goes. Where there are as many as may be,
   /// the oldest is dropped for it.
   Crowd::Slot Enter(std::function<void()> drop);
-  /// Counts, and tells the log of refusals, once a second at most. `why` may come from a peer.
-  void Count(TlsOutcome outcome, const std::string& why) CAIRN_EXCLUDES(mu_);
+  /// Counts, and tells the log of refusals, once a second at most. `why` may come from a peer;
+  /// empty: what the outcome says by itself. `peer` is its address.
+  void Count(TlsOutcome outcome, const std::string& why, const std::string& peer)
+      CAIRN_EXCLUDES(mu_);
 
   /// The log is told, once, whether --tls-kernel has an effect.
   void NoteKernel(bool kernel_sends);
 
-  /// Looks for new certificates, and logs what came of it. Reads files.
+  /// Looks for new certificates, and logs what came of it, and when those there are come to their
+  /// end. Reads files.
   void Refresh();
   [[nodiscard]] TlsStats Stats() const;
 
  private:
   explicit TlsGate(const TlsConfig& config);
+  /// Tells the log, once for each certificate and each of the two, that it ends soon or has ended.
+  void NoteExpiry() CAIRN_EXCLUDES(mu_);
 
   const std::uint32_t most_handshakes_;
   TlsStore store_;
@@ -90,6 +95,8 @@ class TlsGate {
   mutable Mutex mu_;
   TimePoint told_ CAIRN_GUARDED_BY(mu_);
   std::uint64_t untold_ CAIRN_GUARDED_BY(mu_) = 0;
+  std::int64_t soon_told_ CAIRN_GUARDED_BY(mu_) = 0;  // The end that was told of.
+  std::int64_t over_told_ CAIRN_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace cairn::server

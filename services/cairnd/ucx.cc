@@ -306,7 +306,9 @@ Result<std::unique_ptr<UcxService>> UcxService::Open(const Config& config,
                                                      std::span<asio::io_context* const> ios) {
   const std::string transports = TransportsOf(config);
   if (const Status safe = ucx::CheckTransports(transports, config.allow_tcp); !safe) {
-    return Fail(safe.error().code, "--ucx-tls: " + safe.error().message +
+    const char* const from =
+        config.transports.empty() ? "UCX_TLS, which counts without --ucx-tls: " : "--ucx-tls: ";
+    return Fail(safe.error().code, from + safe.error().message +
                                        " (or set --ucx-allow-insecure-tcp true on a wire where "
                                        "nobody can reach this host whom you do not trust)");
   }

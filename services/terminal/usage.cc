@@ -31,7 +31,12 @@ const CLI::Option* FindOption(const CLI::App& app, const std::string& name) {
 std::string UsageProblem(const CLI::App& app, const CLI::ParseError& error) {
   constexpr std::string_view kBefore = "Could not convert: ";
   constexpr std::string_view kBetween = " = ";
+  constexpr std::string_view kTooMany = ": At Most 1 required but received ";
   std::string text = error.what();
+  if (const std::size_t many = text.find(kTooMany); many != std::string::npos) {
+    return text.substr(0, many) + ": takes one value, not " + text.substr(many + kTooMany.size()) +
+           "; write a list as one, \"a,b\"";
+  }
   const std::size_t between = text.find(kBetween);
   if (!text.starts_with(kBefore) || between == std::string::npos) {
     return text;

@@ -35,13 +35,14 @@ struct BenchRun {
 class CairnBenchTest : public TlsDaemonTest {
  protected:
   /// Starts cairn-bench as a shell would, without a terminal.
-  std::unique_ptr<ChildProcess> Start(const std::vector<std::string>& args) {
+  std::unique_ptr<ChildProcess> Start(const std::vector<std::string>& args,
+                                      const ChildProcess::Variables& variables = {}) {
     std::vector<std::string> command = {
         "/bin/sh", "-c",
         R"(exec "$0" "$@" >)" + dir_ / "out" + " 2>" + dir_ / "err" + " </dev/null",
         std::string(CAIRN_BINARY_DIR) + "/bin/cairn-bench"};
     command.insert(command.end(), args.begin(), args.end());
-    return std::make_unique<ChildProcess>(command, dir_ / "shell.log");
+    return std::make_unique<ChildProcess>(command, dir_ / "shell.log", variables);
   }
   BenchRun Finish(ChildProcess& child) {
     const auto code = child.WaitExit(std::chrono::seconds(kSanitized ? 240 : 60));
@@ -322,6 +323,16 @@ TEST_F(CairnBenchTest, MistakesGetOneLineThatSaysWhatToDo) {
     EXPECT_EQ(run.code, c.code) << run.err;
     EXPECT_NE(run.err.find(c.message), std::string::npos) << c.message << " in\n" << run.err;
     EXPECT_TRUE(run.out.empty()) << run.out;
+  }
+}
+
+TEST_F(CairnBenchTest, WhoMeantADaemonIsToldThatACacheOfItsOwnIsMeasured) {
+  const auto child = Start(Replay(Trace(5), {"1", "--plane", "shm"}),
+                           {{"CAIRN_CONNECT", "unix:" + (dir_ / "cairn.sock")}});
+  const BenchRun run = Finish(*child);
+  ExpectClean(run);
+  for (const char* const part : {"CAIRN_CONNECT does not count here", "--plane is for a daemon"}) {
+    EXPECT_NE(run.err.find(part), std::string::npos) << run.err;
   }
 }
 

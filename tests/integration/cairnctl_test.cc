@@ -86,10 +86,10 @@ TEST_F(CairnctlTest, StatusShowsTheDaemonInBothForms) {
   EXPECT_FALSE(Contains(text.out, "\033")) << "no colours without a terminal";
   const json status = ctl({"--json", "status"}).Json();
   EXPECT_EQ(Names(status),
-            (std::set<std::string>{"version", "state", "uptime_seconds", "rss_bytes",
-                                   "peak_rss_bytes", "index", "sessions", "leases", "reservations",
-                                   "planner", "eviction", "tiers", "planes", "namespaces",
-                                   "counters", "members", "members_problem"}));
+            (std::set<std::string>{
+                "version", "state", "uptime_seconds", "rss_bytes", "peak_rss_bytes", "index",
+                "sessions", "leases", "reservations", "planner", "eviction", "tiers", "planes",
+                "namespaces", "counters", "members", "members_problem", "member_self", "tls"}));
   EXPECT_EQ(status["state"], "serving");
   EXPECT_TRUE(status["uptime_seconds"].is_number_float());
   EXPECT_GT(status["rss_bytes"].get<std::uint64_t>(), 1U << 20U);

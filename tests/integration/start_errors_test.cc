@@ -104,6 +104,11 @@ TEST_F(StartErrorsTest, NamesAndNumbers) {
   ExpectRefused({"--memory=64MiB", "--lease-ms=0"}, {"--lease-ms"});
 }
 
+TEST_F(StartErrorsTest, WhatHasNoEffectIsNoError) {
+  ASSERT_TRUE(StartDaemon({.flags = {"--ucx=off", "--ucx-tls=tcp"}, .variables = {}}));
+  EXPECT_NE(daemon().Log().find("setting_without_effect name=ucx-tls"), std::string::npos);
+}
+
 TEST_F(StartErrorsTest, Members) {
   const auto with = [this](const std::string& members) {
     Args args = OnSsd(dir_ / "ssd");
@@ -133,6 +138,10 @@ TEST_F(StartErrorsTest, Addresses) {
       {"--listen-tcp", "no.such.host.invalid"});
   ExpectRefused({"--memory=64MiB", "--listen-unix=" + (dir_ / std::string(120, 'a'))},
                 {"--listen-unix", "107"});
+  ExpectFailed({"--memory=64MiB", "--listen-tcp=192.0.2.1:7411", "--allow-insecure-tcp=true"},
+               {"--listen-tcp", "no interface of this machine has that address"});
+  ExpectFailed({"--memory=64MiB", "--listen-unix=/proc/none/cairn.sock"},
+               {"--listen-unix", "give a path in a folder that this user may write to"});
   DaemonProcess::Options open;
   open.flags = {"--allow-insecure-tcp=true"};
   EXPECT_TRUE(StartDaemon(open));
@@ -142,13 +151,17 @@ TEST_F(StartErrorsTest, ConfigFiles) {
   const std::string path = dir_ / "cairn.toml";
   ExpectRefused({"--config=" + path}, {path});
   WriteFile(path, "memory = \"64MiB\"\nmmeory = \"1GiB\"\n");
-  ExpectRefused({"--config=" + path}, {"configuration file", "mmeory", "--help"});
+  ExpectRefused({"--config=" + path},
+                {"configuration file " + path, "there is no option 'mmeory'", "--help"});
   WriteFile(path, "memory = \"64MiB\"\n[ssd]\npath = \"/x\"\n");
   ExpectRefused({"--config=" + path}, {"configuration file", "ssd", "[tables]"});
   WriteFile(path, "memory = \"lots\"\n");
   ExpectRefused({"--config=" + path}, {"memory", "lots"});
   WriteFile(path, "memory = \"64MiB\"\nthreads = \"two\"\n");
-  ExpectRefused({"--config=" + path}, {"threads"});
+  ExpectRefused({"--config=" + path}, {"configuration file " + path + ": --threads: 'two'"});
+  WriteFile(path, "memory = \"64MiB\"\ntls-admins = [\"spiffe://c/a\", \"spiffe://c/b\"]\n");
+  ExpectRefused({"--config=" + path}, {path, "--tls-admins: takes one value", "\"a,b\""});
+  WriteFile(path, "memory = \"64MiB\"\n");
   fs::create_directory(dir_ / "folder");
   ExpectRefused({"--config=" + (dir_ / "folder")}, {"folder", "not readable"});
   ExpectRefused({}, {"--memory", "too little"}, {{"CAIRN_MEMORY", "1KiB"}});

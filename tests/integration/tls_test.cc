@@ -214,7 +214,7 @@ TEST_F(TlsTest, HttpIsHttpsForAnyCertificateOfTheCa) {
   EXPECT_EQ(HttpsGet(Acme(), "/healthz").status, 200);
   EXPECT_EQ(HttpsGet(ca_.Client("scraper", {"prometheus.example"}), "/metrics").status, 200);
   EXPECT_EQ(HttpsGet(TestCa(dir_, "other").Client("spy", {"a.example"}), "/metrics").status, 0);
-  EXPECT_EQ(HttpGet(daemon().http_port(), "/healthz").status, 0) << "plain text";
+  EXPECT_EQ(HttpGet(daemon().http_port(), "/healthz").status, 400) << "plain text";
   EXPECT_EQ(HttpsGet(Acme(), "/readyz").status, 200);
 }
 
@@ -310,6 +310,60 @@ TEST_F(TlsTest, TheCInterfaceHasItToo) {
   EXPECT_NE(std::string(cairn_last_error()).find("speaks TLS"), std::string::npos);
 }
 
+TEST_F(TlsTest, ARefusalNamesThePeerAndTheReason) {
+  ASSERT_TRUE(StartTls());
+  ExpectRefused({}, {"speaks TLS"});
+  const std::string log = daemon().Log();
+  EXPECT_NE(log.find("tls_refused result=plain_text peer=127.0.0.1:"), std::string::npos) << log;
+  EXPECT_NE(log.find("reason=\"it speaks plain text"), std::string::npos) << log;
+}
+
+TEST_F(TlsTest, PlainHttpIsToldThatThePortSpeaksTls) {
+  ASSERT_TRUE(StartTls());
+  const HttpReply reply = HttpGet(daemon().http_port(), "/healthz");
+  EXPECT_EQ(reply.status, 400);
+  EXPECT_NE(reply.body.find("speaks TLS"), std::string::npos) << reply.body;
+}
+
+// In the log when it comes near and when it is there; and whoever connects then is not sent to look
+// at the CA.
+TEST_F(TlsTest, TheEndOfACertificateIsToldBeforeAndAfter) {
+  const auto start = [this](std::int64_t to_s) {
+    const TlsFiles files = ca_.Issue("daemon", {"127.0.0.1"}, {.from_s = -60'000, .to_s = to_s});
+    return StartDaemon({.flags = {"--tls-cert=" + files.certificate, "--tls-key=" + files.key,
+                                  "--tls-ca=" + files.ca},
+                        .variables = {}});
+  };
+  const auto logged = [this](const char* event) {
+    return daemon().Log().find(event) != std::string::npos;
+  };
+  ASSERT_TRUE(start(50'000));
+  EXPECT_FALSE(logged("tls_expires_soon")) << "more than a sixth is left";
+  daemon().Stop();
+  ASSERT_TRUE(start(kSanitized ? 20 : 6));
+  EXPECT_TRUE(logged("tls_expires_soon")) << daemon().Log();
+  for (int i = 0; i < 600 && !logged("tls_expired"); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_TRUE(logged("tls_expired")) << daemon().Log();
+  ExpectRefused(Acme(), {"expired", "renew the daemon's certificate"});
+  Cairnctl ctl(dir_, daemon().UnixEndpoint());
+  EXPECT_NE(ctl({"status"}).out.find("EXPIRED"), std::string::npos);
+}
+
+// The variables of an engine's shell are read by a daemon that is started there, too.
+TEST_F(TlsTest, ACertificateByVariableIsTold) {
+  const TlsFiles files = ca_.Issue("daemon", {"127.0.0.1"});
+  ASSERT_TRUE(StartDaemon({.flags = {},
+                           .variables = {{"CAIRN_TLS_CERT", files.certificate},
+                                         {"CAIRN_TLS_KEY", files.key},
+                                         {"CAIRN_TLS_CA", files.ca}}}));
+  EXPECT_NE(daemon().Log().find("tls_by_variable name=CAIRN_TLS_CERT"), std::string::npos);
+  daemon().Stop();
+  ASSERT_TRUE(StartTls());
+  EXPECT_EQ(daemon().Log().find("tls_by_variable"), std::string::npos);
+}
+
 TEST_F(TlsTest, CertDevIsEnoughToBegin) {
   Cairnctl ctl(dir_, "");
   const std::string dir = dir_ / "certs";
@@ -320,19 +374,31 @@ TEST_F(TlsTest, CertDevIsEnoughToBegin) {
   const Ran again = ctl(command);
   EXPECT_EQ(again.code, 1);
   EXPECT_NE(again.err.find("--force"), std::string::npos) << again.err;
+  EXPECT_EQ(made["files"][0], dir + "/ca.crt");
+  const Ran beta = ctl({"cert", "dev", "--ca", dir, "--out", dir_ / "beta", "--tenant", "beta",
+                        "--name", "cache.example, 127.0.0.1"});
+  EXPECT_EQ(beta.code, 0) << beta.err;
+  EXPECT_NE(beta.out.find("CAIRN_CONNECT=cache.example:7411"), std::string::npos) << beta.out;
+  EXPECT_EQ(ctl({"cert", "dev", "--out", dir_ / "none", "--name", ""}).code, 1);
   const auto shown = ctl({"cert", "show", dir + "/engine.crt", "--json"}).Json();
   EXPECT_EQ(shown["certificates"][0]["identity"], made["engine_identity"]);
   const Ran text = ctl({"cert", "show", dir + "/ca.crt"});
   EXPECT_NE(text.out.find("CA         yes"), std::string::npos) << text.out << text.err;
   EXPECT_EQ(ctl({"cert", "show", dir + "/ca.key"}).code, 1);
   ASSERT_TRUE(StartDaemon(
-      {.flags = {"--tls-cert=" + dir + "/daemon.crt", "--tls-key=" + dir + "/daemon.key",
-                 "--tls-ca=" + dir + "/ca.crt", "--tls-tenants=spiffe://cairn.dev/ns/acme/*=acme",
-                 "--tls-admins=spiffe://cairn.dev/admin"},
+      {.flags =
+           {"--tls-cert=" + dir + "/daemon.crt", "--tls-key=" + dir + "/daemon.key",
+            "--tls-ca=" + dir + "/ca.crt",
+            "--tls-tenants=spiffe://cairn.dev/ns/acme/*=acme, spiffe://cairn.dev/ns/beta/*=beta",
+            "--tls-admins=spiffe://cairn.dev/admin"},
        .variables = {}}));
   EXPECT_TRUE(Connect({.ca = dir + "/ca.crt",
                        .certificate = dir + "/engine.crt",
                        .key = dir + "/engine.key",
+                       .server = ""}));
+  EXPECT_TRUE(Connect({.ca = dir_ / "beta/ca.crt",
+                       .certificate = dir_ / "beta/engine.crt",
+                       .key = dir_ / "beta/engine.key",
                        .server = ""}));
 }
 

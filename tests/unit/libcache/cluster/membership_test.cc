@@ -49,12 +49,34 @@ std::string ErrorOf(const std::string& list) {
 }
 
 TEST(MembersTest, NamesComeWithEndpointsOrAreThem) {
-  const auto members = ParseMembers("a=host:1,unix:/run/x=y.sock,b=unix:/run/b.sock");
-  ASSERT_TRUE(members.has_value());
-  ASSERT_EQ(members->size(), 3U);
-  EXPECT_EQ((*members)[0], (Member{"a", "host:1"}));
-  EXPECT_EQ((*members)[1], (Member{"unix:/run/x=y.sock", "unix:/run/x=y.sock"}));
-  EXPECT_EQ((*members)[2], (Member{"b", "unix:/run/b.sock"}));
+  const auto named = ParseMembers("a=host:1,b=unix:/run/x=y.sock");
+  ASSERT_TRUE(named.has_value());
+  EXPECT_EQ(*named, (std::vector<Member>{{"a", "host:1"}, {"b", "unix:/run/x=y.sock"}}));
+  const auto alone = ParseMembers("host:1,unix:/run/x=y.sock");
+  ASSERT_TRUE(alone.has_value());
+  EXPECT_EQ(*alone, (std::vector<Member>{{"host:1", "host:1"},
+                                         {"unix:/run/x=y.sock", "unix:/run/x=y.sock"}}));
+}
+
+TEST(MembersTest, SpaceAroundAnEntryMakesNoOtherMember) {
+  const auto spaced = ParseMembers(" a=host:1, b = host:2 ,\tc=unix:/run/c.sock\n");
+  ASSERT_TRUE(spaced.has_value());
+  EXPECT_EQ(*spaced, *ParseMembers("a=host:1,b=host:2,c=unix:/run/c.sock"));
+  EXPECT_NE(ErrorOf("a b=h:1,c=h:2").find("a name has no spaces"), std::string::npos);
+  EXPECT_NE(ErrorOf("a=h:1, ,b=h:2").find("empty entry"), std::string::npos);
+}
+
+TEST(MembersTest, NamesAreForAllOrNone) {
+  for (const char* const text : {"a=h:1,h:2", "h:2,a=h:1"}) {
+    EXPECT_NE(ErrorOf(text).find("'h:2' has no name, but others have"), std::string::npos);
+  }
+}
+
+TEST(MembersTest, DnsIsNoEntryOfAList) {
+  for (const char* const text : {"a=dns:cairn:7411,b=h:1", "h:1,dns:cairn:7411", "a=dns:cairn:1"}) {
+    EXPECT_NE(ErrorOf(text).find("stands alone"), std::string::npos) << text;
+  }
+  EXPECT_FALSE(NamedMembers("dns:cairn:7411,h:1").has_value());
 }
 
 TEST(MembersTest, WrongListsAreToldInWords) {
@@ -76,7 +98,7 @@ TEST(MembersTest, TellsOneEndpointFromSeveral) {
 
 TEST(DnsMembershipTest, WrongNamesAreRefused) {
   for (const char* const text : {"dns:", "dns:cairn", "dns::1", "dns:cairn:", "dns:cairn:0",
-                                 "dns:cairn:70000", "dns:cairn:12x"}) {
+                                 "dns:cairn:70000", "dns:cairn:12x", "dns:cairn:1,h:1"}) {
     const auto made = MakeDnsMembership(text, {});
     ASSERT_FALSE(made.has_value()) << text;
     EXPECT_NE(made.error().message.find("dns:NAME:PORT"), std::string::npos) << text;

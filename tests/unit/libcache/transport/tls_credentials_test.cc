@@ -116,6 +116,15 @@ TEST_F(TlsCredentialsTest, WarnsOfAKeyThatAllCanRead) {
   EXPECT_NE((*loaded)->warning().find("chmod 600"), std::string::npos);
 }
 
+TEST_F(TlsCredentialsTest, WarnsOfACertificateOfAnotherCa) {
+  TlsFiles files = ca_.Issue("daemon", {"a.example"});
+  files.ca = TestCa(dir_, "other").path();
+  const Loaded loaded = Load(files);
+  ASSERT_TRUE(loaded.has_value()) << "engines may have another CA than the daemon";
+  EXPECT_NE((*loaded)->warning().find("is not of a CA in --tls-ca"), std::string::npos)
+      << (*loaded)->warning();
+}
+
 TEST_F(TlsCredentialsTest, IdentityIsTheSpiffeIdElseTheFirstName) {
   const auto identity = [this](const std::vector<std::string>& names) {
     return DescribeCertificates(ReadFile(ca_.Issue("x", names).certificate))->front().identity;
@@ -157,6 +166,49 @@ TEST_F(TlsCredentialsTest, DevCertificatesAreGoodAndNeverOverwritten) {
   EXPECT_NE(ReadFile(made->files[1]), before);
   force.names = {"not a name"};
   EXPECT_FALSE(DevCertificates::Write(force));
+}
+
+// A second tenant, and certificates renewed, while whoever trusts the CA goes on.
+TEST_F(TlsCredentialsTest, DevCertificatesOfACaThatIsThere) {
+  const std::string home = dir_ / "dev";
+  const DevCertificates::Options first{.directory = home, .names = {"localhost"}};
+  ASSERT_TRUE(DevCertificates::Write(first));
+  const std::string ca = ReadFile(home + "/ca.crt");
+  DevCertificates::Options beta = first;
+  beta.directory = dir_ / "beta";
+  beta.tenant = "beta";
+  beta.ca_directory = home;
+  const auto made = DevCertificates::Write(beta);
+  ASSERT_TRUE(made.has_value()) << made.error().message;
+  EXPECT_EQ(made->engine_identity, "spiffe://cairn.dev/ns/beta/engine");
+  EXPECT_EQ(ReadFile(beta.directory + "/ca.crt"), ca);
+  EXPECT_NE(access((beta.directory + "/ca.key").c_str(), F_OK), 0) << "once is enough";
+  const Loaded loaded = Load({.ca = home + "/ca.crt",
+                              .certificate = beta.directory + "/engine.crt",
+                              .key = beta.directory + "/engine.key"});
+  ASSERT_TRUE(loaded.has_value());
+  EXPECT_EQ((*loaded)->warning(), "");
+
+  DevCertificates::Options renewed = first;
+  renewed.ca_directory = home;
+  renewed.days = 3650;
+  EXPECT_FALSE(DevCertificates::Write(renewed)) << "files are there";
+  renewed.overwrite = true;
+  const std::string before = ReadFile(home + "/daemon.crt");
+  ASSERT_TRUE(DevCertificates::Write(renewed));
+  EXPECT_EQ(ReadFile(home + "/ca.crt"), ca);
+  EXPECT_NE(ReadFile(home + "/daemon.crt"), before);
+  const auto ends = [](const std::string& file) {
+    return DescribeCertificates(ReadFile(file))->front().not_after;
+  };
+  EXPECT_EQ(ends(home + "/daemon.crt"), ends(home + "/ca.crt")) << "no longer than its CA";
+
+  renewed.ca_directory = dir_ / "nowhere";
+  EXPECT_EQ(DevCertificates::Write(renewed).error().code, ErrorCode::kNotFound);
+  WriteFile(beta.directory + "/ca.key", ReadFile(beta.directory + "/engine.key"));
+  renewed.ca_directory = beta.directory;
+  EXPECT_NE(DevCertificates::Write(renewed).error().message.find("not a CA and its key"),
+            std::string::npos);
 }
 
 class TlsStoreTest : public TlsCredentialsTest {
