@@ -371,17 +371,14 @@ Result<Client::Stored> Client::Store(const Prompt& prompt, std::span<const Store
   if (!turn.Taken()) {
     return TooLate();
   }
-  const auto peer = PeerOf(prompt, **space, deadline);
-  if (!peer) {
-    return Fail(peer.error());
+  const auto reached = Reach(prompt, **space, deadline);
+  if (!reached) {
+    return Fail(reached.error());
   }
-  const auto backend = ReadyFor(**peer, prompt.name_space, **space, deadline);
-  if (!backend) {
-    return Fail(backend.error());
-  }
-  auto stored = StoreIn(**peer, **backend, **space, prompt, items, durable, deadline);
+  const auto [peer, backend] = *reached;
+  auto stored = StoreIn(*peer, *backend, **space, prompt, items, durable, deadline);
   if (stored && several_) {
-    RememberStored(**peer, **space, prompt, items, *stored);
+    RememberStored(*peer, **space, prompt, items, *stored);
   }
   SayUnsaid(deadline);
   return stored;
@@ -458,17 +455,14 @@ Status Client::Observe(const Prompt& prompt, const Observation& observation, Tim
   if (!turn.Taken()) {
     return TooLate();
   }
-  const auto peer = PeerOf(prompt, **space, deadline);
-  if (!peer) {
-    return Fail(peer.error());
+  const auto reached = Reach(prompt, **space, deadline);
+  if (!reached) {
+    return Fail(reached.error());
   }
-  const auto backend = ReadyFor(**peer, prompt.name_space, **space, deadline);
-  if (!backend) {
-    return Fail(backend.error());
-  }
+  const auto [peer, backend] = *reached;
   Status observed =
-      (*backend)->Observe((*peer)->IdOf(prompt.name_space), prompt.request, observation, deadline);
-  Note(**peer, observed);
+      backend->Observe(peer->IdOf(prompt.name_space), prompt.request, observation, deadline);
+  Note(*peer, observed);
   SayUnsaid(deadline);
   return observed;
 }

@@ -201,10 +201,22 @@ class Client {
   Result<Backend*> Ready(Peer& peer, TimePoint deadline) CAIRN_REQUIRES(turn_);
   Result<Backend*> ReadyFor(Peer& peer, Handle handle, const Space& space, TimePoint deadline)
       CAIRN_REQUIRES(turn_);
-  /// Who stores and observes a prompt: the one of its match, else where a match would go. Errors:
-  /// those of Peers::Refresh; kUnavailable.
-  Result<Peer*> PeerOf(const Prompt& prompt, const Space& space, TimePoint deadline)
+  /// A daemon and the connection to it, with the namespace open.
+  struct Reached {
+    Peer* peer = nullptr;
+    Backend* backend = nullptr;
+  };
+  /// Who stores and observes a prompt: the one of its match, else one where a match would go, else
+  /// whoever takes the place of one that cannot be reached. Errors: those of Peers::Refresh and of
+  /// ReadyFor; kUnavailable.
+  Result<Reached> Reach(const Prompt& prompt, const Space& space, TimePoint deadline)
       CAIRN_REQUIRES(turn_);
+  /// kUnsupported: it is none of this client's daemons.
+  void LeaveOutIfOther(Peer& peer, const Error& error) CAIRN_REQUIRES(turn_)
+      CAIRN_EXCLUDES(names_mu_);
+  /// The next to try for Reach, but those of `silent`; null: nobody is left.
+  [[nodiscard]] Peer* NextFor(const Prompt& prompt, const Space& space,
+                              std::span<const std::uint32_t> silent) const CAIRN_REQUIRES(turn_);
   /// Of a hit; null when its connection is gone, and the lease with it.
   Peer* PeerOf(const Hit& hit) CAIRN_REQUIRES(turn_);
   Status ConnectAll(TimePoint deadline) CAIRN_REQUIRES(turn_);

@@ -16,6 +16,12 @@ TimePoint HalfOf(TimePoint deadline) {
   return now < deadline ? now + (deadline - now) / 2 : deadline;
 }
 
+/// Another daemon may do better.
+bool IsSilence(ErrorCode code) {
+  return code == ErrorCode::kUnavailable || code == ErrorCode::kUnsupported ||
+         code == ErrorCode::kDeadlineExceeded || code == ErrorCode::kCorrupt;
+}
+
 }  // namespace
 
 std::vector<MemberView> Client::Members() const {
@@ -58,10 +64,7 @@ Result<Client::Handle> Client::OpenAtAny(const NamespaceSpec& spec, TimePoint de
     if (opened || opened.error().code == ErrorCode::kInvalidArgument) {
       return opened;
     }
-    if (opened.error().code == ErrorCode::kUnsupported) {
-      peer->LeaveOut(opened.error());
-      Publish(*peer);
-    }
+    LeaveOutIfOther(*peer, opened.error());
   }
   return Fail(AllDown());
 }
@@ -72,24 +75,53 @@ Peer* Client::PeerOf(const Hit& hit) {
   return same ? peer : nullptr;
 }
 
-Result<Peer*> Client::PeerOf(const Prompt& prompt, const Space& space, TimePoint deadline) {
-  if (Peer* const only = peers_.Only(); only != nullptr) {
-    return only;
-  }
-  if (const Status members = peers_.Refresh(deadline); !members) {
-    return Fail(members.error());
-  }
-  if (prompt.chosen != nullptr) {
+Peer* Client::NextFor(const Prompt& prompt, const Space& space,
+                      std::span<const std::uint32_t> silent) const {
+  if (prompt.chosen != nullptr && silent.empty()) {
     if (Peer* const chosen = peers_.Find(*prompt.chosen); chosen != nullptr) {
       return chosen;
     }
   }
-  const auto [home, spread] =
-      peers_.Pick(prompt.keys, space.seed, space.spec.block_tokens, SteadyClock::Instance().Now());
-  if (home == nullptr) {
-    return Fail(AllDown());
-  }
+  const auto [home, spread] = peers_.Pick(prompt.keys, space.seed, space.spec.block_tokens,
+                                          SteadyClock::Instance().Now(), silent);
   return spread != nullptr ? spread : home;
+}
+
+Result<Client::Reached> Client::Reach(const Prompt& prompt, const Space& space,
+                                      TimePoint deadline) {
+  if (Peer* const only = peers_.Only(); only != nullptr) {
+    const auto backend = ReadyFor(*only, prompt.name_space, space, deadline);
+    if (!backend) {
+      return Fail(backend.error());
+    }
+    return Reached{.peer = only, .backend = *backend};
+  }
+  if (const Status members = peers_.Refresh(deadline); !members) {
+    return Fail(members.error());
+  }
+  std::vector<std::uint32_t> silent;
+  for (Peer* peer = NextFor(prompt, space, silent); peer != nullptr;
+       peer = NextFor(prompt, space, silent)) {
+    silent.push_back(peer->id());
+    const TimePoint now = SteadyClock::Instance().Now();
+    const auto backend = ReadyFor(*peer, prompt.name_space, space,
+                                  peers_.AnyBut(silent, now) ? HalfOf(deadline) : deadline);
+    if (backend) {
+      return Reached{.peer = peer, .backend = *backend};
+    }
+    if (!IsSilence(backend.error().code)) {
+      return Fail(backend.error());
+    }
+    LeaveOutIfOther(*peer, backend.error());
+  }
+  return Fail(AllDown());
+}
+
+void Client::LeaveOutIfOther(Peer& peer, const Error& error) {
+  if (error.code == ErrorCode::kUnsupported) {
+    peer.LeaveOut(error);
+    Publish(peer);
+  }
 }
 
 void Client::Ask(Candidate& candidate, const Space& space, const Prompt& prompt,
@@ -99,10 +131,7 @@ void Client::Ask(Candidate& candidate, const Space& space, const Prompt& prompt,
   const auto backend = ReadyFor(peer, prompt.name_space, space, deadline);
   if (!backend) {
     candidate.hit = Fail(backend.error());
-    if (backend.error().code == ErrorCode::kUnsupported) {
-      peer.LeaveOut(backend.error());
-      Publish(peer);
-    }
+    LeaveOutIfOther(peer, backend.error());
     return;
   }
   const Status sent =
@@ -128,9 +157,7 @@ void Client::Hear(Candidate& candidate, const Space& space, const Prompt& prompt
 }
 
 bool Client::Candidate::Silent() const {
-  return peer == nullptr || (!hit && (hit.error().code == ErrorCode::kUnavailable ||
-                                      hit.error().code == ErrorCode::kUnsupported ||
-                                      hit.error().code == ErrorCode::kDeadlineExceeded));
+  return peer == nullptr || (!hit && IsSilence(hit.error().code));
 }
 
 CandidateAnswer Client::Candidate::Answer() const {

@@ -16,6 +16,7 @@ Error AsUnavailable(const Error& error) {
     case ErrorCode::kPermissionDenied:
     case ErrorCode::kNotFound:
     case ErrorCode::kInvalidArgument:
+    case ErrorCode::kCorrupt:  // It speaks something else.
     case ErrorCode::kIo: return {ErrorCode::kUnavailable, error.message};
     default: return error;
   }

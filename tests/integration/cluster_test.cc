@@ -315,10 +315,11 @@ TEST_F(ClusterTest, AllDownIsToldInWords) {
   EXPECT_FALSE(late.Open(In(milliseconds(500))).has_value());
 }
 
-/// Says Hello as a daemon of another protocol version does.
+/// Says Hello as a daemon of another protocol version does, or something that no daemon says.
 class OtherVersion {
  public:
-  explicit OtherVersion(const std::string& path) : path_(path) {
+  explicit OtherVersion(const std::string& path, std::string says = OldFrame())
+      : path_(path), says_(std::move(says)) {
     listener_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -345,19 +346,23 @@ class OtherVersion {
   [[nodiscard]] int asked() const { return asked_; }
 
  private:
-  static void Refuse(int fd) {
-    std::array<char, 4096> hello{};
-    static_cast<void>(recv(fd, hello.data(), hello.size(), 0));
+  static std::string OldFrame() {
     v1::Response response;
     response.set_id(1);
     response.set_code(static_cast<std::uint32_t>(ErrorCode::kUnsupported));
     response.set_message("protocol version 1; this daemon speaks 0");
     std::string frame;
     EXPECT_TRUE(AppendFrame(response, frame).has_value());
-    static_cast<void>(send(fd, frame.data(), frame.size(), MSG_NOSIGNAL));
+    return frame;
+  }
+  void Refuse(int fd) const {
+    std::array<char, 4096> hello{};
+    static_cast<void>(recv(fd, hello.data(), hello.size(), 0));
+    static_cast<void>(send(fd, says_.data(), says_.size(), MSG_NOSIGNAL));
   }
 
   std::string path_;
+  std::string says_;
   int listener_ = -1;
   std::atomic<int> asked_ = 0;
   std::thread thread_;
@@ -379,6 +384,19 @@ TEST_F(ClusterTest, AMemberOfAnotherProtocolVersionIsLeftOut) {
     EXPECT_NE(view.problem.find("this daemon speaks 0"), std::string::npos) << view.problem;
     EXPECT_EQ(old.asked(), 1) << "told once";
   }
+}
+
+TEST_F(ClusterTest, AMemberThatIsNoDaemonIsNamedWithTheReason) {
+  const OtherVersion web(dirs_[0] / "web.sock",
+                         "HTTP/1.1 400 Bad Request, and some more that no frame begins with\r\n");
+  ClientOptions options;
+  options.endpoint =
+      "web=unix:" + (dirs_[0] / "web.sock") + ",gone=unix:" + (dirs_[0] / "gone.sock");
+  Engine engine(options, SmallModel());
+  const Status opened = engine.Open(In(std::chrono::seconds(2)));
+  ASSERT_FALSE(opened.has_value());
+  EXPECT_NE(opened.error().message.find("web: not a cairn peer"), std::string::npos) << Why(opened);
+  EXPECT_NE(opened.error().message.find("gone: no daemon at"), std::string::npos) << Why(opened);
 }
 
 TEST_F(ClusterTest, ARingOfOneIsADaemon) {
