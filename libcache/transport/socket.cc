@@ -5,7 +5,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include <cstring>
 #include <memory>
 
+#include "libcache/base/busy_poll.h"
 #include "libcache/base/completion.h"
 #include "libcache/base/detached_thread.h"
 #include "libcache/base/errno_text.h"
@@ -27,21 +27,6 @@ namespace {
 constexpr std::chrono::microseconds kBusyPoll{100};
 // Of payload in a TLS record at most.
 constexpr std::size_t kRecordBytes = 16 * 1024;
-
-/// Tells a reader that found nothing whether to look again at once. Others may have the core.
-class BusyPoll {
- public:
-  bool Again() {
-    const TimePoint now = std::chrono::steady_clock::now();
-    if (until_ == TimePoint{}) {
-      until_ = now + kBusyPoll;
-    }
-    return now < until_ && sched_yield() == 0;
-  }
-
- private:
-  TimePoint until_;
-};
 
 /// Waits until `fd` is ready for `events`; false when the deadline passed.
 bool WaitReady(int fd, short events, TimePoint deadline) {
@@ -249,7 +234,7 @@ Status Socket::SendTls(std::span<const std::byte> bytes, TimePoint deadline) {
 }
 
 Status Socket::ReceiveTls(std::span<std::byte> target, TimePoint deadline) {
-  BusyPoll busy_poll;
+  BusyPoll busy_poll(kBusyPoll);
   while (!target.empty()) {
     const TlsConnection::Moved moved = tls_->Read(target);
     target = target.subspan(moved.bytes);
@@ -307,7 +292,7 @@ Status Socket::Receive(std::span<std::byte> target, TimePoint deadline) {
   if (tls_ != nullptr) {
     return ReceiveTls(target, deadline);
   }
-  BusyPoll busy_poll;
+  BusyPoll busy_poll(kBusyPoll);
   while (!target.empty()) {
     const ssize_t got = recv(fd_.get(), target.data(), target.size(), 0);
     if (got > 0) {

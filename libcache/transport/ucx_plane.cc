@@ -1,5 +1,4 @@
 #include <poll.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <array>
@@ -10,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "libcache/base/busy_poll.h"
 #include "libcache/base/bytes.h"
 #include "libcache/base/completion.h"
 #include "libcache/base/detached_thread.h"
@@ -359,7 +359,7 @@ class UcxPlane final : public DataPlane {
   /// False when an answer came first, or nothing did for a while.
   template <class There>
   bool AwaitWord(const There& there, TimePoint deadline) {
-    const TimePoint until = std::min(deadline, Now() + kBusyPoll);
+    BusyPoll busy_poll(kBusyPoll);
     for (;;) {
       for (int turn = 0; turn < kWordTurns; ++turn) {
         if (there()) {
@@ -367,10 +367,9 @@ class UcxPlane final : public DataPlane {
         }
         worker_->Progress();
       }
-      if (AnswerThere(deadline) || Now() >= until) {
+      if (AnswerThere(deadline) || Now() >= deadline || !busy_poll.Again()) {
         return there();
       }
-      sched_yield();
     }
   }
 
@@ -402,7 +401,7 @@ class UcxPlane final : public DataPlane {
   }
 
   bool AwaitAnswer(TimePoint until) {
-    const TimePoint busy_until = Now() + kBusyPoll;
+    BusyPoll busy_poll(kBusyPoll);
     std::array<pollfd, 2> fds{{{.fd = channel_.fd(), .events = POLLIN, .revents = 0},
                                {.fd = worker_->event_fd(), .events = POLLIN, .revents = 0}}};
     for (;;) {
@@ -415,9 +414,7 @@ class UcxPlane final : public DataPlane {
       if (now >= until) {
         return false;
       }
-      if (now < busy_until) {
-        sched_yield();
-      } else if (worker_->Arm()) {
+      if (!busy_poll.Again() && worker_->Arm()) {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - now);
         poll(fds.data(), fds.size(), static_cast<int>(std::min(left, kNap).count()));
       }

@@ -1,6 +1,5 @@
 #include "services/cairnd/ucx.h"
 
-#include <sched.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include <iterator>
 #include <utility>
 
+#include "libcache/base/busy_poll.h"
 #include "libcache/base/bytes.h"
 #include "libcache/base/digest.h"
 #include "libcache/base/errno_text.h"
@@ -186,11 +186,10 @@ void UcxLoop::StayAwake() {
 }
 
 void UcxLoop::Look() {
-  if (SteadyClock::Instance().Now() >= awake_until_) {
+  if (SteadyClock::Instance().Now() >= awake_until_ || !YieldCore()) {
     awake_ = false;
     return;
   }
-  sched_yield();
   // With a handler in its queue the event loop looks at its sockets, and does not wait for them.
   asio::post(io_, [this] { Look(); });
 }
