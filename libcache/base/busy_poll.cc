@@ -16,14 +16,13 @@ std::atomic<TimePoint> crowded_until{TimePoint{}};
 
 }  // namespace
 
-bool YieldCore() {
-  const TimePoint before = std::chrono::steady_clock::now();
-  if (before < crowded_until.load(std::memory_order_relaxed)) {
+bool YieldCore(TimePoint now) {
+  if (now < crowded_until.load(std::memory_order_relaxed)) {
     return false;
   }
   sched_yield();
   const TimePoint after = std::chrono::steady_clock::now();
-  if (after - before > kLongYield) {
+  if (after - now > kLongYield) {
     crowded_until.store(after + kCrowdedFor, std::memory_order_relaxed);
     return false;
   }
@@ -35,7 +34,7 @@ bool BusyPoll::Again() {
   if (until_ == TimePoint{}) {
     until_ = now + limit_;
   }
-  return now < until_ && YieldCore();
+  return now < until_ && YieldCore(now);
 }
 
 }  // namespace cairn

@@ -10,8 +10,8 @@ namespace cairn {
 /// should be there in some microseconds. False, and the caller should sleep instead, where the core
 /// has others to run: whoever yields to one of them waits for its whole time slice, milliseconds,
 /// while a sleeper that is woken goes first. Thread-safe; what one thread sees holds for all of the
-/// process, for a while.
-bool YieldCore();
+/// process, for a while. `now`: the time.
+bool YieldCore(TimePoint now);
 
 /// Tells whoever found nothing whether to look again at once.
 class BusyPoll {

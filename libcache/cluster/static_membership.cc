@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "libcache/base/text.h"
 #include "libcache/cluster/membership.h"
 
 namespace cairn {
@@ -16,20 +17,15 @@ class StaticMembership final : public Membership {
   const std::vector<Member> members_;
 };
 
-std::string Trimmed(const std::string& text) {
-  constexpr std::string_view kSpace = " \t\r\n";
-  const std::size_t begin = text.find_first_not_of(kSpace);
-  return begin == std::string::npos ? ""
-                                    : text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
-}
-
 /// "a=host:port" has a name; in "unix:/run/a=b.sock" the sign belongs to the path.
 Member ParseMember(const std::string& entry) {
   const std::size_t equals = entry.find('=');
   if (equals == std::string::npos || entry.starts_with("unix:") || entry.starts_with("tcp:")) {
     return {.name = entry, .endpoint = entry};
   }
-  return {.name = Trimmed(entry.substr(0, equals)), .endpoint = Trimmed(entry.substr(equals + 1))};
+  const std::string_view text = entry;
+  return {.name = std::string(Trimmed(text.substr(0, equals))),
+          .endpoint = std::string(Trimmed(text.substr(equals + 1)))};
 }
 
 bool HasName(const Member& member) { return member.name != member.endpoint; }
@@ -79,7 +75,8 @@ Result<std::vector<Member>> ParseMembers(const std::string& text) {
   std::vector<Member> members;
   for (std::size_t start = 0; start <= text.size();) {
     const std::size_t end = std::min(text.find(',', start), text.size());
-    Member member = ParseMember(Trimmed(text.substr(start, end - start)));
+    Member member =
+        ParseMember(std::string(Trimmed(std::string_view(text).substr(start, end - start))));
     if (const std::string problem = Problem(member); !problem.empty()) {
       return Fail(ErrorCode::kInvalidArgument, "members: '" + text + "' " + problem);
     }

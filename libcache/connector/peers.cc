@@ -13,8 +13,8 @@ Status CheckEndpoint(const std::string& text) {
   return endpoint ? Status() : Fail(endpoint.error());
 }
 
-bool Contains(std::span<const std::uint32_t> ids, std::uint32_t id) {
-  return std::find(ids.begin(), ids.end(), id) != ids.end();
+bool MayAsk(const Peer& peer, std::span<const std::uint32_t> but, TimePoint now) {
+  return std::find(but.begin(), but.end(), peer.id()) == but.end() && peer.MayAsk(now);
 }
 
 }  // namespace
@@ -102,12 +102,14 @@ Peer* Peers::Find(std::uint32_t id) const {
 Peers::Pair Peers::Pick(std::span<const PrefixKey> keys, const PrefixKey& seed,
                         std::uint32_t block_tokens, TimePoint now,
                         std::span<const std::uint32_t> silent) const {
-  if (!AnyBut(silent, now)) {
-    return {nullptr, nullptr};
-  }
   std::vector<std::uint8_t> usable(peers_.size());
+  bool any = false;
   for (std::size_t i = 0; i < peers_.size(); ++i) {
-    usable[i] = !Contains(silent, peers_[i]->id()) && peers_[i]->MayAsk(now) ? 1 : 0;
+    usable[i] = MayAsk(*peers_[i], silent, now) ? 1 : 0;
+    any = any || usable[i] != 0;
+  }
+  if (!any) {
+    return {nullptr, nullptr};
   }
   const RouteBlocks route = RouteBlocksOf(options_.rule, keys.size(), block_tokens);
   const auto key = [&](std::size_t blocks) -> const PrefixKey& {
@@ -119,9 +121,8 @@ Peers::Pair Peers::Pick(std::span<const PrefixKey> keys, const PrefixKey& seed,
 }
 
 bool Peers::AnyBut(std::span<const std::uint32_t> ids, TimePoint now) const {
-  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& peer) {
-    return !Contains(ids, peer->id()) && peer->MayAsk(now);
-  });
+  return std::any_of(peers_.begin(), peers_.end(),
+                     [&](const auto& peer) { return MayAsk(*peer, ids, now); });
 }
 
 std::string Peers::Problems() const {

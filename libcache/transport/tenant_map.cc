@@ -3,20 +3,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "libcache/base/text.h"
+
 namespace cairn {
 namespace {
 
 // As NamespaceSpec limits its fields.
 constexpr std::size_t kMaxTenantBytes = 256;
 constexpr std::size_t kMaxIdentityBytes = 2048;  // Of a SPIFFE ID.
-
-std::string_view Trimmed(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r\n";
-  const std::size_t begin = text.find_first_not_of(kSpace);
-  return begin == std::string_view::npos
-             ? std::string_view()
-             : text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
-}
 
 std::vector<std::string_view> Entries(std::string_view text) {
   std::vector<std::string_view> entries;

@@ -186,7 +186,8 @@ void UcxLoop::StayAwake() {
 }
 
 void UcxLoop::Look() {
-  if (SteadyClock::Instance().Now() >= awake_until_ || !YieldCore()) {
+  const TimePoint now = SteadyClock::Instance().Now();
+  if (now >= awake_until_ || !YieldCore(now)) {
     awake_ = false;
     return;
   }

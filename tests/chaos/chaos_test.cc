@@ -195,12 +195,7 @@ class EngineLoop {
 
 class ClusterOnANetwork : public ::testing::Test {
  protected:
-  void SetUp() override {
-    static const std::optional<std::string> kWhyNot = Network::WhyNot();
-    if (kWhyNot) {
-      GTEST_SKIP() << "no network of its own: " << *kWhyNot;
-    }
-  }
+  void SetUp() override { SkipWithoutNetwork(); }
 
   void StartDaemons(const Schedule& schedule, const std::vector<std::string>& flags = {}) {
     std::vector<std::string> names = {"spiffe://c/daemon"};
@@ -294,15 +289,8 @@ class ClusterOnANetwork : public ::testing::Test {
 
   void ExpectNothingHeld(TimePoint until) {
     for (std::size_t i = 0; i < kDaemons; ++i) {
-      v1::StatusReply status;
-      do {
-        std::this_thread::sleep_for(milliseconds(20));
-        status = daemons_[i]->Status();
-      } while ((status.leases() != 0 || status.reservations() != 0 || status.sessions() != 1) &&
-               SteadyClock::Instance().Now() < until);
-      EXPECT_EQ(status.leases(), 0U) << "daemon " << i;
-      EXPECT_EQ(status.reservations(), 0U) << "daemon " << i;
-      EXPECT_EQ(status.sessions(), 1U) << "daemon " << i;
+      SCOPED_TRACE("daemon " + std::to_string(i));
+      daemons_[i]->ExpectNothingHeld(until);
     }
   }
   static double Ms(Duration duration) {

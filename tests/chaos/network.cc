@@ -95,6 +95,13 @@ std::optional<std::string> Network::WhyNot() {
   return why.empty() ? std::nullopt : std::optional(why);
 }
 
+void SkipWithoutNetwork() {
+  static const std::optional<std::string> kWhyNot = Network::WhyNot();
+  if (kWhyNot) {
+    GTEST_SKIP() << "no network of its own: " << *kWhyNot;
+  }
+}
+
 Network::Network(const TempDir& dir, std::size_t hosts)
     : rules_path_(dir / "rules.nft"), hosts_(hosts) {
   for (std::size_t i = 0; i < hosts; ++i) {

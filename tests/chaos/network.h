@@ -98,4 +98,7 @@ class Network {
   std::jthread wire_;
 };
 
+/// For SetUp: skips the test, and says why, where there can be no Network.
+void SkipWithoutNetwork();
+
 }  // namespace cairn::test

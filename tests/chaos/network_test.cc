@@ -61,9 +61,9 @@ constexpr milliseconds kSurely{5'000};
 class NetworkTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    static const std::optional<std::string> kWhyNot = Network::WhyNot();
-    if (kWhyNot) {
-      GTEST_SKIP() << "no network of its own: " << *kWhyNot;
+    SkipWithoutNetwork();
+    if (IsSkipped()) {
+      return;
     }
     network_.emplace(dir_, 3);
     for (std::size_t i = 0; i < 3; ++i) {

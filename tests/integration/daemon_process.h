@@ -138,21 +138,21 @@ class DaemonProcess {
     return it == status.counters().end() ? 0 : it->second;
   }
 
-  /// No lease, no reservation and no session but the asking one, at once or soon.
-  void ExpectNothingHeld() const {
-    v1::StatusReply status;
-    for (int i = 0; i < 500; ++i) {
-      status = Status();
-      if (status.leases() == 0 && status.reservations() == 0 && status.sessions() == 1) {
-        return;
-      }
+  /// No lease, no reservation and no session but the asking one, at once or by `until`.
+  void ExpectNothingHeld(TimePoint until = In(std::chrono::seconds(10))) const {
+    v1::StatusReply status = Status();
+    while (!NothingHeld(status) && std::chrono::steady_clock::now() < until) {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      status = Status();
     }
-    ADD_FAILURE() << "leases " << status.leases() << ", reservations " << status.reservations()
-                  << ", sessions " << status.sessions();
+    EXPECT_TRUE(NothingHeld(status)) << "leases " << status.leases() << ", reservations "
+                                     << status.reservations() << ", sessions " << status.sessions();
   }
 
  private:
+  static bool NothingHeld(const v1::StatusReply& status) {
+    return status.leases() == 0 && status.reservations() == 0 && status.sessions() == 1;
+  }
   static std::uint16_t Number(const std::string& text, std::string_view name) {
     std::uint16_t value = 0;
     if (const std::size_t at = text.find(name); at != std::string::npos) {

@@ -38,7 +38,7 @@ TEST(BusyPoll, NobodyYieldsToAProgramWithWorkOfItsOwn) {
   int yields = 0;
   int refusals = 0;
   while (std::chrono::steady_clock::now() < until) {
-    (YieldCore() ? yields : refusals) += 1;
+    (YieldCore(std::chrono::steady_clock::now()) ? yields : refusals) += 1;
     std::this_thread::sleep_for(milliseconds(2));
   }
   stop = true;
