@@ -82,7 +82,7 @@ class CodecTest : public DaemonTest {
       object.stored = PayloadOf(*engine.client().KeyAt(prompt, object.view.position),
                                 object.view.kind, object.view.bytes);
     }
-    EXPECT_TRUE(engine.client().Release(*hit, Soon()).has_value());
+    EXPECT_TRUE(ReleaseHeard(engine.client(), prompt, *hit, Soon()).has_value());
     return objects;
   }
 

@@ -80,7 +80,7 @@ class DeviceEngine {
     const auto loaded = engine_.client().LoadToDevice(
         hit, 0, [this](const ObjectView& object) { return Memory(object); }, Soon());
     EXPECT_TRUE(loaded.has_value()) << Why(loaded);
-    EXPECT_TRUE(engine_.client().Release(hit, Soon()));
+    EXPECT_TRUE(ReleaseHeard(engine_.client(), prompt, hit, Soon()));
     if (!loaded) {
       return got;
     }

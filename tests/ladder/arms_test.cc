@@ -6,6 +6,7 @@
 #include <set>
 
 #include "tests/integration/daemon_process.h"
+#include "tests/integration/engine.h"
 #include "tests/ladder/llama_runs.h"
 #include "tests/ladder/prompts.h"
 
@@ -109,7 +110,7 @@ class Ladder : public testing::TestWithParam<const char*> {
       EXPECT_TRUE(hit.has_value());
       eligible.push_back(hit ? hit->resume_at : 0);
       if (hit) {
-        static_cast<void>(client.Release(*hit, In(std::chrono::seconds(5))));
+        static_cast<void>(ReleaseHeard(client, prompt, *hit, In(std::chrono::seconds(5))));
       }
     });
     return eligible;

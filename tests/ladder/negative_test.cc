@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "tests/integration/daemon_process.h"
+#include "tests/integration/engine.h"
 #include "tests/ladder/llama_runs.h"
 #include "tests/ladder/prompts.h"
 
@@ -100,7 +101,7 @@ class LadderNegative : public testing::TestWithParam<const char*> {
         },
         In(5s));
     EXPECT_TRUE(loaded.has_value());
-    static_cast<void>(client.Release(*hit, In(5s)));
+    static_cast<void>(ReleaseHeard(client, *made, *hit, In(5s)));
     return boundary;
   }
   /// Stores it under the keys of its prompt, in an empty cache.
