@@ -22,7 +22,8 @@ constexpr std::array<OptionSpec, 8> kGlobalOptions = {{
     {.name = "--member",
      .value_name = "NAME",
      .kind = ValueKind::kText,
-     .help = "Which of several daemons; status, tiers and members show all without it"},
+     .help = "Which of several daemons: of the list, else of those that the daemon knows. With a "
+             "list status, tiers and members show all without it"},
     {.name = "--timeout",
      .value_name = "MS",
      .kind = ValueKind::kCount,

@@ -42,36 +42,13 @@ Result<std::string> RunMembers(const Invocation& invocation) {
   if (!invocation.members.empty()) {
     return ShowMembers(invocation);
   }
-  const auto reply = AskDaemon(invocation, StatusRequest());
-  if (!reply) {
-    return Fail(reply.error());
-  }
-  std::string list;
-  for (const std::string& member : reply->status().members()) {
-    list += (list.empty() ? "" : ",") + member;
-  }
-  const std::string& problem = reply->status().members_problem();
-  if (list.empty()) {
-    return Fail(ErrorCode::kUnavailable,
-                problem.empty()
-                    ? "the daemon at " + invocation.endpoint.Text() + " knows no members"
-                    : problem);
-  }
-  auto members = ParseMembers(list);
-  if (!members) {
-    return Fail(members.error());
-  }
-  // It has told already, by a way that need not be the one that engines take.
-  std::optional<MemberStatus> self;
-  for (Member& member : *members) {
-    member.server = reply->status().members_server();
-    if (member.name == reply->status().member_self()) {
-      self = MemberStatus{.member = member, .status = reply->status()};
-    }
+  auto fellows = AskForFellows(invocation);
+  if (!fellows) {
+    return Fail(fellows.error());
   }
   Invocation all = invocation;
-  all.members = *std::move(members);
-  return ShowMembers(all, self);
+  all.members = std::move(fellows->members);
+  return ShowMembers(all, fellows->self);
 }
 
 Result<std::string> RunStatus(const Invocation& invocation) {

@@ -156,6 +156,44 @@ std::string Names(const std::vector<Member>& members) {
   return names;
 }
 
+/// The one named `wanted`. Errors: kInvalidArgument, with the names there are.
+Result<Member> Find(const std::vector<Member>& members, const std::string& wanted) {
+  for (const Member& member : members) {
+    if (member.name == wanted) {
+      return member;
+    }
+  }
+  return Fail(ErrorCode::kInvalidArgument,
+              "--member: there is no '" + wanted + "'; there are " + Names(members));
+}
+
+Status Choose(Invocation& invocation, const std::vector<Member>& members,
+              const std::string& wanted) {
+  const auto found = Find(members, wanted);
+  if (!found) {
+    return Fail(found.error());
+  }
+  const auto endpoint = EndpointOf(*found);
+  if (!endpoint) {
+    return Fail(endpoint.error());
+  }
+  invocation.endpoint = *endpoint;
+  return {};
+}
+
+/// One of those that the daemon of --connect knows, which may be itself: it is asked the way it
+/// was.
+Status ChooseFellow(Invocation& invocation, const std::string& wanted) {
+  const auto fellows = AskForFellows(invocation);
+  if (!fellows) {
+    return Fail(fellows.error().code, "--member: " + fellows.error().message);
+  }
+  if (fellows->self && fellows->self->member.name == wanted) {
+    return {};
+  }
+  return Choose(invocation, fellows->members, wanted);
+}
+
 }  // namespace
 
 Status CheckCluster(const std::string& text) {
@@ -174,9 +212,7 @@ Status CheckCluster(const std::string& text) {
 Status ChooseMember(Invocation& invocation) {
   const std::string wanted = invocation.Value("--member");
   if (invocation.cluster.empty()) {
-    return wanted.empty() ? Status()
-                          : Fail(ErrorCode::kInvalidArgument,
-                                 "--member: --connect names one daemon only; give it the list");
+    return wanted.empty() ? Status() : ChooseFellow(invocation, wanted);
   }
   const CommandSpec& command = *FindCommand(invocation.command);
   if (command.works_alone && wanted.empty()) {
@@ -195,18 +231,41 @@ Status ChooseMember(Invocation& invocation) {
     invocation.members = *std::move(members);
     return {};
   }
-  const auto found = std::find_if(members->begin(), members->end(),
-                                  [&wanted](const Member& m) { return m.name == wanted; });
-  if (found == members->end()) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "--member: there is no '" + wanted + "'; there are " + Names(*members));
+  return Choose(invocation, *members, wanted);
+}
+
+Result<Fellows> AskForFellows(const Invocation& invocation) {
+  v1::AdminRequest request;
+  request.mutable_status();
+  auto daemon = Daemon::Open(invocation);
+  const auto reply = daemon ? daemon->Call(request) : Fail(daemon.error());
+  if (!reply) {
+    return Fail(reply.error());
   }
-  const auto endpoint = EndpointOf(*found);
-  if (!endpoint) {
-    return Fail(endpoint.error());
+  const v1::StatusReply& status = reply->status();
+  std::string list;
+  for (const std::string& member : status.members()) {
+    list += (list.empty() ? "" : ",") + member;
   }
-  invocation.endpoint = *endpoint;
-  return {};
+  if (list.empty()) {
+    return Fail(ErrorCode::kUnavailable,
+                status.members_problem().empty()
+                    ? "the daemon at " + invocation.endpoint.Text() + " knows no members"
+                    : status.members_problem());
+  }
+  auto members = ParseMembers(list);
+  if (!members) {
+    return Fail(members.error());
+  }
+  Fellows fellows;
+  for (Member& member : *members) {
+    member.server = status.members_server();
+    if (member.name == status.member_self()) {
+      fellows.self = MemberStatus{.member = member, .status = status};
+    }
+  }
+  fellows.members = *std::move(members);
+  return fellows;
 }
 
 std::string MemberStatus::State() const {

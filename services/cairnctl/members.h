@@ -15,10 +15,11 @@ namespace cairn::ctl {
 /// nothing up.
 Status CheckCluster(const std::string& text);
 
-/// Where --connect names several daemons: the one of --member becomes the invocation's endpoint;
-/// without it a command of all gets them as members, and for one that works alone nothing is looked
-/// up. Errors: kInvalidArgument for an unknown name,
-/// and for a command that needs one; kUnavailable when DNS gives none.
+/// The daemon of --member becomes the invocation's endpoint: of those that --connect names, or
+/// where that is one daemon, of those it knows. Without --member a command of all gets the list of
+/// --connect as members, and for one that works alone nothing is looked up. Errors:
+/// kInvalidArgument for an unknown name, and for a command that needs one; kUnavailable when DNS
+/// gives none; what the daemon that is asked for the others says.
 Status ChooseMember(Invocation& invocation);
 
 /// What one daemon of several says.
@@ -36,5 +37,14 @@ struct MemberStatus {
 /// the first when nobody tells anything.
 Result<std::vector<MemberStatus>> AskMembers(const Invocation& invocation,
                                              const std::optional<MemberStatus>& known = {});
+
+/// The daemons that one of them knows.
+struct Fellows {
+  std::vector<Member> members;
+  /// What it said of itself, if it is one of them: by a way that need not be the one engines take.
+  std::optional<MemberStatus> self;
+};
+/// Asks the invocation's endpoint. Errors: kUnavailable when it knows none; its answer.
+Result<Fellows> AskForFellows(const Invocation& invocation);
 
 }  // namespace cairn::ctl

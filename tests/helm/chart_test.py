@@ -24,7 +24,7 @@ AXES = (
     ((), PLAIN, ("tls.mode=secret", "tls.secretName=certificates"), ("tls.mode=spiffe",)),
     ((), ("ssd.size=100G", "ssd.volume=emptyDir"), ("ssd.size=1Ti", "ssd.volume=ephemeral"),
      ("ssd.size=64Mi", "ssd.volume=pvc", "ssd.storageClass=fast")),
-    ((), ("gpu.enabled=true", "gpu.memory=4Gi", "rdma.enabled=true", "rdma.resource=rdma/hca",
+    ((), ("gpu.enabled=true", "gpu.memory=4Gi", "rdma.enabled=true", "rdma.resource=rdma/hca", *TENANT,
           "planner=trie", "networkPolicy.enabled=false", "podDisruptionBudget.enabled=false",
           "serviceMonitor.enabled=true", "serviceMonitor.tlsConfig.insecureSkipVerify=true",
           "prometheusRule.enabled=true", "dashboard.enabled=true", "serviceAccount.create=false",
@@ -57,7 +57,8 @@ REFUSED = (
     ((IMAGE, "gpu.memory=4Gi"), "gpu.enabled is false"),
     ((IMAGE, "gpu.enabled=true", "gpu.memory=1Mi"), "give at least 8Mi"),
     ((IMAGE, "rdma.enabled=true"), "rdma.resource: what does the device plugin call"),
-    *(((IMAGE, *RDMA, f"rdma.transports={one}"), "has tcp in it")
+    ((IMAGE, *RDMA), "only with engines whose identity `tenants` names, and it is empty"),
+    *(((IMAGE, *RDMA, *TENANT, f"rdma.transports={one}"), "has tcp in it")
       for one in (r"rc\,tcp", "all", "*", "^ib", r"tcp:rc\,ud", "sockcm", r"rc\, ud")),
     ((IMAGE, *RDMA, *PLAIN), "the card would be taken and never used"),
     ((IMAGE, "rdma.resource=rdma/x"), "rdma.resource is given, but rdma.enabled is false"),
@@ -65,7 +66,7 @@ REFUSED = (
     ((IMAGE, "rdma.count=2"), "rdma.count is 2, but rdma.enabled is false"),
     ((IMAGE, "gpu.runtimeClassName=nvidia"), "gpu.runtimeClassName is given, but gpu.enabled is false"),
     ((IMAGE, "rdma.memlock=capability"), "rdma.enabled is false"),
-    ((IMAGE, *RDMA, "rdma.memlock=capability"), "raise the node's limit"),
+    ((IMAGE, *RDMA, *TENANT, "rdma.memlock=capability"), "raise the node's limit"),
     *(((IMAGE, f"resources.extra.{name}=1Gi"), f"resources.extra.{name}: it is for what device plugins offer")
       for name in ("cpu", "memory", "ephemeral-storage", "hugepages-2Mi")),
     ((IMAGE, *RDMA, "resources.extra.rdma/x=1"), "rdma/x is asked for by rdma.enabled already; use rdma.count"),
@@ -146,7 +147,7 @@ def combinations() -> list:
         if "mode=daemonset" in values and "ssd.volume=pvc" in values:
             continue  # Refused: REFUSED has it.
         if "tls.mode=none" in values:
-            values = tuple(value for value in values if not value.startswith("rdma."))  # The same.
+            values = tuple(value for value in values if not value.startswith(("rdma.", "tenants")))  # The same.
         chosen.append(values)
     return chosen
 
@@ -302,7 +303,7 @@ def what_is_consistent_is_taken(arguments):
                    ("tls.duration=36h30m", "tls.renewBefore=12h"), ("resources.cpu.limit=1000m",),
                    ("tls.renewBefore=72h", "prometheusRule.enabled=true"),
                    ("tls.duration=6h", "tls.renewBefore=60m", "prometheusRule.enabled=true"),
-                   ("resources.cpu.request=1.5", "resources.cpu.limit=1.5"), (*RDMA, r"rdma.transports=rc_x\,ud"),
+                   ("resources.cpu.request=1.5", "resources.cpu.limit=1.5"), (*RDMA, *TENANT, r"rdma.transports=rc_x\,ud"),
                    ("tenants[0].name=a", "tenants[0].identities[0]=*"), ("listen.host=[::]",),
                    ("image.repository=registry.example.com:5000/cairnd",), ("serviceMonitor.interval=1m30s",),
                    ("mode=statefulset", "podDisruptionBudget.maxUnavailable=10%")):
@@ -357,6 +358,34 @@ def services_lead_to_the_pods(arguments):
                 workload["spec"]["replicas"], members
 
 
+def members_know_each_other(arguments):
+    """cairnctl in a pod reaches the other daemons, by an identity that no other workload has."""
+    identity = "spiffe://cluster.local/ns/serving/sa/cairn"
+    for values, admin, server in (
+            (("mode=statefulset",), identity, None),
+            (("mode=statefulset", "membersAdmin=false"), None, None),
+            (("mode=statefulset", "admins[0]=spiffe://x/a"), f"spiffe://x/a,{identity}", None),
+            (("mode=statefulset", f"admins[0]={identity}"), identity, None),
+            (("mode=statefulset", "tls.mode=spiffe"), identity, identity),
+            # Of all pods that have no service account of their own.
+            (("mode=statefulset", "tls.mode=spiffe", "serviceAccount.create=false"), None,
+             "spiffe://cluster.local/ns/serving/sa/default"),
+            (("mode=statefulset", "tls.mode=secret", "tls.secretName=x"), None, None)):
+        container = pod_of(rendered(IMAGE, *values))["containers"][0]
+        variables = {one["name"]: one["value"] for one in container["env"]}
+        assert variables.get("CAIRN_TLS_SERVER") == server, (values, variables)
+        for name, file in (("CAIRN_TLS_CA", "ca"), ("CAIRN_TLS_CERT", "cert"), ("CAIRN_TLS_KEY", "key")):
+            assert f"--tls-{file}={variables[name]}" in container["args"], (values, variables)
+        admins = [flag.partition("=")[2] for flag in container["args"] if flag.startswith("--tls-admins")]
+        assert admins == ([admin] if admin else []), (values, admins)
+    made = {one["metadata"]["name"]: one["spec"] for one in
+            of_kind(rendered(IMAGE, "mode=statefulset"), "Certificate")}
+    assert made["cairn-tls"]["uris"] == [identity] and "client auth" in made["cairn-tls"]["usages"], made
+    for values in ((), ("mode=statefulset", *PLAIN)):
+        container = pod_of(rendered(IMAGE, *values))["containers"][0]
+        assert [one["name"] for one in container["env"]] == ["CAIRN_CONNECT"], (values, container["env"])
+
+
 def tenants_are_passed_on(arguments):
     text = rendered(HERE / "values" / "shared.yaml")
     flags = pod_of(text)["containers"][0]["args"]
@@ -383,7 +412,8 @@ def notes_say_what_to_paste(arguments):
             ("minimal", ("cairn.serving.svc:7411", "cairnctl status", 'cairn-client: "true"',
                          "secret cairn-metrics", "engines: secret cairn-engine",
                          "secretName: cairn-engine", "CAIRN_TLS_CERT")),
-            ("shared", ("cairn-0=cairn-0.cairn-daemons.serving.svc:7411,cairn-1=", "tenant lab: secret cairn-tenant-lab")),
+            ("shared", ("cairn-0=cairn-0.cairn-daemons.serving.svc:7411,cairn-1=", "tenant lab: secret cairn-tenant-lab",
+                        "exec cairn-0 -- cairnctl members", "cairnctl drain --member cairn-1 --wait")),
             ("plain", ("WARNING: tls.mode is none",)),
             ("node", ("supplementalGroups: [65532]", "CAIRN_TLS_SERVER",
                       "spiffe://cluster.local/ns/serving/sa/cairn", "app.driver.sourceCABundle",
@@ -425,7 +455,7 @@ TESTS = [lint_is_clean, objects_fit_the_schemas, schemas_notice_what_is_wrong, p
          renders_are_as_they_were, contradictions_are_refused, missing_kinds_are_told,
          limits_agree_with_the_options, numbers_are_written_as_they_were, pods_stop_in_order, pods_that_wait_for_nothing_stop_at_once,
          what_is_consistent_is_taken, job_is_named_as_rules_expect, policy_lets_in_who_is_named,
-         services_lead_to_the_pods, tenants_are_passed_on, notes_say_what_to_paste, pages_commands_render,
+         services_lead_to_the_pods, members_know_each_other, tenants_are_passed_on, notes_say_what_to_paste, pages_commands_render,
          names_stay_valid]
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import ssl
 import sys
 import tempfile
@@ -78,6 +79,59 @@ def daemon_takes_certificates_and_tenants(arguments):
                 assert answer.status == 200
     finally:
         shutil.rmtree(folder)
+
+
+def free_ports(count: int) -> list:
+    """Of the loopback interface. All are held until all are known, so that none is named twice."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in held]
+    for one in held:
+        one.close()
+    return ports
+
+
+def pod_administers_all_members(arguments):
+    """cairnctl with a pod's variables and socket, and the daemons with the chart's arguments."""
+    for wanted in (True, False):
+        folder = fresh()
+        try:
+            _, context = certificates(arguments, folder)
+            if context is None:
+                raise Skip("this build has no --tls-cert")
+            container = pod_of(rendered("image.repository=registry.example.com/cairnd", "mode=statefulset",
+                                        "replicas=2", f"membersAdmin={str(wanted).lower()}"))["containers"][0]
+            ports = free_ports(2)
+
+            def here(text: str, number: int) -> str:
+                for theirs, ours in (("/run/cairn/", f"{folder}/{number}/"),
+                                     ("/etc/cairn/tls/tls.", f"{folder}/certificates/daemon."),
+                                     ("/etc/cairn/tls/", f"{folder}/certificates/"),
+                                     ("spiffe://cluster.local/ns/serving/sa/cairn", "spiffe://cairn.dev/daemon")):
+                    text = text.replace(theirs, ours)
+                text = re.sub(r"cairn-(\d)\.cairn-daemons\.serving\.svc:7411",
+                              lambda found: f"127.0.0.1:{ports[int(found[1])]}", text)
+                text = re.sub(r"^(--memory)=.*", r"\1=64MiB", text)
+                text = re.sub(r"^(--listen-http)=.*", r"\1=", text)
+                return re.sub(r"^(--listen-tcp)=.*", rf"\1=127.0.0.1:{ports[number]}", text)
+
+            daemons = []
+            for number in (0, 1):
+                (folder / str(number)).mkdir()
+                daemons.append(Daemon(arguments.bin, folder / str(number),
+                                      *(here(flag, number) for flag in container["args"])))
+            variables = {one["name"]: here(one["value"], 0) for one in container["env"]}
+            with daemons[0], daemons[1]:
+                def cairnctl(*command):
+                    return run(arguments.bin / "cairnctl", *command, environment=variables)
+
+                told = cairnctl("--json", "members")
+                states = {one["name"]: one["state"] for one in json.loads(told.stdout)["members"]}
+                assert states == {"cairn-0": "serving", "cairn-1": "serving" if wanted else "refuses"}, told
+                drained = cairnctl("drain", "--member", "cairn-1", "--wait")
+                assert (drained.returncode == 0) == wanted, drained
+                assert (daemons[1].process.poll() == 0) == wanted, "drained, or left alone"
+        finally:
+            shutil.rmtree(folder)
 
 
 def daemon_takes_the_folders_of_the_node(arguments):
@@ -194,8 +248,8 @@ def dashboard_is_sound(arguments):
     check([tool("promtool"), "check", "rules", file], "the dashboard's queries")
 
 
-TESTS = [daemon_takes_the_arguments, daemon_takes_certificates_and_tenants, daemon_takes_the_folders_of_the_node,
-         exposition_is_sound, rules_are_sound, rules_fire, dashboard_is_sound]
+TESTS = [daemon_takes_the_arguments, daemon_takes_certificates_and_tenants, pod_administers_all_members,
+         daemon_takes_the_folders_of_the_node, exposition_is_sound, rules_are_sound, rules_fire, dashboard_is_sound]
 
 if __name__ == "__main__":
     sys.exit(main(__doc__, "ChartWithDaemon", TESTS))

@@ -73,6 +73,32 @@ TEST_F(MembersTest, TheDaemonOneTalksToIsAskedByThatConnection) {
   EXPECT_EQ(members[1].at("state"), "no answer");
 }
 
+// What kubectl exec has in a pod: one daemon's socket, and the daemons' own certificate.
+TEST_F(MembersTest, OneOfThoseThatADaemonKnowsCanBeChosen) {
+  const std::string own = FreePort();
+  const std::string gone = FreePort();
+  ASSERT_TRUE(StartAt(own, {kTenants, "--members=p=" + own + ",q=" + gone}));
+  Cairnctl ctl(dir_, daemon().UnixEndpoint());
+  const Ran self = ctl({"status", "--member", "p", "--json"});
+  ASSERT_EQ(self.code, 0) << self.err << "by the socket, as no certificate was given";
+  EXPECT_EQ(self.Json().at("member_self"), "p");
+  const Ran other = ctl({"status", "--member", "q"});
+  EXPECT_EQ(other.code, 1);
+  EXPECT_TRUE(Contains(other.err, gone)) << other.err;
+  const Ran none = ctl({"drain", "--member", "r"});
+  EXPECT_EQ(none.code, 2);
+  EXPECT_TRUE(Contains(none.err, "there is no 'r'; there are p, q")) << none.err;
+  EXPECT_EQ(daemon().Status().state(), "serving");
+}
+
+TEST_F(MembersTest, ADaemonAloneIsTheOnlyOneThatCanBeChosen) {
+  ASSERT_TRUE(StartTls({kTenants}));
+  const Ran ran = Cairnctl(dir_, daemon().UnixEndpoint())({"status", "--member", "p"});
+  EXPECT_EQ(ran.code, 2);
+  EXPECT_TRUE(Contains(ran.err, "there is no 'p'; there are " + daemon().UnixEndpoint()))
+      << ran.err;
+}
+
 TEST_F(MembersTest, OnAllInterfacesItIsTheOneOfItsHostNameOrAddress) {
   std::array<char, 256> host{};
   ASSERT_EQ(gethostname(host.data(), host.size() - 1), 0);

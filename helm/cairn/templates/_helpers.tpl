@@ -78,6 +78,18 @@ permissions, not even as uid 0. */}}
 {{- join "," $all -}}
 {{- end -}}
 
+{{/* What the daemons' own certificates say, with tls.mode certManager and spiffe. */}}
+{{- define "cairn.daemonIdentity" -}}
+{{- printf "spiffe://%s/ns/%s/sa/%s" .Values.tls.trustDomain .Release.Namespace (include "cairn.serviceAccount" .) -}}
+{{- end -}}
+
+{{/* "true" where cairnctl inside one pod may administer the other daemons. csi-driver-spiffe gives one identity
+to all pods of a service account, so the account has to be the release's own. */}}
+{{- define "cairn.membersAdmin" -}}
+{{- $own := or (eq .Values.tls.mode "certManager") (and (eq .Values.tls.mode "spiffe") (ne (include "cairn.serviceAccount" .) "default")) -}}
+{{- if and .Values.membersAdmin $own (eq .Values.mode "statefulset") -}}true{{- end -}}
+{{- end -}}
+
 {{/* The identity of the client certificate that the release makes for a tenant. */}}
 {{- define "cairn.tenantIdentity" -}}
 {{- printf "spiffe://%s/cairn/tenant/%s" .root.Values.tls.trustDomain .tenant.name -}}

@@ -40,7 +40,11 @@
 {{- with include "cairn.tlsTenants" . }}
 - --tls-tenants={{ . }}
 {{- end }}
-{{- with $v.admins }}
+{{- $admins := $v.admins -}}
+{{- if include "cairn.membersAdmin" . -}}
+{{- $admins = append $admins (include "cairn.daemonIdentity" .) | uniq -}}
+{{- end }}
+{{- with $admins }}
 - --tls-admins={{ join "," . }}
 {{- end }}
 {{- end }}
@@ -80,6 +84,19 @@ timeoutSeconds: {{ add 1 (int .Values.probes.timeoutSeconds) }}
   env:
     - name: CAIRN_CONNECT
       value: unix:/run/cairn/cairn.sock
+    {{- if and (eq $v.mode "statefulset") (ne $v.tls.mode "none") }}
+    # What cairnctl shows to the other daemons.
+    - name: CAIRN_TLS_CA
+      value: /etc/cairn/tls/ca.crt
+    - name: CAIRN_TLS_CERT
+      value: /etc/cairn/tls/tls.crt
+    - name: CAIRN_TLS_KEY
+      value: /etc/cairn/tls/tls.key
+    {{- if eq $v.tls.mode "spiffe" }}
+    - name: CAIRN_TLS_SERVER
+      value: {{ include "cairn.daemonIdentity" . | quote }}
+    {{- end }}
+    {{- end }}
   ports:
     - name: engines
       containerPort: {{ int $v.listen.port }}

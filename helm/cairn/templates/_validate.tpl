@@ -124,6 +124,9 @@
 {{- if eq .Values.tls.mode "none" -}}
 {{- fail "rdma.enabled: the daemon uses RDMA only with engines that it knows by their certificate, and with tls.mode none there are none: the card would be taken and never used. Use another tls.mode, or set rdma.enabled=false" -}}
 {{- end -}}
+{{- if not .Values.tenants -}}
+{{- fail "rdma.enabled: the daemon uses RDMA only with engines whose identity `tenants` names, and it is empty: the card would be taken and never used. Name them, for instance spiffe://cluster.local/ns/serving/sa/vllm, or set rdma.enabled=false" -}}
+{{- end -}}
 {{- range $name := splitList "," $rdma.transports -}}
 {{- if and $rdma.transports (or (has $name (list "tcp" "all" "sockcm")) (not (regexMatch "^[a-z][a-z0-9_]*$" $name))) -}}
 {{- fail (printf "rdma.transports: '%s' in %s has tcp in it, by which anybody who reaches the port can change memory; name the transports of the card, for instance rc,ud" $name $rdma.transports) -}}
