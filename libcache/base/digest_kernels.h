@@ -88,8 +88,8 @@ inline void CopyAndUpdateKernel(void* state, std::byte* target, const std::byte*
   std::memcpy(target, source, done);
   XXH3_128bits_update(xxh, target, done);
   // What is streamed past the caches cannot be hashed afterwards: hence a stop in the first level.
-  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): filled before it is read, piece by
-  // piece.
+  // It is filled before it is read, piece by piece.
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init)
   alignas(64) std::array<std::byte, kPieceBytes> piece;
   while (done < size) {
     const std::size_t bytes = std::min(kPieceBytes, size - done);

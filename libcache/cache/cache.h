@@ -282,7 +282,7 @@ class Cache {
     std::array<ObjectShape, 2> shapes;  // As declared, by ObjectKind.
     bool on_cold = false;      // The cold tier knows it, so what it holds of it can be recovered.
     std::uint32_t domain = 0;  // Number of its tenant: who shares device memory.
-    // Moving averages that calibrate load-or-recompute; start values in cache_read.cc.
+    // Moving averages that calibrate load-or-recompute; start values in cache_match.cc.
     double recompute_us_per_token = 0;
   };
   // Generations are never reused, so an object number that changed hands is noticed.
@@ -373,6 +373,10 @@ class Cache {
   void CountMatch(SessionState& owner, MatchPurpose purpose, const MatchCounts& counts)
       CAIRN_REQUIRES(mu_);
   /// The session's latest match was not declined.
+  /// Whether the arguments of a match fit together, and the session may have a lease.
+  [[nodiscard]] Status CheckMatch(SessionId session, NamespaceId name_space,
+                                  std::span<const PrefixKey> keys, std::uint32_t prompt_tokens,
+                                  MatchPurpose purpose) const CAIRN_REQUIRES(mu_);
   void CountUndecided(SessionState& owner) CAIRN_REQUIRES(mu_);
   [[nodiscard]] std::uint32_t EstimateLoadUs(std::uint64_t bytes, std::uint64_t cold_bytes) const
       CAIRN_REQUIRES(mu_);

@@ -28,8 +28,8 @@ void FakeDevicePort::Unmap(std::uint64_t mapping) { mappings_.erase(mapping); }
 
 Status FakeDevicePort::Copy(std::uint64_t mapping, std::uint64_t offset, const ObjectView& object,
                             std::uint64_t target, TimePoint) {
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): addresses of a device are numbers, and its memory
-  // ours.
+  // Addresses of a device are numbers, and its memory ours.
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
   const std::span to(reinterpret_cast<std::byte*>(target), object.bytes);
   const auto source = mappings_.at(mapping).memory().subspan(offset, object.bytes);
   if (!(CopyAndDigest(to, source) == object.digest)) {

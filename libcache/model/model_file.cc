@@ -1,14 +1,11 @@
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstdio>
 #include <initializer_list>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 
-#include "libcache/base/errno_text.h"
+#include "libcache/base/read_file.h"
 #include "libcache/codec/object_shape.h"
 #include "libcache/model/model_spec.h"
 
@@ -441,25 +438,6 @@ Result<Json> ParseJson(std::string_view text) {
   }
 }
 
-Result<std::string> ReadFile(const std::string& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                             std::fclose);
-  const auto refused = [&path](int error) {
-    return Fail(error == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo,
-                "cannot read " + path + ": " + ErrnoText(error));
-  };
-  if (!file) {
-    return refused(errno);
-  }
-  // One byte more than is accepted, so that a longer file shows.
-  std::string text(kMaxFileBytes + 1, '\0');
-  text.resize(std::fread(text.data(), 1, text.size(), file.get()));
-  if (std::ferror(file.get()) != 0) {
-    return refused(errno);
-  }
-  return text;
-}
-
 }  // namespace
 
 Result<ModelSpec> ParseModelSpec(std::string_view json) {
@@ -483,7 +461,8 @@ Result<ModelSpec> LoadModelSpec(const std::string& id_or_path) {
   if (!id_or_path.ends_with(".json")) {
     return FindModelPreset(id_or_path);
   }
-  const auto text = ReadFile(id_or_path);
+  // One byte more than is accepted, so that a longer file shows.
+  const auto text = ReadFile(id_or_path, kMaxFileBytes + 1);
   if (!text) {
     return Fail(text.error());
   }

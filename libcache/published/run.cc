@@ -1,16 +1,12 @@
 #include "libcache/published/run.h"
 
-#include <array>
-#include <cerrno>
 #include <charconv>
-#include <cstdio>
 #include <limits>
 #include <map>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "libcache/base/errno_text.h"
+#include "libcache/base/read_file.h"
 
 namespace cairn {
 namespace {
@@ -219,26 +215,6 @@ void ReadStrategy(const std::string& name, Fields& fields, PublishedReference& r
   } else {
     reference.strategy = parts[0];
   }
-}
-
-Result<std::string> ReadFile(const std::string& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                             std::fclose);
-  if (!file) {
-    const int error = errno;
-    return Fail(error == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo,
-                "cannot read " + path + ": " + ErrnoText(error));
-  }
-  std::string text;
-  std::array<char, 65536> piece{};
-  for (std::size_t bytes = piece.size(); bytes == piece.size();) {
-    bytes = std::fread(piece.data(), 1, piece.size(), file.get());
-    text.append(piece.data(), bytes);
-  }
-  if (std::ferror(file.get()) != 0) {
-    return Fail(ErrorCode::kIo, "cannot read " + path + ": " + ErrnoText(errno));
-  }
-  return text;
 }
 
 }  // namespace

@@ -46,6 +46,7 @@ void AddTo(Report& sum, const Report& one) {
 
 std::vector<std::string> Names(std::uint32_t daemons) {
   std::vector<std::string> names;
+  names.reserve(daemons);
   for (std::uint32_t i = 0; i < daemons; ++i) {
     names.push_back("cairn-" + std::to_string(i));
   }

@@ -375,6 +375,8 @@ void CudaDeviceMemory::SetSwitch(std::uint64_t bytes) {
 
 Status CudaDeviceMemory::CopyByEngine(const Stream& on, const SmallCopier::Move& move,
                                       bool to_device) {
+  // A move has its addresses as numbers; one of them is of this process.
+  // NOLINTBEGIN(performance-no-int-to-ptr)
   if (to_device) {
     return Check("cuMemcpyHtoDAsync",
                  d_.cuMemcpyHtoDAsync_(move.target, reinterpret_cast<const void*>(move.source),
@@ -382,6 +384,7 @@ Status CudaDeviceMemory::CopyByEngine(const Stream& on, const SmallCopier::Move&
   }
   return Check("cuMemcpyDtoHAsync", d_.cuMemcpyDtoHAsync_(reinterpret_cast<void*>(move.target),
                                                           move.source, move.bytes, on.stream));
+  // NOLINTEND(performance-no-int-to-ptr)
 }
 
 Status CudaDeviceMemory::CopySmall(Stream& on, const std::vector<SmallCopier::Move>& moves,

@@ -7,15 +7,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <tuple>
 #include <utility>
 
 #include "libcache/base/check.h"
 #include "libcache/base/errno_text.h"
+#include "libcache/base/read_file.h"
 #include "libcache/base/unique_fd.h"
 #include "libcache/transport/certificates.h"
 #include "libcache/transport/openssl_handles.h"
@@ -179,17 +177,6 @@ Result<IssuedCertificate> IssueCertificate(const CertificateRequest& request,
 }
 
 namespace {
-
-Result<std::string> ReadFile(const std::string& path) {
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) {
-    return Fail(errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo,
-                path + " cannot be read: " + ErrnoText());
-  }
-  return text.str();
-}
 
 /// A CA that is there, and when it ends.
 struct Authority {

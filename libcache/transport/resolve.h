@@ -1,12 +1,12 @@
 #pragma once
 
+#include <netdb.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "libcache/base/result.h"
-
-struct addrinfo;
 
 namespace cairn {
 

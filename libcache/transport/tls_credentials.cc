@@ -101,7 +101,8 @@ Result<TlsValidity> UseCertificate(SSL_CTX* context, const std::string& name,
   if (!read) {
     return Fail(read.error());
   }
-  const auto& [text, infos] = *read;
+  const std::string& text = read->text;
+  const std::vector<CertificateInfo>& infos = read->infos;
   TlsValidity validity = ValidityOf(infos.front());
   for (const CertificateInfo& info : infos) {
     if (const std::string problem = TimeProblem(info); !problem.empty()) {
@@ -159,7 +160,8 @@ Result<TlsValidity> UseCa(SSL_CTX* context, const std::string& name, const std::
   if (!read) {
     return Fail(read.error());
   }
-  const auto& [text, infos] = *read;
+  const std::string& text = read->text;
+  const std::vector<CertificateInfo>& infos = read->infos;
   // Some of a bundle may be out of time, but not all.
   const bool any = std::any_of(infos.begin(), infos.end(), [](const CertificateInfo& info) {
     return TimeProblem(info).empty();
@@ -186,6 +188,8 @@ Result<TlsValidity> UseCa(SSL_CTX* context, const std::string& name, const std::
 std::string NotOfOwnCa(SSL_CTX* context, const TlsFiles& names, const TlsFiles& files) {
   X509_STORE_CTX* const check = X509_STORE_CTX_new();
   STACK_OF(X509)* between = nullptr;
+  // A macro of OpenSSL, which takes the pointer as void*.
+  // NOLINTNEXTLINE(bugprone-multi-level-implicit-pointer-conversion)
   SSL_CTX_get0_chain_certs(context, &between);
   CAIRN_CHECK(check != nullptr &&
               X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(context),
@@ -241,7 +245,7 @@ Result<std::shared_ptr<const TlsCredentials>> TlsCredentials::Load(const TlsFile
     return Fail(given.error());
   }
   ERR_clear_error();
-  const std::shared_ptr<TlsCredentials> made(new TlsCredentials());
+  std::shared_ptr<TlsCredentials> made(new TlsCredentials());
   made->context_ = SSL_CTX_new(role == Role::kServer ? TLS_server_method() : TLS_client_method());
   CAIRN_CHECK(made->context_ != nullptr);
   made->kernel_tls_ = kernel_tls;

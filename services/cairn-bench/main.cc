@@ -53,6 +53,23 @@ void NoteEmbedded(bool has_plane) {
   }
 }
 
+/// The cache that a replay makes for itself.
+void AddEmbedded(CLI::App& c, ReplayOptions& o) {
+  CLI::Option* const own[] = {
+      c.add_option("--policy", o.planner, "Where checkpoints go: trie (learned), or by rule")
+          ->capture_default_str(),
+      c.add_option("--eviction", o.eviction, "value, lru, lfu or w_tinylfu")->capture_default_str(),
+      AddSize(c, "--memory", o.memory_bytes, "Host memory (default 256MiB)"),
+      AddSize(c, "--ssd", o.ssd_bytes, "Disk space; needs --ssd-path"),
+      c.add_option("--ssd-path", o.ssd_path, "Directory of the SSD tier"),
+      c.add_flag("--trace-clock", o.trace_clock,
+                 "Its clock shows the trace's time, however fast the replay is: the planner trie "
+                 "learns pauses as they were")};
+  for (CLI::Option* const option : own) {
+    option->group("Embedded cache (without --connect)");
+  }
+}
+
 void AddReplay(CLI::App& app, ReplayOptions& o, Job& job) {
   CLI::App& c =
       *app.add_subcommand("replay", "Replay a trace against a daemon or a cache of its own");
@@ -98,19 +115,7 @@ void AddReplay(CLI::App& app, ReplayOptions& o, Job& job) {
   c.add_option("--grid-tokens", o.grid_tokens,
                "Checkpoints at multiples only; default: 1 for exact traces, else the block")
       ->check(CLI::Range(1, 65'536));
-  CLI::Option* const own[] = {
-      c.add_option("--policy", o.planner, "Where checkpoints go: trie (learned), or by rule")
-          ->capture_default_str(),
-      c.add_option("--eviction", o.eviction, "value, lru, lfu or w_tinylfu")->capture_default_str(),
-      AddSize(c, "--memory", o.memory_bytes, "Host memory (default 256MiB)"),
-      AddSize(c, "--ssd", o.ssd_bytes, "Disk space; needs --ssd-path"),
-      c.add_option("--ssd-path", o.ssd_path, "Directory of the SSD tier"),
-      c.add_flag("--trace-clock", o.trace_clock,
-                 "Its clock shows the trace's time, however fast the replay is: the planner trie "
-                 "learns pauses as they were")};
-  for (CLI::Option* const option : own) {
-    option->group("Embedded cache (without --connect)");
-  }
+  AddEmbedded(c, o);
   c.add_flag("--json", o.json, "One JSON object on stdout");
   c.add_option("--save", o.save, "Write the JSON object to this file, too");
   c.add_flag("--quiet", o.quiet, "No progress on stderr");

@@ -116,6 +116,7 @@ bool ObjectStore::IsRight(std::uint32_t number, std::span<const std::byte> bytes
 
 Status ObjectStore::Put(std::uint32_t number, std::span<const std::byte> bytes, bool durable) {
   std::vector<Client::StoreItem> items;
+  items.reserve(together_);
   for (std::uint32_t i = 0; i < together_; ++i) {
     items.push_back({.kind = Kind(),
                      .position = (i + 1) * kBlockTokens,

@@ -18,8 +18,7 @@ inline constexpr std::uint64_t kUsualSizes[] = {64 * kKiB, 256 * kKiB, kMiB,
                                                 4 * kMiB,  16 * kMiB,  64 * kMiB};
 inline constexpr std::uint64_t kUcxSizes[] = {kMiB, 4 * kMiB, 16 * kMiB, 64 * kMiB};
 /// What UCX may use in its benchmarks, of the daemon's and of ucx_perftest's.
-inline const std::string kUcxTransports = "posix,sysv,cma,self";
-inline const std::string kUcxTlsFlag = "--ucx-tls=";
+inline constexpr const char* kUcxTransports = "posix,sysv,cma,self";
 /// Those asked for, or the `usual` ones.
 std::vector<std::uint64_t> SizesOf(const MicroOptions& options,
                                    std::span<const std::uint64_t> usual);

@@ -36,7 +36,7 @@ Result<std::unique_ptr<DaemonProcess>> StartForPlane(const MicroOptions& options
                                .tcp = options.plane == "stream",
                                .tls = options.tls};
   if (options.plane == "ucx") {
-    config.more_flags = {"--ucx=on", kUcxTlsFlag + kUcxTransports};
+    config.more_flags = {"--ucx=on", std::string("--ucx-tls=") + kUcxTransports};
   }
   return DaemonProcess::Start(config);
 }

@@ -2,13 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string_view>
+
+#include "libcache/base/read_file.h"
 
 namespace cairn::sim {
 namespace {
@@ -189,25 +187,6 @@ class KeyWatch {
   std::string twice_;
 };
 
-Result<std::string> ReadAll(const std::string& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                             &std::fclose);
-  std::string text;
-  if (file) {
-    std::array<char, 1U << 16U> buffer{};
-    for (std::size_t got = 1; got != 0;) {
-      got = std::fread(buffer.data(), 1, buffer.size(), file.get());
-      text.append(buffer.data(), got);
-    }
-    if (std::ferror(file.get()) == 0) {
-      return text;
-    }
-  }
-  const ErrorCode code = errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kIo;
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread.
-  return Fail(code, path + ": " + std::strerror(errno));
-}
-
 }  // namespace
 
 TrieInstance Instance::View() const {
@@ -221,7 +200,7 @@ TrieInstance Instance::View() const {
 }
 
 Result<InstanceFile> ReadInstances(const std::string& path) {
-  const auto text = ReadAll(path);
+  const auto text = ReadFile(path);
   if (!text) {
     return Fail(text.error());
   }

@@ -3,13 +3,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <vector>
 
-#include "libcache/base/errno_text.h"
+#include "libcache/base/read_file.h"
 #include "libcache/transport/certificates.h"
 #include "libcache/transport/dev_certificates.h"
 #include "libcache/transport/tenant_map.h"
@@ -130,15 +127,11 @@ Result<std::string> RunCertDev(const Invocation& invocation) {
 }
 
 Result<std::string> RunCertShow(const Invocation& invocation) {
-  errno = 0;
-  std::ifstream file(invocation.argument, std::ios::binary);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) {
-    return Fail(ErrorCode::kIo,
-                invocation.argument + " cannot be read" +
-                    (errno == 0 ? std::string("; is it a file?") : ": " + ErrnoText()));
+  const auto text = ReadFile(invocation.argument);
+  if (!text) {
+    return Fail(text.error());
   }
-  const auto infos = DescribeCertificates(text.str());
+  const auto infos = DescribeCertificates(*text);
   if (!infos) {
     return Fail(infos.error().code, invocation.argument + ": " + infos.error().message);
   }

@@ -170,6 +170,7 @@ Status DaemonImpl::OpenCache() {
 
 Status DaemonImpl::OpenUcx() {
   std::vector<asio::io_context*> ios;
+  ios.reserve(ios_.size());
   for (const auto& io : ios_) {
     ios.push_back(&io->io);
   }

@@ -2,7 +2,7 @@
 
 #include "libcache/transport/tls_client.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): the library calls itself so.
 class App;
 }
 
