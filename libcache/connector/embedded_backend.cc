@@ -1,5 +1,7 @@
+#include <optional>
 #include <unordered_map>
 
+#include "libcache/base/timed_copy.h"
 #include "libcache/cache/cache.h"
 #include "libcache/connector/backend.h"
 
@@ -50,13 +52,17 @@ class Embedded final : public Backend {
   }
 
   Status Read(LeaseId lease, std::uint32_t index, const ObjectView& object, Pieces target,
-              TimePoint) override {
+              TimePoint deadline) override {
     CAIRN_CHECK(TotalBytes(target) == object.bytes);
     const auto reading = cache_->BeginRead(session_, lease, index);
     if (!reading) {
       return Fail(reading.error());
     }
-    if (!(CopyAndDigest(target, reading->bytes()) == object.digest)) {
+    const std::optional<Digest> digest = CopyAndDigestUntil(target, reading->bytes(), deadline);
+    if (!digest) {
+      return Fail(ErrorCode::kDeadlineExceeded, "the object could not be copied in time");
+    }
+    if (!(*digest == object.digest)) {
       static_cast<void>(cache_->ReportCorrupt(session_, lease, index));
       return Fail(ErrorCode::kCorrupt, "the object does not have its digest");
     }

@@ -179,7 +179,7 @@ class Remote final : public Backend {
                    TimePoint deadline) override {
     v1::Request request = MatchFor(name_space, request_id, keys, prompt_tokens);
     request.mutable_match()->set_purpose(v1::MATCH_PURPOSE_OVERHEAR);
-    return channel_.Post(request, deadline);
+    return channel_.Post(request, TellBy(deadline));
   }
 
   Result<MatchResult> AwaitMatch(TimePoint deadline) override {
@@ -330,7 +330,7 @@ class Remote final : public Backend {
     request.mutable_release()->set_lease_id(lease);
     request.mutable_release()->set_declined(true);
     ready_ = {};
-    return channel_.Post(request, deadline);
+    return channel_.Post(request, TellBy(deadline));
   }
 
   Result<std::vector<ReserveOutcome>> Reserve(std::uint32_t name_space, std::uint64_t request_id,
@@ -421,6 +421,10 @@ class Remote final : public Backend {
   }
 
  private:
+  /// A daemon that has not taken in what it was told last is told no more than fits at once.
+  [[nodiscard]] TimePoint TellBy(TimePoint limit) const {
+    return channel_.Behind() ? TimePoint() : limit;
+  }
   v1::Request MatchFor(std::uint32_t name_space, std::uint64_t request_id,
                        std::span<const PrefixKey> keys, std::uint32_t prompt_tokens) const {
     v1::Request request;

@@ -55,32 +55,78 @@ Result<Channel> Channel::Open(const Endpoint& endpoint, const Greeting& greeting
   return channel;
 }
 
+Status Channel::Frame(v1::Request& request, TimePoint deadline) {
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+      deadline - std::chrono::steady_clock::now());
+  request.set_id(next_id_);
+  request.set_deadline_ms(
+      static_cast<std::uint32_t>(std::clamp<std::int64_t>(left.count(), 1, 3'600'000)));
+  out_.clear();
+  const Status framed = AppendFrame(request, out_);
+  next_id_ += framed ? 1 : 0;  // Of what is too long nothing is sent; the stream stays in step.
+  return framed;
+}
+
+Status Channel::SendLeft(TimePoint deadline) {
+  if (left_.empty()) {
+    return {};
+  }
+  const auto taken = socket_.SendSome(std::as_bytes(std::span(left_)), deadline);
+  if (!taken) {
+    return Fail(Broken(taken.error()));
+  }
+  left_.erase(0, *taken);
+  return {};
+}
+
 Status Channel::Send(v1::Request& request, std::span<const std::byte> payload, TimePoint deadline) {
   if (broken_) {
     return Fail(ErrorCode::kUnavailable, "the connection failed before");
   }
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-      deadline - std::chrono::steady_clock::now());
-  request.set_id(next_id_++);
-  request.set_deadline_ms(
-      static_cast<std::uint32_t>(std::clamp<std::int64_t>(left.count(), 1, 3'600'000)));
-  out_.clear();
-  if (Status framed = AppendFrame(request, out_); !framed) {
-    --next_id_;
-    return framed;  // Nothing was sent; the stream is still in step.
+  if (Status sent = SendLeft(deadline); !sent) {
+    return sent;
+  }
+  if (!left_.empty()) {
+    return Broken(Status(Fail(ErrorCode::kDeadlineExceeded,
+                              "the daemon did not take in time what was sent before")));
+  }
+  if (Status framed = Frame(request, deadline); !framed) {
+    return framed;
   }
   Status sent = socket_.Send(std::as_bytes(std::span(out_)), payload, deadline);
   return sent ? sent : Broken(std::move(sent));
 }
 
 Status Channel::Post(v1::Request& request, TimePoint deadline) {
+  if (broken_) {
+    return Fail(ErrorCode::kUnavailable, "the connection failed before");
+  }
+  behind_ = true;
+  if (Status sent = SendLeft(deadline); !sent) {
+    return sent;
+  }
+  const auto busy = [] {
+    return Fail(ErrorCode::kDeadlineExceeded,
+                "the daemon has not taken in yet what it was told before");
+  };
+  if (!left_.empty()) {
+    return busy();
+  }
   while (next_reply_ + kMostPosted <= posted_until_) {
+    if (!socket_.Readable(deadline)) {
+      return busy();
+    }
     if (Status skipped = SkipPosted(deadline); !skipped) {
       return skipped;
     }
   }
-  Status sent = Send(request, {}, deadline);
+  if (Status framed = Frame(request, deadline); !framed) {
+    return framed;
+  }
   posted_until_ = next_id_;
+  left_.swap(out_);
+  Status sent = SendLeft(deadline);
+  behind_ = !left_.empty();
   return sent;
 }
 

@@ -36,9 +36,13 @@ class Channel {
                                    TimePoint deadline);
 
   /// Sends `request` and leaves its response to be skipped by the next call, with whatever error it
-  /// brings: for what the daemon should know and the caller need not wait for. Not between a Send
-  /// and its Receive.
+  /// brings: for what the daemon should know and the caller need not wait for. What of it the
+  /// daemon has not taken in by the deadline goes before whatever is sent next. Not between a Send
+  /// and its Receive. Errors: as Send; and kDeadlineExceeded with a channel that is as before,
+  /// where nothing was sent since what was posted before is not taken in, or not answered.
   Status Post(v1::Request& request, TimePoint deadline);
+  /// Whether the last Post was not taken in, or not whole: the next one may have to wait.
+  [[nodiscard]] bool Behind() const { return behind_; }
 
   /// The two halves of Call, for requests in flight one behind the other. `payload` follows the
   /// frame (stream plane).
@@ -69,6 +73,10 @@ class Channel {
   /// The next response that somebody waits for: those to what was posted are passed over.
   Result<v1::Response> ReceiveFrame(std::vector<UniqueFd>* fds, TimePoint deadline);
   Result<v1::Response> ReceiveOne(std::vector<UniqueFd>* fds, TimePoint deadline);
+  /// Fills in the request's number and deadline and makes a frame of it, in out_.
+  Status Frame(v1::Request& request, TimePoint deadline);
+  /// Sends what of a posted frame is not sent yet, as far as that goes by the deadline.
+  Status SendLeft(TimePoint deadline);
   template <class T>
   T Broken(T result);
 
@@ -77,10 +85,12 @@ class Channel {
   std::shared_ptr<TlsClient> tls_;
   v1::HelloReply hello_;
   std::string out_;
+  std::string left_;  // Of a posted frame, to be sent before anything else.
   std::vector<std::byte> in_;
   std::uint64_t next_id_ = 1;
   std::uint64_t next_reply_ = 1;
   std::uint64_t posted_until_ = 1;  // Responses below this id belong to Post.
+  bool behind_ = false;
   bool broken_ = false;
 };
 

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "libcache/base/timed_copy.h"
 #include "libcache/transport/data_plane.h"
 #include "libcache/transport/mapping.h"
 
@@ -23,7 +25,7 @@ class ShmPlane final : public DataPlane {
 
   [[nodiscard]] std::string_view Name() const override { return "shm"; }
 
-  Status Get(const PlaneObject& object, Pieces target, TimePoint) override {
+  Status Get(const PlaneObject& object, Pieces target, TimePoint deadline) override {
     const std::span<std::byte> arena = arena_.memory();
     if (object.arena_offset < kSlotHeaderBytes || object.arena_offset % kSlotHeaderBytes != 0 ||
         object.arena_offset > arena.size() || object.bytes > arena.size() - object.arena_offset ||
@@ -36,13 +38,17 @@ class ShmPlane final : public DataPlane {
     if (generation.load(std::memory_order_acquire) != object.generation) {
       return Changed();
     }
-    const Digest digest = CopyAndDigest(target, arena.subspan(object.arena_offset, object.bytes));
+    const std::optional<Digest> digest =
+        CopyAndDigestUntil(target, arena.subspan(object.arena_offset, object.bytes), deadline);
+    if (!digest) {
+      return Late();
+    }
     // The copy must be complete before the second look; the lease should have made sure anyway.
     std::atomic_thread_fence(std::memory_order_acquire);
     if (generation.load(std::memory_order_relaxed) != object.generation) {
       return Changed();
     }
-    if (!(digest == object.digest)) {
+    if (!(*digest == object.digest)) {
       return Fail(ErrorCode::kCorrupt, "the object does not have its digest");
     }
     return {};
@@ -57,6 +63,10 @@ class ShmPlane final : public DataPlane {
     int in_flight = 0;
     Status status;
     for (int turn = 0; done < bytes.size() && status; turn ^= 1) {
+      if (IsLate(deadline)) {
+        status = Late();
+        break;
+      }
       if (in_flight == 2) {
         status = TakeReply(deadline);
         --in_flight;
@@ -90,6 +100,9 @@ class ShmPlane final : public DataPlane {
   }
 
  private:
+  static tl::unexpected<Error> Late() {
+    return Fail(ErrorCode::kDeadlineExceeded, "the object could not be copied in time");
+  }
   static tl::unexpected<Error> Changed() {
     return Fail(ErrorCode::kExpired, "the object was replaced while it was read");
   }

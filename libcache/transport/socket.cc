@@ -18,6 +18,7 @@
 #include "libcache/base/completion.h"
 #include "libcache/base/detached_thread.h"
 #include "libcache/base/errno_text.h"
+#include "libcache/base/timed_copy.h"
 
 namespace cairn {
 namespace {
@@ -220,7 +221,7 @@ Status Socket::Secure(const TlsCredentials& credentials, const std::string& expe
   }
 }
 
-Status Socket::SendTls(std::span<const std::byte> bytes, TimePoint deadline) {
+Status Socket::SendTls(std::span<const std::byte>& bytes, TimePoint deadline) {
   while (!bytes.empty()) {
     const TlsConnection::Moved moved = tls_->Write(bytes);
     bytes = bytes.subspan(moved.bytes);
@@ -228,6 +229,8 @@ Status Socket::SendTls(std::span<const std::byte> bytes, TimePoint deadline) {
       if (Status ready = ReadyFor(fd_.get(), moved.step, *tls_, deadline); !ready) {
         return ready;
       }
+    } else if (!bytes.empty() && IsLate(deadline)) {
+      return Late();
     }
   }
   return {};
@@ -238,8 +241,13 @@ Status Socket::ReceiveTls(std::span<std::byte> target, TimePoint deadline) {
   while (!target.empty()) {
     const TlsConnection::Moved moved = tls_->Read(target);
     target = target.subspan(moved.bytes);
-    if (moved.step == TlsConnection::Step::kDone ||
-        (moved.step == TlsConnection::Step::kWantRead && busy_poll.Again())) {
+    if (moved.step == TlsConnection::Step::kDone) {
+      if (!target.empty() && IsLate(deadline)) {
+        return Late();
+      }
+      continue;
+    }
+    if (moved.step == TlsConnection::Step::kWantRead && busy_poll.Again()) {
       continue;
     }
     if (Status ready = ReadyFor(fd_.get(), moved.step, *tls_, deadline); !ready) {
@@ -249,20 +257,8 @@ Status Socket::ReceiveTls(std::span<std::byte> target, TimePoint deadline) {
   return {};
 }
 
-Status Socket::Send(std::span<const std::byte> head, std::span<const std::byte> body,
-                    TimePoint deadline) {
-  if (tls_ != nullptr) {
-    // One record, and one packet, for a frame with the beginning of its payload.
-    const std::size_t joined =
-        std::min(body.size(), kRecordBytes - std::min(kRecordBytes, head.size()));
-    if (joined != 0) {
-      first_.assign(head.begin(), head.end());
-      first_.insert(first_.end(), body.begin(), body.begin() + static_cast<std::ptrdiff_t>(joined));
-      head = first_;
-    }
-    Status sent = SendTls(head, deadline);
-    return sent ? SendTls(body.subspan(joined), deadline) : sent;
-  }
+Status Socket::SendPlain(std::span<const std::byte>& head, std::span<const std::byte>& body,
+                         TimePoint deadline) {
   while (!head.empty() || !body.empty()) {
     std::array<iovec, 2> pieces{{{const_cast<std::byte*>(head.data()), head.size()},
                                  {const_cast<std::byte*>(body.data()), body.size()}}};
@@ -284,8 +280,44 @@ Status Socket::Send(std::span<const std::byte> head, std::span<const std::byte> 
     const std::size_t from_head = std::min(done, head.size());
     head = head.subspan(from_head);
     body = body.subspan(done - from_head);
+    if (!(head.empty() && body.empty()) && IsLate(deadline)) {
+      return Late();  // A peer that keeps taking a little never makes a sender wait.
+    }
   }
   return {};
+}
+
+Status Socket::Send(std::span<const std::byte> head, std::span<const std::byte> body,
+                    TimePoint deadline) {
+  if (tls_ == nullptr) {
+    return SendPlain(head, body, deadline);
+  }
+  // One record, and one packet, for a frame with the beginning of its payload.
+  const std::size_t joined =
+      std::min(body.size(), kRecordBytes - std::min(kRecordBytes, head.size()));
+  if (joined != 0) {
+    first_.assign(head.begin(), head.end());
+    first_.insert(first_.end(), body.begin(), body.begin() + static_cast<std::ptrdiff_t>(joined));
+    head = first_;
+    body = body.subspan(joined);
+  }
+  Status sent = SendTls(head, deadline);
+  return sent ? SendTls(body, deadline) : sent;
+}
+
+Result<std::size_t> Socket::SendSome(std::span<const std::byte> bytes, TimePoint deadline) {
+  std::span<const std::byte> rest = bytes;
+  std::span<const std::byte> none;
+  const Status sent = tls_ != nullptr ? SendTls(rest, deadline) : SendPlain(rest, none, deadline);
+  if (!sent && sent.error().code != ErrorCode::kDeadlineExceeded) {
+    return Fail(sent.error());
+  }
+  return bytes.size() - rest.size();
+}
+
+bool Socket::Readable(TimePoint deadline) const {
+  pollfd now{.fd = fd_.get(), .events = POLLIN, .revents = 0};
+  return Buffered() || poll(&now, 1, 0) > 0 || WaitReady(fd_.get(), POLLIN, deadline);
 }
 
 Status Socket::Receive(std::span<std::byte> target, TimePoint deadline) {
@@ -297,6 +329,9 @@ Status Socket::Receive(std::span<std::byte> target, TimePoint deadline) {
     const ssize_t got = recv(fd_.get(), target.data(), target.size(), 0);
     if (got > 0) {
       target = target.subspan(static_cast<std::size_t>(got));
+      if (!target.empty() && IsLate(deadline)) {
+        return Late();
+      }
     } else if (got == 0) {
       return Fail(ErrorCode::kUnavailable, "the daemon closed the connection");
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {

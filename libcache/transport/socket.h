@@ -33,6 +33,12 @@ class Socket {
 
   /// Sends all of both pieces. Errors: kUnavailable (peer gone), kDeadlineExceeded.
   Status Send(std::span<const std::byte> head, std::span<const std::byte> body, TimePoint deadline);
+  /// Sends what the peer takes until the deadline, and says how much that is: the rest has to be
+  /// sent before anything else, beginning with the same bytes. Errors: kUnavailable (peer gone).
+  Result<std::size_t> SendSome(std::span<const std::byte> bytes, TimePoint deadline);
+  /// Whether there is something to receive now, or comes by the deadline; the end of the connection
+  /// counts.
+  [[nodiscard]] bool Readable(TimePoint deadline) const;
   /// Fills `target`. Errors: kUnavailable (peer gone), kDeadlineExceeded.
   Status Receive(std::span<std::byte> target, TimePoint deadline);
   /// As Receive; descriptors that come along (SCM_RIGHTS) are appended to `fds`.
@@ -45,7 +51,10 @@ class Socket {
 
  private:
   explicit Socket(UniqueFd fd) : fd_(std::move(fd)) {}
-  Status SendTls(std::span<const std::byte> bytes, TimePoint deadline);
+  /// What is sent is taken off `bytes`, also where the rest could not be.
+  Status SendTls(std::span<const std::byte>& bytes, TimePoint deadline);
+  Status SendPlain(std::span<const std::byte>& head, std::span<const std::byte>& body,
+                   TimePoint deadline);
   Status ReceiveTls(std::span<std::byte> target, TimePoint deadline);
 
   UniqueFd fd_;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "libcache/base/timed_copy.h"
 #include "libcache/transport/data_plane.h"
 
 namespace cairn {
@@ -35,6 +36,10 @@ class StreamPlane final : public DataPlane {
     Digester digester;
     for (std::span<std::byte> rest : target) {
       while (!rest.empty()) {
+        if (IsLate(deadline)) {  // Bytes that keep coming never make a receiver wait.
+          data_.Abandon();
+          return Fail(ErrorCode::kDeadlineExceeded, "the daemon did not send all in time");
+        }
         const auto piece = rest.first(std::min(kPieceBytes, rest.size()));
         if (Status got = data_.ReceiveRaw(piece, deadline); !got) {
           return got;
@@ -53,6 +58,9 @@ class StreamPlane final : public DataPlane {
                      TimePoint deadline) override {
     Digester digester;
     for (std::uint64_t done = 0; done < bytes.size();) {
+      if (IsLate(deadline)) {
+        return Fail(ErrorCode::kDeadlineExceeded, "the daemon did not take all in time");
+      }
       const auto piece =
           bytes.subspan(done, std::min<std::uint64_t>(kPutBytes, bytes.size() - done));
       v1::Request request;

@@ -13,6 +13,7 @@
 #include "libcache/base/bytes.h"
 #include "libcache/base/completion.h"
 #include "libcache/base/detached_thread.h"
+#include "libcache/base/timed_copy.h"
 #include "libcache/transport/data_plane.h"
 #include "libcache/ucx/transports.h"
 #include "libcache/ucx/ucx.h"
@@ -214,6 +215,10 @@ class UcxPlane final : public DataPlane {
           break;
         }
       }
+      if (IsLate(deadline)) {
+        status = Fail(ErrorCode::kDeadlineExceeded, "the daemon did not take all in time");
+        break;
+      }
       const auto part = bytes.subspan(done, std::min<std::uint64_t>(piece, bytes.size() - done));
       const std::uint64_t offset = SlotOffset(done / piece % kSlots);
       digester.CopyAndUpdate(staging_->memory().subspan(offset, part.size()), part);
@@ -327,6 +332,10 @@ class UcxPlane final : public DataPlane {
         if (Status reply = TakeReply(deadline); !reply) {
           return reply;
         }
+      }
+      if (IsLate(deadline)) {  // Pieces that keep coming make nobody wait.
+        channel_.Abandon();
+        return Fail(ErrorCode::kDeadlineExceeded, "the daemon did not deliver all in time");
       }
       const bool before = there();
       if (before) {

@@ -176,6 +176,37 @@ TEST_P(PlanesTest, ObjectsOfAnySize) {
   }
 }
 
+// Bytes that keep coming make nobody wait, so that only a look at the clock ends such a call.
+TEST_P(PlanesTest, AnObjectThatTakesTooLongIsGivenUp) {
+  constexpr std::uint64_t kState = 64 * kMiB;
+  ASSERT_TRUE(StartDaemon({.flags = {}, .variables = {}, .memory = "192MiB"}));
+  NamespaceSpec spec = SmallModel();
+  spec.kv_bytes_per_token = 0;
+  spec.checkpoint_bytes = kState;
+  Engine engine = NewEngine(spec);
+  ASSERT_TRUE(engine.Open());
+  const auto tokens = Tokens(1, 40);
+  ASSERT_TRUE(engine.Load(tokens)) << "a state without KV needs a match before, to have a path";
+  const auto stored = engine.Store(tokens, {32}, false, In(std::chrono::seconds(60)));
+  ASSERT_TRUE(stored && stored->written == 1) << Why(stored);
+  std::vector<std::byte> memory(kState);
+  const auto load = [&](std::chrono::milliseconds limit) {
+    const auto prompt = engine.Prompt(tokens);
+    const auto hit = engine.client().Match(prompt, Soon());
+    EXPECT_TRUE(hit && hit->resume_at == 32U) << Why(hit);
+    const auto target = [&](const ObjectView&) { return std::span(memory); };
+    auto loaded = engine.client().Load(*hit, 0, target, In(limit));
+    static_cast<void>(engine.client().Release(*hit, Soon()));
+    return loaded;
+  };
+  const auto late = load(std::chrono::milliseconds(2));  // All of it would be 34 GB/s.
+  ASSERT_FALSE(late.has_value());
+  EXPECT_EQ(late.error().code, ErrorCode::kDeadlineExceeded) << Why(late);
+  const auto whole = load(std::chrono::seconds(60));
+  ASSERT_TRUE(whole.has_value()) << Why(whole);
+  EXPECT_EQ(whole->bytes, kState);
+}
+
 TEST_P(PlanesTest, AttentionOnlyAndRecurrentOnlyModels) {
   ASSERT_TRUE(StartDaemon());
   NamespaceSpec attention = SmallModel();
