@@ -104,11 +104,24 @@ bool HasEnded(const std::optional<ProcessWatch>& process, const Daemon& daemon) 
   if (process) {
     return process->EndsWithin(kProgressEvery);
   }
-  // The next best sign: the connection, which the daemon closes when its requests are done.
+  // The next best sign: the connection, which the daemon closes when all is written.
   if (!daemon.lost()) {
     std::this_thread::sleep_for(kProgressEvery);
   }
   return daemon.lost();
+}
+
+/// After a connection was lost: a host that answers, be it by refusing, has lost no link to us.
+/// Errors: kUnavailable where nobody answers at all.
+Status ExpectGone(const Invocation& invocation) {
+  const auto again =
+      Socket::Connect(invocation.endpoint, SteadyClock::Instance().Now() + invocation.timeout);
+  if (!again && again.error().code == ErrorCode::kDeadlineExceeded) {
+    return Fail(ErrorCode::kUnavailable,
+                "the connection was lost and " + invocation.endpoint.Text() +
+                    " does not answer: whether the daemon has ended cannot be told from here");
+  }
+  return {};
 }
 
 }  // namespace
@@ -191,6 +204,11 @@ Result<std::string> RunDrain(const Invocation& invocation) {
     const std::string waiting = WaitingFor(*daemon);
     progress.Say(waiting.empty() ? "the process ends; with an SSD it writes what is queued first"
                                  : waiting);
+  }
+  if (!process) {
+    if (Status ended = ExpectGone(invocation); !ended) {
+      return Fail(ended.error());
+    }
   }
   const std::chrono::duration<double> took = SteadyClock::Instance().Now() - began;
   return invocation.json ? DrainJson(took.count())

@@ -211,10 +211,10 @@ Status CheckCluster(const std::string& text) {
 
 Status ChooseMember(Invocation& invocation) {
   const std::string wanted = invocation.Value("--member");
-  if (invocation.cluster.empty()) {
-    return wanted.empty() ? Status() : ChooseFellow(invocation, wanted);
-  }
   const CommandSpec& command = *FindCommand(invocation.command);
+  if (invocation.cluster.empty()) {
+    return wanted.empty() || command.works_alone ? Status() : ChooseFellow(invocation, wanted);
+  }
   if (command.works_alone && wanted.empty()) {
     return {};
   }

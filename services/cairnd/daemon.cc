@@ -88,7 +88,8 @@ class DaemonImpl final : public Daemon {
   asio::awaitable<void> WaitForSignal();
   asio::awaitable<void> DrainAndStop();
   void RequestDrain();
-  void CloseSessions();
+  /// `all`: also those that wait for the end.
+  void CloseSessions(bool all);
   void StopThreads();
   std::string Metrics();
 
@@ -443,11 +444,12 @@ void DaemonImpl::RequestDrain() {
   }
 }
 
-void DaemonImpl::CloseSessions() {
+void DaemonImpl::CloseSessions(bool all) {
   const MutexLock lock(mu_);
   for (const auto& [raw, entry] : sessions_) {
-    asio::post(*entry.second, [weak = entry.first] {
-      if (const auto session = weak.lock()) {
+    asio::post(*entry.second, [weak = entry.first, all] {
+      const auto session = weak.lock();
+      if (session && (all || !session->AwaitsEnd())) {
         session->Close();
       }
     });
@@ -482,8 +484,8 @@ asio::awaitable<void> DaemonImpl::DrainAndStop() {
   timer.expires_after(kLastAnswers);
   const auto answered = co_await timer.async_wait(kAwait);
   static_cast<void>(answered);
-  CloseSessions();
-  for (int i = 0; i < 200 && connections_ > 0; ++i) {
+  CloseSessions(false);
+  for (int i = 0; i < 200 && connections_ > context_.awaiting_end; ++i) {
     timer.expires_after(std::chrono::milliseconds(10));
     const auto waited = co_await timer.async_wait(kAwait);
     static_cast<void>(waited);
@@ -501,6 +503,12 @@ asio::awaitable<void> DaemonImpl::DrainAndStop() {
   if (placement_.keeps()) {
     const std::function<void()> save = [this] { placement_.Save(); };
     co_await RunOn(*workers_, save);
+  }
+  CloseSessions(true);
+  for (int i = 0; i < 20 && connections_ > 0; ++i) {
+    timer.expires_after(std::chrono::milliseconds(10));
+    const auto waited = co_await timer.async_wait(kAwait);
+    static_cast<void>(waited);
   }
   for (const auto& io : ios_) {
     io->io.stop();

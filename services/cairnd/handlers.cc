@@ -382,6 +382,10 @@ asio::awaitable<Status> Session::HandleAdmin(const v1::Request& request, v1::Res
                    "administration needs the Unix socket and the daemon's user or root, or TLS and "
                    "a certificate of --tls-admins");
   }
+  if (request.admin().has_drain() && !awaits_end_) {
+    awaits_end_ = true;
+    context_.awaiting_end += 1;
+  }
   // Trees and lists can be long: not on the I/O thread.
   const auto reply = std::make_shared<Result<v1::AdminReply>>(v1::AdminReply());
   const auto admin_request = std::make_shared<v1::AdminRequest>(request.admin());

@@ -96,6 +96,7 @@ asio::awaitable<void> Session::Run() {
     context_.tokens->Revoke(token_);
     context_.cache->EndSession(session_);
   }
+  context_.awaiting_end -= awaits_end_ ? 1 : 0;
   connection_.Close();
 }
 

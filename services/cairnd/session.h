@@ -53,6 +53,7 @@ struct SessionContext {
   std::atomic<std::uint64_t> refused_frames{0};
   std::atomic<std::uint32_t> shm_connections{0};     ///< That have the arena mapped.
   std::atomic<std::uint32_t> stream_connections{0};  ///< For payload.
+  std::atomic<std::uint32_t> awaiting_end{0};        ///< Connections that asked for the drain.
 };
 
 /// One connection of an engine: control messages, or the payload of the stream plane. A session
@@ -78,6 +79,9 @@ class Session : public std::enable_shared_from_this<Session> {
   asio::awaitable<void> Run();
   /// From the session's own thread only.
   void Close() { connection_.Close(); }
+  /// Whoever asked for the drain learns of its end by the end of the connection. From the session's
+  /// own thread only.
+  [[nodiscard]] bool AwaitsEnd() const { return awaits_end_; }
 
  private:
   /// TLS, where this connection must have it. False: it is over.
@@ -123,6 +127,7 @@ class Session : public std::enable_shared_from_this<Session> {
   bool admin_allowed_;
   bool admin_only_ = false;
   bool greeted_ = false;
+  bool awaits_end_ = false;
   Crowd::Slot newcomer_;           // Until then.
   std::optional<TlsPeer> peer_;    // By TLS: who it is.
   std::optional<Error> stranger_;  // Why nobody is let in with that certificate.

@@ -99,6 +99,28 @@ TEST_F(MembersTest, ADaemonAloneIsTheOnlyOneThatCanBeChosen) {
       << ran.err;
 }
 
+TEST_F(MembersTest, DrainFromAnotherHostWaitsUntilAllIsWritten) {
+  ASSERT_TRUE(StartTls(
+      {kTenants, "--tls-admins=spiffe://c/admin", "--ssd=256MiB", "--ssd-path=" + (dir_ / "ssd")}));
+  {
+    Engine engine(OptionsFor(Acme()), SmallModel());
+    ASSERT_TRUE(engine.Open());
+    for (std::uint64_t id = 0; id < 200; ++id) {
+      ASSERT_TRUE(engine.Store(Tokens(id, 200), {64, 128, 192}));
+    }
+  }
+  const TlsClientOptions admin = ca_.Client("admin", {"spiffe://c/admin"});
+  const Ran ran =
+      Cairnctl(dir_, daemon().TcpEndpoint())({"drain", "--wait", "--tls-ca", admin.ca, "--tls-cert",
+                                              admin.certificate, "--tls-key", admin.key});
+
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_TRUE(Contains(ran.out, "has ended")) << ran.out;
+  EXPECT_EQ(daemon().process().WaitExit(std::chrono::seconds(30)), 0) << daemon().Log();
+  ASSERT_TRUE(daemon().Start());
+  EXPECT_EQ(daemon().Status().tiers(1).checkpoint_objects(), 600U);
+}
+
 TEST_F(MembersTest, OnAllInterfacesItIsTheOneOfItsHostNameOrAddress) {
   std::array<char, 256> host{};
   ASSERT_EQ(gethostname(host.data(), host.size() - 1), 0);
