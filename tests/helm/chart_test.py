@@ -367,9 +367,12 @@ def members_know_each_other(arguments):
             (("mode=statefulset", "admins[0]=spiffe://x/a"), f"spiffe://x/a,{identity}", None),
             (("mode=statefulset", f"admins[0]={identity}"), identity, None),
             (("mode=statefulset", "tls.mode=spiffe"), identity, identity),
-            # Of all pods that have no service account of their own.
+            # Accounts of others: all of their pods have the identity.
             (("mode=statefulset", "tls.mode=spiffe", "serviceAccount.create=false"), None,
              "spiffe://cluster.local/ns/serving/sa/default"),
+            (("mode=statefulset", "tls.mode=spiffe", "serviceAccount.create=false", "serviceAccount.name=vllm"),
+             None, "spiffe://cluster.local/ns/serving/sa/vllm"),
+            (("mode=statefulset", "serviceAccount.create=false", "tls.issuerRef.name=company"), None, None),
             (("mode=statefulset", "tls.mode=secret", "tls.secretName=x"), None, None)):
         container = pod_of(rendered(IMAGE, *values))["containers"][0]
         variables = {one["name"]: one["value"] for one in container["env"]}

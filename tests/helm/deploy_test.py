@@ -89,7 +89,7 @@ def compose_file_is_valid(arguments):
     done = run(checks, "compose", COMPOSE, *mine)
     assert done.returncode == 1 and "CAIRN_MEMORY_LIMIT" in done.stdout + done.stderr, \
         "a larger memory would be killed at the limit of the smaller one"
-    for given, limit in ((mine[:2], 2400), ((*mine, "CAIRN_MEMORY_LIMIT=8624m"), 8624),
+    for given, limit in ((mine[:2], 2456), ((*mine, "CAIRN_MEMORY_LIMIT=8624m"), 8624),
                          ((*mine[:2], "CAIRN_MEMORY_LIMIT=3g"), 3072)):
         told = check([checks, "compose", COMPOSE, *given], "the compose file")
         assert f"mem_limit={limit * 2**20}\n" in told, told

@@ -83,11 +83,11 @@ permissions, not even as uid 0. */}}
 {{- printf "spiffe://%s/ns/%s/sa/%s" .Values.tls.trustDomain .Release.Namespace (include "cairn.serviceAccount" .) -}}
 {{- end -}}
 
-{{/* "true" where cairnctl inside one pod may administer the other daemons. csi-driver-spiffe gives one identity
-to all pods of a service account, so the account has to be the release's own. */}}
+{{/* "true" where cairnctl inside one pod may administer the other daemons. Authorities of SPIFFE give one identity
+to all pods of a service account, so the account has to be one that the release makes for itself. */}}
 {{- define "cairn.membersAdmin" -}}
-{{- $own := or (eq .Values.tls.mode "certManager") (and (eq .Values.tls.mode "spiffe") (ne (include "cairn.serviceAccount" .) "default")) -}}
-{{- if and .Values.membersAdmin $own (eq .Values.mode "statefulset") -}}true{{- end -}}
+{{- $known := has .Values.tls.mode (list "certManager" "spiffe") -}}
+{{- if and .Values.membersAdmin .Values.serviceAccount.create $known (eq .Values.mode "statefulset") -}}true{{- end -}}
 {{- end -}}
 
 {{/* The identity of the client certificate that the release makes for a tenant. */}}
