@@ -372,11 +372,11 @@ class Cache {
   /// Counts a match, or what may be declined once that is out of the question.
   void CountMatch(SessionState& owner, MatchPurpose purpose, const MatchCounts& counts)
       CAIRN_REQUIRES(mu_);
-  /// The session's latest match was not declined.
   /// Whether the arguments of a match fit together, and the session may have a lease.
   [[nodiscard]] Status CheckMatch(SessionId session, NamespaceId name_space,
                                   std::span<const PrefixKey> keys, std::uint32_t prompt_tokens,
                                   MatchPurpose purpose) const CAIRN_REQUIRES(mu_);
+  /// The session's latest match was not declined.
   void CountUndecided(SessionState& owner) CAIRN_REQUIRES(mu_);
   [[nodiscard]] std::uint32_t EstimateLoadUs(std::uint64_t bytes, std::uint64_t cold_bytes) const
       CAIRN_REQUIRES(mu_);

@@ -13,8 +13,8 @@ constexpr std::array<std::string_view, 29> kKnown = {
     "mm",       "rc",   "rc_v",      "rc_x",     "rc_verbs", "rc_mlx5", "dc",  "dc_x",
     "dc_mlx5",  "ud",   "ud_v",      "ud_x",     "ud_verbs", "ud_mlx5", "ib",  "srd",
     "gga_mlx5", "cuda", "cuda_copy", "cuda_ipc", "gdr_copy"};
-constexpr std::array<std::string_view, 7> kSameHost = {"posix", "sysv", "cma",     "knem",
-                                                       "xpmem", "self", "cuda_ipc"};
+constexpr std::array<std::string_view, 9> kSameHost = {
+    "posix", "sysv", "cma", "knem", "xpmem", "self", "cuda_ipc", "cuda_copy", "gdr_copy"};
 
 template <class List>
 bool Has(const List& list, std::string_view name) {

@@ -120,6 +120,28 @@ TEST_F(TlsHostileTest, HalfOpenHandshakesTakeNoMemoryAndShutNobodyOut) {
   EXPECT_GE(Handshakes("timeout"), 1);
 }
 
+TEST_F(TlsHostileTest, HalfOpenHandshakesAtThePortOfMetricsEndToo) {
+  ASSERT_TRUE(StartTls());
+  ExpectServes();
+  const std::string hello = ClientHello();
+  const std::uint64_t before = daemon().Status().rss_bytes();
+  std::vector<std::unique_ptr<RawPeer>> peers;
+  for (int i = 0; i < 200; ++i) {
+    peers.push_back(std::make_unique<RawPeer>("127.0.0.1:" + std::to_string(daemon().http_port())));
+    const auto halves = static_cast<std::size_t>(i % 3);
+    static_cast<void>(peers.back()->Send(hello.substr(0, hello.size() * halves / 2)));
+  }
+  EXPECT_GT(Metrics().size(), 50U) << "who comes meanwhile is served";
+  const std::uint64_t during = daemon().Status().rss_bytes();
+  if (!kSanitized) {
+    EXPECT_LT(during, before + 16 * kMiB);
+  }
+  for (const auto& peer : peers) {
+    EXPECT_TRUE(peer->ClosedWithin(std::chrono::seconds(kSanitized ? 30 : 8)));
+  }
+  EXPECT_GT(Metrics().size(), 50U);
+}
+
 TEST_F(TlsHostileTest, GarbageTakesNoMemory) {
   ASSERT_TRUE(StartTls({kTenants, "--tls-handshakes=16"}));
   ExpectServes();

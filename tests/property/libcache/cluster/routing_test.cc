@@ -121,5 +121,33 @@ RC_GTEST_PROP(Routing, ExtensionsMeetTheirPrefix, ()) {
   RC_ASSERT(route.home == (blocks < home ? std::min<std::size_t>(blocks, 1) : home));
 }
 
+// Where it lies, not only how many blocks say so.
+RC_GTEST_PROP(Routing, AGrowingPromptKeepsItsHome, ()) {
+  const RoutingRule rule;
+  const std::uint32_t block = 64;
+  const auto members = *rc::gen::inRange<std::size_t>(2, 9);
+  const Ring ring(Names(members, *rc::gen::arbitrary<std::uint32_t>()));
+  const std::vector<std::uint8_t> usable = All(members);
+  const auto salt = *rc::gen::arbitrary<std::uint32_t>();
+  std::vector<PrefixKey> keys;
+  for (std::uint64_t i = 0; i < 200; ++i) {
+    keys.push_back(KeyOf(salt * 1000ULL + i));
+  }
+  const auto pick = [&](std::size_t blocks) {
+    const RouteBlocks route = RouteBlocksOf(rule, blocks, block);
+    return ring.Pick(keys[route.home - 1], keys[route.spread - 1], usable);
+  };
+  // Three lives of a prompt: see docs/decisions/0013-several-daemons.md.
+  const std::size_t home = rule.home_tokens / block;
+  const std::size_t spread = rule.spread_tokens.front() / block;
+  const auto young = *rc::gen::inRange<std::size_t>(1, home);
+  RC_ASSERT(pick(young) == pick(1));
+  const auto grown = *rc::gen::inRange(home, spread);
+  RC_ASSERT(pick(grown) == pick(home));
+  const auto old = *rc::gen::inRange(spread, keys.size());
+  RC_ASSERT(pick(old) == pick(spread));
+  RC_ASSERT(pick(old).first == pick(grown).first);
+}
+
 }  // namespace
 }  // namespace cairn

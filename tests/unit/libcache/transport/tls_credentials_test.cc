@@ -79,6 +79,23 @@ TEST_F(TlsCredentialsTest, SaysWhatIsWrongWithWhichFile) {
                 {"--tls-cert", "not valid before", "clock"});
 }
 
+TEST_F(TlsCredentialsTest, SaysWhichFileMayNotBeRead) {
+  const TlsFiles files = ca_.Issue("good", {"a.example"});
+  ASSERT_EQ(chmod(files.key.c_str(), 0), 0);
+  // Root may read everything, so that it has to be somebody else for a moment.
+  constexpr uid_t kNobody = 65534;
+  const bool root = geteuid() == 0;
+  if (root) {
+    ASSERT_EQ(chmod(dir_.path().c_str(), 0755), 0);
+    ASSERT_EQ(seteuid(kNobody), 0);
+  }
+  ExpectRefused(files, {"--tls-key", files.key, "Permission denied", "the user of this process"},
+                ErrorCode::kPermissionDenied);
+  if (root) {
+    ASSERT_EQ(seteuid(0), 0);
+  }
+}
+
 // What an operator is to be told in time may end before our own certificate does. A bundle keeps
 // old CAs for a while; those are no reason to worry.
 TEST_F(TlsCredentialsTest, ValidityIsOfWhatEndsFirst) {
