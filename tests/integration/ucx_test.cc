@@ -1,11 +1,14 @@
 // Objects by UCX: round trips, what is refused, and what an engine may ask of a daemon.
 #include <gtest/gtest.h>
+#include <time.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "libcache/transport/data_plane.h"
 #include "tests/integration/cairnctl_run.h"
@@ -382,6 +385,33 @@ std::multiset<std::uint16_t> ListeningPorts(pid_t pid) {
     }
   }
   return ports;
+}
+
+// Neither the daemon nor who waits in it for an engine's address looks round and round.
+TEST_F(UcxPlaneTest, AnIdleDaemonUsesNoCpu) {
+  ASSERT_TRUE(StartUcx());
+  Engine by_ucx(daemon().UnixEndpoint(), PlaneChoice::kUcx);
+  Engine by_stream(daemon().TcpEndpoint(), PlaneChoice::kStream);
+  for (Engine* const engine : {&by_ucx, &by_stream}) {
+    ASSERT_TRUE(engine->Open());
+    ASSERT_TRUE(engine->Store(Tokens(1, 100), {64}));
+    ASSERT_TRUE(engine->Load(Tokens(1, 100)));
+  }
+  const auto cpu = [this] {
+    clockid_t clock{};
+    timespec used{};
+    EXPECT_EQ(clock_getcpuclockid(daemon().process().pid(), &clock), 0);
+    EXPECT_EQ(clock_gettime(clock, &used), 0);
+    return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+  };
+  // What follows the last call: it looks for a while before it sleeps.
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  const auto before = cpu();
+  std::this_thread::sleep_for(std::chrono::seconds(3));
+  const std::chrono::duration<double, std::milli> used = cpu() - before;
+  std::printf("[ measured ] idle, with engines by UCX and by stream: %.2f %% of a core\n",
+              used.count() / 30);
+  EXPECT_LE(used.count(), 30.0) << "ms within 3 s: 1 % of a core";
 }
 
 TEST_F(UcxPlaneTest, UcxOpensNoPort) {
