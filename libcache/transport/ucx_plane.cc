@@ -460,7 +460,7 @@ Result<std::unique_ptr<DataPlane>> OpenUcxPlane(Channel& channel, TimePoint dead
   if (std::find(planes.begin(), planes.end(), v1::PLANE_UCX) == planes.end()) {
     return Fail(ErrorCode::kUnsupported,
                 "the daemon offers no UCX over this connection; start it with --ucx on, and "
-                "connect as a user it knows");
+                "connect as its own user or, by TLS, as somebody whom its --tls-tenants names");
   }
   const std::string& transports = channel.hello().ucx_transports();
   if (const Status safe = ucx::CheckTransports(transports, EngineAllowsTcp()); !safe) {

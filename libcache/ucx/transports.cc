@@ -36,8 +36,15 @@ Status CheckTransports(std::string_view list, bool allow_tcp) {
       continue;
     }
     const std::string quoted = "'" + std::string(name) + "'";
+    if (name.starts_with("^")) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  quoted +
+                      " takes what is not named, tcp for instance; name the transports to use, "
+                      "for instance " +
+                      std::string(kSafeTransports));
+    }
     const bool admits_tcp = name == "tcp" || name == "all" || name == "*" || name == "sockcm" ||
-                            name.starts_with("^") || name.starts_with("tcp:");
+                            name.starts_with("tcp:");
     if (admits_tcp) {
       return Fail(ErrorCode::kInvalidArgument,
                   quoted +

@@ -16,7 +16,7 @@
 namespace cairn::ctl {
 namespace {
 
-constexpr std::chrono::milliseconds kProgressEvery{250};
+constexpr std::chrono::milliseconds kProgressEvery{50};
 
 /// The prefix that the user named by its first digits, so that what is changed is what is shown.
 Result<v1::LookupReply> Find(Daemon& daemon, const std::string& key) {
@@ -68,20 +68,19 @@ std::string EvictedText(const v1::CountReply& count, const std::string& from, bo
          ")" + from + (host_only ? ", from host memory only\n" : ", from all tiers\n");
 }
 
-/// What the daemon still waits for; empty if it cannot tell.
-std::string WaitingFor(Daemon& daemon) {
-  if (daemon.lost()) {
-    return "";
-  }
+/// How far a drain is.
+Result<v1::StatusReply> StatusOf(Daemon& daemon) {
   v1::AdminRequest request;
   request.mutable_status();
   const auto reply = daemon.Call(request);
-  if (!reply) {
-    return "";
-  }
-  const v1::StatusReply& status = reply->status();
-  return FormatCount(status.leases(), "lease") + " and " +
-         FormatCount(status.reservations(), "reservation") + " under way";
+  return reply ? Result<v1::StatusReply>(reply->status()) : Fail(reply.error());
+}
+
+std::string WaitingFor(const v1::StatusReply& status) {
+  return status.leases() + status.reservations() == 0
+             ? "the process ends; with an SSD it writes what is queued first"
+             : FormatCount(status.leases(), "lease") + " and " +
+                   FormatCount(status.reservations(), "reservation") + " under way";
 }
 
 /// Tells on standard error what takes so long, a line per change.
@@ -100,28 +99,40 @@ class Progress {
   std::string said_;
 };
 
-bool HasEnded(const std::optional<ProcessWatch>& process, const Daemon& daemon) {
-  if (process) {
-    return process->EndsWithin(kProgressEvery);
+/// Follows a drain to its end. What the daemon said of it last: whether something was cut off;
+/// nothing where it did not say that it was done. `process`: null over TCP.
+/// Errors, over TCP: the daemon is silent, or was lost before it said that it was done.
+Result<std::optional<bool>> FollowDrain(Daemon asked, const ProcessWatch* process, bool quiet) {
+  Progress progress(quiet);
+  std::optional<Daemon> daemon(std::move(asked));
+  std::optional<bool> cut_off;
+  for (;;) {
+    if (process == nullptr && cut_off) {
+      return cut_off;
+    }
+    if (process == nullptr) {
+      std::this_thread::sleep_for(kProgressEvery);
+    } else if (process->EndsWithin(kProgressEvery)) {
+      return cut_off;
+    }
+    if (!daemon) {
+      continue;
+    }
+    const auto status = StatusOf(*daemon);
+    if (!status && process == nullptr) {
+      return Fail(
+          status.error().code,
+          status.error().message + "; it had not said that everything is written: see its log");
+    }
+    if (!status) {
+      daemon.reset();  // Its process tells when it has ended.
+    } else if (status->state() == "drained") {
+      cut_off = status->drain_cut_off();
+      daemon.reset();  // It waits for us to go.
+    } else {
+      progress.Say(WaitingFor(*status));
+    }
   }
-  // The next best sign: the connection, which the daemon closes when all is written.
-  if (!daemon.lost()) {
-    std::this_thread::sleep_for(kProgressEvery);
-  }
-  return daemon.lost();
-}
-
-/// After a connection was lost: a host that answers, be it by refusing, has lost no link to us.
-/// Errors: kUnavailable where nobody answers at all.
-Status ExpectGone(const Invocation& invocation) {
-  const auto again =
-      Socket::Connect(invocation.endpoint, SteadyClock::Instance().Now() + invocation.timeout);
-  if (!again && again.error().code == ErrorCode::kDeadlineExceeded) {
-    return Fail(ErrorCode::kUnavailable,
-                "the connection was lost and " + invocation.endpoint.Text() +
-                    " does not answer: whether the daemon has ended cannot be told from here");
-  }
-  return {};
 }
 
 }  // namespace
@@ -195,24 +206,27 @@ Result<std::string> RunDrain(const Invocation& invocation) {
     return Fail(reply.error());
   }
   if (!wait) {
-    return invocation.json ? DrainJson(-1)
-                           : "draining: the daemon takes no new requests and ends when those under "
-                             "way are done; cairnctl drain --wait waits for that\n";
+    return invocation.json
+               ? DrainJson(-1, false)
+               : "draining: the daemon takes no new requests and connections and ends "
+                 "when those under way are done; with --wait, cairnctl stays until then\n";
   }
-  Progress progress(invocation.json);
-  while (!HasEnded(process, *daemon)) {
-    const std::string waiting = WaitingFor(*daemon);
-    progress.Say(waiting.empty() ? "the process ends; with an SSD it writes what is queued first"
-                                 : waiting);
-  }
-  if (!process) {
-    if (Status ended = ExpectGone(invocation); !ended) {
-      return Fail(ended.error());
-    }
+  const auto cut_off =
+      FollowDrain(*std::move(daemon), process ? &*process : nullptr, invocation.json);
+  if (!cut_off) {
+    return Fail(cut_off.error());
   }
   const std::chrono::duration<double> took = SteadyClock::Instance().Now() - began;
-  return invocation.json ? DrainJson(took.count())
-                         : "the daemon has ended, after " + FormatSeconds(took.count()) + "\n";
+  if (!*cut_off) {
+    return Fail(ErrorCode::kUnavailable, "the daemon's process has ended, after " +
+                                             FormatSeconds(took.count()) +
+                                             ", without saying that everything is written: see "
+                                             "its log");
+  }
+  return invocation.json
+             ? DrainJson(took.count(), **cut_off)
+             : "the daemon has ended, after " + FormatSeconds(took.count()) +
+                   (**cut_off ? "; something was cut off or not written: see its log\n" : "\n");
 }
 
 }  // namespace cairn::ctl

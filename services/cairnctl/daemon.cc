@@ -35,7 +35,11 @@ Error Advised(const Error& error, const Invocation& invocation) {
                 " belongs to another user; run cairnctl as that user or as root"};
   }
   if (!error.message.starts_with("no daemon")) {
-    return {error.code, endpoint.Text() + ": " + error.message};
+    const bool closed = error.message.find("closed the connection") != std::string::npos;
+    return {error.code, endpoint.Text() + ": " + error.message +
+                            (closed && endpoint.kind == Endpoint::Kind::kTcp
+                                 ? "; is that its port for engines (--listen-tcp), not for HTTP?"
+                                 : "")};
   }
   // Of several daemons this one was meant.
   return invocation.members.empty() && invocation.cluster.empty()

@@ -331,10 +331,11 @@ std::string EvictedJson(const v1::CountReply& count, std::string_view key, bool 
   return Dump(json);
 }
 
-std::string DrainJson(double seconds) {
+std::string DrainJson(double seconds, bool cut_off) {
   Json json = {{"state", seconds < 0 ? "draining" : "stopped"}};
   if (seconds >= 0) {
     json["seconds"] = seconds;
+    json["cut_off"] = cut_off;
   }
   return Dump(json);
 }

@@ -43,8 +43,8 @@ std::string CertShowJson(const std::vector<CertificateInfo>& certificates);
 std::string PinJson(const v1::LookupReply& found, bool pinned);
 /// Of evict and clear; `key` is empty for clear.
 std::string EvictedJson(const v1::CountReply& count, std::string_view key, bool host_only);
-/// `seconds` is negative while the daemon has not ended.
-std::string DrainJson(double seconds);
+/// `seconds` is negative while the daemon has not ended; `cut_off` counts once it has.
+std::string DrainJson(double seconds, bool cut_off);
 /// `daemon` is empty if there is none; then `problem` says why.
 std::string VersionJson(std::string_view endpoint, std::string_view daemon, const Error& problem);
 std::string CompletionJson(std::string_view shell, std::string_view script);

@@ -1,13 +1,19 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <map>
+#include <optional>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
+#include "libcache/base/clock.h"
+#include "libcache/base/completion.h"
 #include "services/cairnctl/command_line.h"
 #include "services/cairnctl/format.h"
 #include "services/cairnctl/json.h"
@@ -60,6 +66,35 @@ int Confirm(const CommandSpec& command, const Invocation& invocation) {
   return kFailed;
 }
 
+/// While it lives: says on standard error, once, whom one waits for, where that takes long.
+class Notice {
+ public:
+  explicit Notice(std::string whom)
+      : thread_([this, whom = std::move(whom)] {
+          if (!done_.Wait(cairn::SteadyClock::Instance().Now() + kSilence)) {
+            std::fprintf(stderr, "waiting for %s\n", cairn::ctl::Printable(whom).c_str());
+          }
+        }) {}
+  Notice(const Notice&) = delete;
+  Notice& operator=(const Notice&) = delete;
+  ~Notice() {
+    done_.Done(ErrorCode::kOk);
+    thread_.join();
+  }
+
+ private:
+  static constexpr std::chrono::seconds kSilence{2};
+
+  cairn::Completion done_{1};
+  std::thread thread_;
+};
+
+/// Of several daemons, and of a drain, the command itself says whom it waits for.
+bool WantsNotice(const CommandSpec& command, const Invocation& invocation) {
+  return !invocation.json && invocation.members.empty() && !command.works_alone &&
+         !invocation.Has("--wait");
+}
+
 int Run(const std::vector<std::string>& args) {
   auto line = cairn::ctl::ParseLine(args, Environment(), geteuid() == 0);
   if (line.exit_code == 0) {
@@ -82,7 +117,12 @@ int Run(const std::vector<std::string>& args) {
   if (const int refused = Confirm(command, invocation); refused != 0) {
     return refused;
   }
+  std::optional<Notice> notice;
+  if (WantsNotice(command, invocation)) {
+    notice.emplace(invocation.endpoint.Text());
+  }
   const auto done = command.run(invocation);
+  notice.reset();
   if (!done) {
     PrintError(invocation.json, cairn::ErrorName(done.error().code), done.error().message);
     return kFailed;

@@ -288,8 +288,10 @@ Result<std::vector<MemberStatus>> AskMembers(const Invocation& invocation,
   const bool any = std::any_of(asked.begin(), asked.end(),
                                [](const MemberStatus& one) { return one.status.has_value(); });
   if (!any && !asked.empty()) {
-    return Fail(asked.front().status.error().code, "none of " + std::to_string(asked.size()) +
-                                                       " daemons tells anything: " + Whys(asked));
+    return Fail(asked.front().status.error().code,
+                (asked.size() == 1 ? std::string("the only daemon")
+                                   : "none of " + std::to_string(asked.size()) + " daemons") +
+                    (asked.size() == 1 ? " tells nothing: " : " tells anything: ") + Whys(asked));
   }
   return asked;
 }

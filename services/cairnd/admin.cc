@@ -180,7 +180,9 @@ v1::StatusReply Status(const AdminContext& context) {
   const CacheStats stats = context.cache->Stats();
   v1::StatusReply reply;
   reply.set_version(CAIRN_VERSION);
-  reply.set_state(stats.draining ? "draining" : "serving");
+  const bool drained = context.sessions->drained;
+  reply.set_state(drained ? "drained" : stats.draining ? "draining" : "serving");
+  reply.set_drain_cut_off(drained && context.sessions->drain_cut_off);
   reply.set_uptime_seconds(
       std::chrono::duration<double>(SteadyClock::Instance().Now() - context.started).count());
   reply.set_rss_bytes(ResidentBytes());

@@ -141,7 +141,8 @@ void AddOptions(CLI::App& app, DaemonConfig& c) {
            "endpoint is host:port or unix:/path. Or dns:NAME:PORT, all addresses of that name");
   AddValue(app, "threads", c.threads, "I/O threads; 0: one per core, at most 4");
   AddValue(app, "workers", c.workers, "Threads that copy and hash");
-  AddValue(app, "max-connections", c.max_connections, "More are refused");
+  AddValue(app, "max-connections", c.max_connections,
+           "For more, those that said nothing yet are closed, then new ones refused");
   AddValue(app, "lease-ms", c.lease_ms, "Leases end by themselves after this");
   AddValue(app, "drain-ms", c.drain_ms, "Time for running requests after SIGTERM");
   AddValue(app, "log-level", c.log_level, "What to log, this level and above")

@@ -504,6 +504,14 @@ asio::awaitable<void> DaemonImpl::DrainAndStop() {
     const std::function<void()> save = [this] { placement_.Save(); };
     co_await RunOn(*workers_, save);
   }
+  // Whoever asked for the drain asks once more how it went, and leaves.
+  context_.drain_cut_off = cut_off_.load();
+  context_.drained = true;
+  for (int i = 0; i < 100 && context_.awaiting_end > 0; ++i) {
+    timer.expires_after(std::chrono::milliseconds(10));
+    const auto waited = co_await timer.async_wait(kAwait);
+    static_cast<void>(waited);
+  }
   CloseSessions(true);
   for (int i = 0; i < 20 && connections_ > 0; ++i) {
     timer.expires_after(std::chrono::milliseconds(10));

@@ -54,6 +54,8 @@ struct SessionContext {
   std::atomic<std::uint32_t> shm_connections{0};     ///< That have the arena mapped.
   std::atomic<std::uint32_t> stream_connections{0};  ///< For payload.
   std::atomic<std::uint32_t> awaiting_end{0};        ///< Connections that asked for the drain.
+  std::atomic<bool> drained{false};                  ///< It is over, and ...
+  std::atomic<bool> drain_cut_off{false};            ///< ... something did not get done.
 };
 
 /// One connection of an engine: control messages, or the payload of the stream plane. A session

@@ -71,7 +71,8 @@ Result<std::string> Session::TenantFor(const std::string& asked) const {
   if (peer_->tenant.empty()) {
     return Fail(ErrorCode::kPermissionDenied, "'" + peer_->identity +
                                                   "' may administer, but belongs to no tenant; "
-                                                  "add it to the daemon's --tls-tenants");
+                                                  "show an engine's certificate, or name it in "
+                                                  "--tls-tenants beside those of the engines");
   }
   if (asked.empty() || asked == kUnsaid || asked == peer_->tenant) {
     return peer_->tenant;

@@ -201,7 +201,9 @@ def wrong_options_are_told(arguments):
                                   (("--daemons", "0"), "is not 1 to 16"), (("--clients", "0"), "is not 1 to 999"),
                                   (("--limit", "some"), "no number of requests"),
                                   (("--memory", "3"), "did not start: cairnd: --memory"),
-                                  (("--trace", "/no/such"), "cannot be read"), (("--memory",), "wants a value"),
+                                  (("--trace", "/no/such"), "cannot be read"),
+                                  (("--save", "/no/such/figures.json"), "cannot be written"),
+                                  (("--save", "/"), "cannot be written"), (("--memory",), "wants a value"),
                                   (("--trace", str(UP)), "the replay failed"),
                                   (("--fast",), "there is no option '--fast'")):
             done = folder.call(UP, *options)

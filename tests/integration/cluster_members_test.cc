@@ -6,7 +6,9 @@
 
 #include <array>
 #include <chrono>
+#include <filesystem>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "libcache/base/unique_fd.h"
@@ -119,6 +121,37 @@ TEST_F(MembersTest, DrainFromAnotherHostWaitsUntilAllIsWritten) {
   EXPECT_EQ(daemon().process().WaitExit(std::chrono::seconds(30)), 0) << daemon().Log();
   ASSERT_TRUE(daemon().Start());
   EXPECT_EQ(daemon().Status().tiers(1).checkpoint_objects(), 600U);
+}
+
+// Neither silence nor the end of the connection is taken for the end of a drain.
+TEST_F(MembersTest, ADrainThatDoesNotSayItIsDoneHasFailed) {
+  const TlsClientOptions admin = ca_.Client("admin", {"spiffe://c/admin"});
+  for (const bool frozen : {true, false}) {
+    ASSERT_TRUE(StartTls({kTenants, "--tls-admins=spiffe://c/admin", "--drain-ms=60000"}));
+    Engine engine(OptionsFor(Acme()), SmallModel());
+    ASSERT_TRUE(engine.Open());
+    ASSERT_TRUE(engine.Store(Tokens(1, 100), {64}));
+    ASSERT_TRUE(engine.client().Match(engine.Prompt(Tokens(1, 100)), Soon()));
+    Cairnctl ctl(dir_, daemon().TcpEndpoint());
+    std::filesystem::remove(ctl.Err());  // Of the round before.
+    const auto drain = ctl.Start({"drain", "--wait", "--timeout", "1500", "--tls-ca", admin.ca,
+                                  "--tls-cert", admin.certificate, "--tls-key", admin.key});
+    for (int i = 0; i < 500 && !Contains(ReadFile(ctl.Err()), "1 lease and"); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    if (frozen) {
+      daemon().Freeze();
+    } else {
+      daemon().Kill();
+    }
+    const Ran ran = ctl.Finish(*drain);
+    EXPECT_EQ(ran.code, 1) << ran.out;
+    EXPECT_TRUE(Contains(ran.err, "it had not said that everything is written")) << ran.err;
+    if (frozen) {
+      daemon().Thaw();
+      daemon().Kill();
+    }
+  }
 }
 
 TEST_F(MembersTest, OnAllInterfacesItIsTheOneOfItsHostNameOrAddress) {

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/integration/cairnctl_run.h"
 #include "tests/integration/daemon_fixture.h"
 #include "tests/integration/http_client.h"
 #include "tests/integration/wire.h"
@@ -309,6 +310,19 @@ TEST_F(RestartTest, DrainThatIsHeldUpIsCutOffAndSaysSo) {
   EXPECT_NE(daemon().Log().find("drain_cut_off leases=1 reservations=0"), std::string::npos);
   EXPECT_NE(daemon().Log().find("stopped leases=0 reservations=0"), std::string::npos)
       << daemon().Log();
+}
+
+TEST_F(RestartTest, CairnctlSaysThatADrainWasCutOff) {
+  ASSERT_TRUE(StartDaemon(WithSsd({"--drain-ms=200"})));
+  Engine engine(daemon().UnixEndpoint(), PlaneChoice::kAuto);
+  ASSERT_TRUE(engine.Open());
+  const auto tokens = Tokens(1, 40);
+  ASSERT_TRUE(engine.Store(tokens, {32}));
+  ASSERT_TRUE(engine.client().Match(engine.Prompt(tokens), Soon()));
+  const Ran ran = Cairnctl(dir_, daemon().UnixEndpoint())({"drain", "--wait", "--json"});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.Json().at("cut_off"), true) << "a lease outlived it";
+  EXPECT_EQ(daemon().process().WaitExit(std::chrono::seconds(20)), 1);
 }
 
 }  // namespace

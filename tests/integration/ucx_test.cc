@@ -455,7 +455,7 @@ TEST_F(UcxPlaneTest, StartsThatAreRefused) {
       {{"--ucx=maybe"}, {}, "--ucx: 'maybe' is neither off, auto nor on"},
       {{"--ucx=on", "--ucx-tls=tcp"}, {}, "--ucx-tls: 'tcp' admits tcp"},
       {{"--ucx=auto", "--ucx-tls=posix,all"}, {}, "--ucx-tls: 'all' admits tcp"},
-      {{"--ucx=on", "--ucx-tls=^ib"}, {}, "--ucx-tls: '^ib' admits tcp"},
+      {{"--ucx=on", "--ucx-tls=^ib"}, {}, "--ucx-tls: '^ib' takes what is not named, tcp"},
       {{"--ucx=on"}, {{"UCX_TLS", "posix,tcp"}}, "UCX_TLS, which counts without --ucx-tls: 'tcp'"},
       {{"--ucx=auto"}, {{"UCX_TLS", "all"}}, "UCX_TLS, which counts without --ucx-tls: 'all'"},
       {{"--ucx=on", "--ucx-tls=carrier_pigeon"}, {}, "'carrier_pigeon' is no transport"},
