@@ -68,14 +68,6 @@ std::string EvictedText(const v1::CountReply& count, const std::string& from, bo
          ")" + from + (host_only ? ", from host memory only\n" : ", from all tiers\n");
 }
 
-/// How far a drain is.
-Result<v1::StatusReply> StatusOf(Daemon& daemon) {
-  v1::AdminRequest request;
-  request.mutable_status();
-  const auto reply = daemon.Call(request);
-  return reply ? Result<v1::StatusReply>(reply->status()) : Fail(reply.error());
-}
-
 std::string WaitingFor(const v1::StatusReply& status) {
   return status.leases() + status.reservations() == 0
              ? "the process ends; with an SSD it writes what is queued first"
@@ -118,7 +110,7 @@ Result<std::optional<bool>> FollowDrain(Daemon asked, const ProcessWatch* proces
     if (!daemon) {
       continue;
     }
-    const auto status = StatusOf(*daemon);
+    const auto status = daemon->Status();
     if (!status && process == nullptr) {
       return Fail(
           status.error().code,

@@ -92,4 +92,14 @@ Result<v1::AdminReply> Daemon::Call(const v1::AdminRequest& request) {
   return std::move(*response->mutable_admin());
 }
 
+Result<v1::StatusReply> Daemon::Status() {
+  v1::AdminRequest request;
+  request.mutable_status();
+  auto reply = Call(request);
+  if (!reply) {
+    return Fail(reply.error());
+  }
+  return std::move(*reply->mutable_status());
+}
+
 }  // namespace cairn::ctl

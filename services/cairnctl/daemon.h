@@ -20,6 +20,8 @@ class Daemon {
   /// One request; the reply has the body that belongs to it. Errors: the daemon's answer;
   /// kPermissionDenied over TCP; kUnavailable when it went away; kDeadlineExceeded.
   Result<v1::AdminReply> Call(const v1::AdminRequest& request);
+  /// How it is. Errors: as Call.
+  Result<v1::StatusReply> Status();
 
   [[nodiscard]] const std::string& version() const { return channel_.hello().server_version(); }
   /// The connection is gone, so that no further call can succeed.

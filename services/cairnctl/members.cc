@@ -51,12 +51,10 @@ constexpr std::size_t kMostAtOnce = 64;
 /// Connects and asks. Of one that failed it looks whether anybody is there at all.
 MemberStatus Ask(Invocation invocation, const Member& member) {
   invocation.endpoint = *EndpointOf(member);
-  v1::AdminRequest request;
-  request.mutable_status();
   auto daemon = Daemon::Open(invocation);
-  auto reply = daemon ? daemon->Call(request) : Fail(daemon.error());
+  auto reply = daemon ? daemon->Status() : Fail(daemon.error());
   if (reply) {
-    return {.member = member, .status = std::move(*reply->mutable_status())};
+    return {.member = member, .status = std::move(*reply)};
   }
   const TimePoint until = SteadyClock::Instance().Now() + invocation.timeout;
   const ErrorCode code = reply.error().code;
@@ -235,14 +233,12 @@ Status ChooseMember(Invocation& invocation) {
 }
 
 Result<Fellows> AskForFellows(const Invocation& invocation) {
-  v1::AdminRequest request;
-  request.mutable_status();
   auto daemon = Daemon::Open(invocation);
-  const auto reply = daemon ? daemon->Call(request) : Fail(daemon.error());
+  const auto reply = daemon ? daemon->Status() : Fail(daemon.error());
   if (!reply) {
     return Fail(reply.error());
   }
-  const v1::StatusReply& status = reply->status();
+  const v1::StatusReply& status = *reply;
   std::string list;
   for (const std::string& member : status.members()) {
     list += (list.empty() ? "" : ",") + member;
